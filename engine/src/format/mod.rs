@@ -1,0 +1,1 @@
+//! Rows as text and bytes, read and written as Spark does.
