@@ -5,7 +5,10 @@
 
 pub mod error;
 pub mod format;
+mod operator;
+mod plan;
 pub mod sql;
+pub mod watermark;
 
 pub use error::{Error, Result};
 
