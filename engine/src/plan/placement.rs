@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, JoinType, NullEquality};
-use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
     Aggregate, BinaryExpr, Expr, Extension, Filter, Join, LogicalPlan, Operator, Projection, Sort, SubqueryAlias, Union,
@@ -302,7 +301,7 @@ fn infer(placed: &mut JoinConjuncts, sides: &Sides, join: &Join) {
 fn constraints(plan: &LogicalPlan) -> Vec<Expr> {
     let renamed = |below: Vec<Expr>, pairs: Vec<(Column, Expr)>| -> Vec<Expr> {
         // Only predicates that can be said in output columns alone survive.
-        let mut up: HashMap<Column, Expr> = HashMap::new();
+        let mut up: HashMap<Column, Expr> = HashMap::default();
         for (output, expr) in pairs {
             if let Expr::Column(column) = expr {
                 up.entry(column).or_insert(Expr::Column(output));
@@ -438,14 +437,10 @@ fn collect_null_intolerant(expr: &Expr, columns: &mut Vec<Column>) {
         }
         Expr::InList(list) if !list.negated => collect_null_intolerant(&list.expr, columns),
         Expr::ScalarFunction(function) if super::expr::answers_null_to_null(function) => {
-            strict_arguments(function).for_each(|argument| collect_null_intolerant(argument, columns));
+            function.args.iter().for_each(|argument| collect_null_intolerant(argument, columns));
         }
         _ => {}
     }
-}
-
-fn strict_arguments(function: &ScalarFunction) -> impl Iterator<Item = &Expr> {
-    function.args.iter()
 }
 
 fn is_not_null(column: &Column) -> Expr {
@@ -484,6 +479,10 @@ fn partition(exprs: Vec<Expr>, mut down: impl FnMut(&Expr) -> bool) -> (Vec<Expr
 
 /// Without repetitions, in order of first appearance.
 fn dedup(exprs: Vec<Expr>) -> Vec<Expr> {
-    let mut seen = HashSet::new();
-    exprs.into_iter().filter(|e| seen.insert(e.clone())).collect()
+    exprs.into_iter().fold(vec![], |mut kept, expr| {
+        if !kept.contains(&expr) {
+            kept.push(expr);
+        }
+        kept
+    })
 }
