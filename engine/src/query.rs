@@ -123,12 +123,20 @@ impl StreamingQuery {
         self.batches.run_next(ReadLimit::Configured, true)
     }
 
+    /// From here on, [`StreamingQuery::run_next`] sees only what is available now.
+    ///
+    /// # Errors
+    /// A source that cannot be asked.
+    pub fn prepare_available_now(&mut self) -> Result<()> {
+        self.batches.prepare_available_now()
+    }
+
     /// Runs everything that is available now, to the last batch without data.
     ///
     /// # Errors
     /// As [`StreamingQuery::run_next`]; the batches before have been reported.
     pub fn run_available_now(&mut self, mut report: impl FnMut(BatchProgress)) -> Result<()> {
-        self.batches.prepare_available_now()?;
+        self.prepare_available_now()?;
         while !self.stop.is_raised() {
             match self.run_next()? {
                 Some(progress) => report(progress),
