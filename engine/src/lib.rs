@@ -5,6 +5,8 @@
 
 pub mod error;
 pub mod format;
+pub mod sink;
+pub mod source;
 pub mod sql;
 
 pub use error::{Error, Result};

@@ -1,0 +1,2 @@
+//! Where the rows of a batch go.
+pub mod show;
