@@ -2,6 +2,8 @@
 //!
 //! To add a sink, write `sink/<name>.rs` and implement [`Sink`].
 
+pub mod show;
+
 use arrow::array::RecordBatch;
 
 use crate::{OutputMode, Result};
