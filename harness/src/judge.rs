@@ -2,7 +2,7 @@
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use datafusion::logical_expr::LogicalPlan;
+use skirl_engine::Session;
 
 use crate::advice::{Subject, advise};
 use crate::check::{self, Answer, Evidence, Verdict, is_unsupported};
@@ -11,7 +11,7 @@ use crate::oracle::{self, Expectation};
 use crate::replay::replay;
 use crate::rows::{Row, row_values};
 use crate::run::{Failure, Run};
-use crate::scenario::{Expect, FollowUp, Scenario, Stream};
+use crate::scenario::{Expect, FollowUp, Rows, Scenario, Stream};
 use crate::shape::Shape;
 use crate::system::{Question, System};
 use crate::trace::Trace;
@@ -29,6 +29,8 @@ pub struct Trial {
     pub job: Job,
     /// Over which rows.
     pub trace: Trace,
+    /// What a reader makes of them, where some arrive spoilt; the system is fed these.
+    pub read: Option<Trace>,
     /// The guards; none for a case, which only the oracle judges.
     pub expect: Expect,
     /// Queries on the memory table.
@@ -38,18 +40,20 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// The trial of `scenario` with the rows that `seed` makes. The error is a sentence.
-    pub fn of(scenario: &Scenario, seed: u64) -> Result<Trial, String> {
-        Ok(Trial {
+    /// The trial of `scenario` over `rows`, which `seed` made.
+    pub fn of(scenario: &Scenario, seed: u64, rows: Rows) -> Trial {
+        let Rows { trace, read } = rows;
+        Trial {
             name: scenario.name.clone(),
             title: scenario.title.clone(),
             seed,
             job: scenario.job(),
-            trace: scenario.trace(seed)?,
+            trace,
+            read,
             expect: scenario.expect.clone(),
             follow_ups: scenario.follow_ups.clone(),
             streams: scenario.streams.clone(),
-        })
+        }
     }
 
     /// The trial of a query that only the oracle judges.
@@ -60,6 +64,7 @@ impl Trial {
             seed: 0,
             job,
             trace,
+            read: None,
             expect: Expect::default(),
             follow_ups: Vec::new(),
             streams: Vec::new(),
@@ -99,31 +104,29 @@ pub enum Status {
 
 /// Runs `trial` on `system` and judges it.
 pub fn judge(trial: &Trial, system: &mut dyn System) -> Outcome {
-    let run = replay(system, &trial.job, &trial.trace);
+    let run = replay(system, &trial.job, trial.read.as_ref().unwrap_or(&trial.trace));
     let expectation = oracle::expect(&trial.job, &trial.trace);
-    let plan = oracle::plan(&trial.job).ok();
-    let shape = plan.as_ref().map(|plan| shape_of(plan, &trial.job));
-    let answers: Vec<Answer> = trial.follow_ups.iter().map(|asked| ask(asked, trial, &run, &expectation, system)).collect();
+    judge_run(trial, run, &expectation, system)
+}
+
+/// Judges what `system` did in `run`, by what the oracle derived.
+pub fn judge_run(trial: &Trial, run: Run, expectation: &Expectation, system: &mut dyn System) -> Outcome {
+    let shape = Shape::of_job(&trial.job).ok();
+    let answers: Vec<Answer> = trial.follow_ups.iter().map(|asked| ask(asked, trial, &run, expectation, system)).collect();
     let evidence = Evidence {
         job: &trial.job,
         trace: &trial.trace,
         run: &run,
         promises: system.promises(),
-        expectation: &expectation,
+        expectation,
         shape: shape.as_ref(),
         expect: &trial.expect,
         answers: &answers,
     };
     let verdicts: Vec<_> = check::all().iter().map(|check| (check.name(), check.judge(&evidence))).collect();
     let status = status_of(&verdicts, &evidence);
-    let subject = Subject { job: &trial.job, plan: plan.as_ref(), expectation: &expectation, streams: &trial.streams };
-    let advice = advise(&subject);
+    let advice = advise(&Subject { job: &trial.job, expectation, streams: &trial.streams });
     Outcome { name: trial.name.clone(), title: trial.title.clone(), seed: trial.seed, run, verdicts, advice, status }
-}
-
-fn shape_of(plan: &LogicalPlan, job: &Job) -> Shape {
-    let streams: Vec<String> = job.streams.iter().map(|(name, _)| name.clone()).collect();
-    Shape::of(plan, &streams)
 }
 
 fn status_of(verdicts: &[(&str, Verdict)], evidence: &Evidence) -> Status {
@@ -152,12 +155,24 @@ fn ask(asked: &FollowUp, trial: &Trial, run: &Run, expectation: &Expectation, sy
     Answer { sql: asked.sql.clone(), after_batch: asked.after_batch, actual, expected, ordered }
 }
 
-/// The answer the oracle's table gives, and whether the question sorts.
+/// The answer the oracle's table gives, and whether the question sorts. Batch SQL is the engine's: a follow-up proves
+/// what the table holds, and the rows a scenario gives prove the rest.
 fn derived_answer(question: &Question, trial: &Trial, expectation: &Expectation) -> Result<(Vec<Row>, bool), Failure> {
     let name = trial.job.sink.name.as_deref().unwrap_or_default();
-    let table = memory_table(&trial.job, &expectation.run, question.after_batch);
-    let (rows, plan) = oracle::ask(&trial.job, name, table, &question.sql, question.now_ms)?;
-    Ok((row_values(&rows), !Shape::of(&plan, &[]).sorted_by.is_empty()))
+    let mut session = Session::new(trial.job.conf.clone());
+    let answer = move || {
+        if let Some(table) = memory_table(&trial.job, &expectation.run, question.after_batch) {
+            session.add_table(name, table)?;
+        }
+        session.catalog().batch_time().set(question.now_ms);
+        let ordered = Shape::of(&session.plan(&question.sql)?, &[]).sorts();
+        Ok((row_values(&session.query(&question.sql)?), ordered))
+    };
+    answer_of(answer)
+}
+
+fn answer_of<T>(answer: impl FnOnce() -> skirl_engine::Result<T>) -> Result<T, Failure> {
+    answer().map_err(|error| Failure::from(&error))
 }
 
 /// What a memory table holds after batch `after_batch`: everything emitted, in complete mode the last result.

@@ -8,10 +8,15 @@ use std::collections::BTreeMap;
 use arrow::array::RecordBatch;
 use serde_json::Value;
 
-pub use crate::case::row_values;
+use crate::case::value_json;
 
 /// One row, a value per column.
 pub type Row = Vec<Value>;
+
+/// The rows of a batch as values, in its order.
+pub fn row_values(rows: &RecordBatch) -> Vec<Row> {
+    (0..rows.num_rows()).map(|row| rows.columns().iter().map(|column| value_json(column, row)).collect()).collect()
+}
 
 /// Doubles this close, relative to the larger, are the same: sums may be added in another order.
 const DOUBLE_TOLERANCE: f64 = 1e-12;
@@ -81,13 +86,6 @@ fn without_common(expected: Vec<Row>, actual: Vec<Row>) -> (Vec<Row>, Vec<Row>) 
         })
         .collect();
     (missing, surplus)
-}
-
-/// Rows sorted by the code points of their compact JSON text, as results have them.
-pub fn sorted_rows(rows: &RecordBatch) -> Vec<Row> {
-    let mut rows = row_values(rows);
-    rows.sort_by_cached_key(compact);
-    rows
 }
 
 /// The compact JSON text of a row.
@@ -161,12 +159,6 @@ pub fn shown_time_us(us: i64) -> String {
 /// A watermark in milliseconds since 1970-01-01T00:00:00 UTC, as a report shows it.
 pub fn shown_watermark(watermark_ms: Option<i64>) -> String {
     watermark_ms.map_or("none".to_string(), |ms| shown_time_us(ms * 1_000))
-}
-
-/// A watermark in milliseconds as results write it: `2024-12-03T10:02:30.000000Z`.
-pub fn watermark_text(watermark_ms: i64) -> String {
-    let time = chrono::DateTime::from_timestamp_millis(watermark_ms);
-    time.map_or_else(|| watermark_ms.to_string(), |time| time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string())
 }
 
 #[cfg(test)]

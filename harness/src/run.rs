@@ -39,6 +39,9 @@ pub struct Failure {
 
 impl From<&skirl_engine::Error> for Failure {
     fn from(error: &skirl_engine::Error) -> Self {
-        Failure { condition: error.condition().map(str::to_string), message: error.to_string() }
+        Failure {
+            condition: error.condition().map(str::to_string),
+            message: error.to_string(),
+        }
     }
 }

@@ -6,8 +6,9 @@
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Aggregate, Expr, Join, JoinType, LogicalPlan, Sort};
 use serde_json::Value;
-use skirl_engine::sql::{StreamTable, TimeWindowNode, WatermarkNode};
+use skirl_engine::sql::{Catalog, StreamTable, TimeWindowNode};
 
+use crate::job::Job;
 use crate::run::OutputBatch;
 use crate::rows::{Row, shown};
 use crate::scenario::parse_time_us;
@@ -26,14 +27,12 @@ pub struct Shape {
 
 /// Where a column comes from.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Origin {
+struct Origin {
     part: Part,
     /// Columns of streams, as (stream, column), whose values it repeats.
     sources: Vec<(usize, usize)>,
     /// The key of the topmost aggregation that it is, wholly or in part.
     key: Option<usize>,
-    /// Whether a watermark judges rows by it.
-    pub event_time: bool,
 }
 
 /// What part of a window a column is.
@@ -59,6 +58,30 @@ impl Shape {
             count > 0 && (0..count).all(|key| origins.iter().any(|origin| origin.key == Some(key)))
         });
         Shape { names, sorted_by: sorted_by(plan), has_all_keys, origins }
+    }
+
+    /// The shape of what the query of `job` emits.
+    ///
+    /// # Errors
+    /// SQL that cannot be planned.
+    pub fn of_job(job: &Job) -> skirl_engine::Result<Shape> {
+        let mut catalog = Catalog::new(job.conf.clone());
+        for (name, schema) in &job.streams {
+            catalog.add_stream(name, schema.clone())?;
+        }
+        for (name, rows) in &job.tables {
+            catalog.add_table(name, rows.clone())?;
+        }
+        for view in &job.views {
+            catalog.create_view(&view.name, &view.sql, view.watermark.as_ref())?;
+        }
+        let streams: Vec<String> = job.streams.iter().map(|(name, _)| name.clone()).collect();
+        Ok(Shape::of(&catalog.plan(&job.sql)?, &streams))
+    }
+
+    /// Whether the output says the order of its rows.
+    pub fn sorts(&self) -> bool {
+        !self.sorted_by.is_empty()
     }
 
     /// The shape of output nothing is known about but its names.
@@ -131,7 +154,7 @@ fn time_of(value: &Value) -> Option<i64> {
 }
 
 /// Where each column of `plan` comes from.
-pub(crate) fn origins(plan: &LogicalPlan, streams: &[String]) -> Vec<Origin> {
+fn origins(plan: &LogicalPlan, streams: &[String]) -> Vec<Origin> {
     let below = |plan: &LogicalPlan| origins(plan, streams);
     match plan {
         LogicalPlan::TableScan(_) => scan_origins(plan, streams),
@@ -149,9 +172,6 @@ pub(crate) fn origins(plan: &LogicalPlan, streams: &[String]) -> Vec<Origin> {
             let node = extension.node.as_ref().as_any();
             if let Some(window) = node.downcast_ref::<TimeWindowNode>() {
                 return window_origins(window, below(&window.input));
-            }
-            if let Some(watermark) = node.downcast_ref::<WatermarkNode>() {
-                return watermark_origins(watermark, below(&watermark.input));
             }
             passed_through(plan, streams)
         }
@@ -215,20 +235,11 @@ fn merged(inputs: &[Vec<Origin>], n: usize) -> Origin {
         part: if columns.iter().all(|origin| origin.part == part) { part } else { Part::Plain },
         sources: columns.iter().flat_map(|origin| origin.sources.clone()).collect(),
         key: None,
-        event_time: columns.first().is_some_and(|origin| origin.event_time),
     }
 }
 
 fn window_origins(window: &TimeWindowNode, mut input: Vec<Origin>) -> Vec<Origin> {
-    let time = origin_of(&window.time, &window.input, &input);
-    input.push(Origin { part: Part::Window(window.duration_us), event_time: time.event_time, ..Origin::default() });
-    input
-}
-
-fn watermark_origins(watermark: &WatermarkNode, mut input: Vec<Origin>) -> Vec<Origin> {
-    if let Ok(n) = watermark.input.schema().index_of_column(&watermark.column) {
-        input[n].event_time = true;
-    }
+    input.push(Origin { part: Part::Window(window.duration_us), ..Origin::default() });
     input
 }
 
@@ -244,8 +255,7 @@ fn origin_of(expr: &Expr, plan: &LogicalPlan, input: &[Origin]) -> Origin {
         (Part::Window(duration), "end") => Part::End(duration),
         _ => Part::Plain,
     };
-    // A field of a window is no event time to Spark.
-    Origin { part, event_time: false, ..input[n].clone() }
+    Origin { part, ..input[n].clone() }
 }
 
 /// The column of `plan` that `expr` repeats, if it is one.

@@ -1,7 +1,10 @@
 //! What the scenario says must happen for it to mean anything.
 
+use arrow::array::Array;
+use arrow::datatypes::DataType;
+
 use super::{Check, Evidence, Finding, Verdict};
-use crate::oracle::Admission;
+use crate::oracle::{Admission, LedgerRow};
 use crate::run::{Failure, OutputBatch, Run};
 use crate::scenario::{ExpectedError, Quantity};
 use crate::trace::Trace;
@@ -55,16 +58,15 @@ fn wrong_error(wanted: &ExpectedError, actual: Option<&Failure>) -> Option<Findi
 /// A quantity of the run as the oracle derives it, so that a guard does not depend on the system.
 pub fn count(quantity: Quantity, evidence: &Evidence) -> u64 {
     let run = &evidence.expectation.run;
-    let rows_where = |holds: fn(&crate::oracle::Fate) -> bool| {
-        evidence.expectation.ledger.iter().filter(|fate| holds(fate)).count() as u64
-    };
+    let ledger = &evidence.expectation.ledger;
+    let rows_where = |holds: fn(&LedgerRow) -> bool| ledger.rows.iter().filter(|row| holds(row)).count() as u64;
     let batches_where = |holds: fn(&OutputBatch) -> bool| run.batches.iter().filter(|batch| holds(batch)).count() as u64;
     match quantity {
         Quantity::InputRows => run.batches.iter().flat_map(|batch| &batch.input_rows).sum(),
-        Quantity::LateRows => rows_where(|fate| !matches!(fate.admission, Admission::OnTime)),
-        Quantity::LateAcceptedRows => rows_where(|fate| matches!(fate.admission, Admission::LateAccepted)),
-        Quantity::DroppedRows => rows_where(|fate| matches!(fate.admission, Admission::Dropped { .. })),
-        Quantity::NullTimeRows => rows_where(|fate| fate.event_time.is_none()),
+        Quantity::LateRows => rows_where(|row| matches!(row.admission, Admission::LateAccepted | Admission::Dropped(_))),
+        Quantity::LateAcceptedRows => rows_where(|row| row.admission == Admission::LateAccepted),
+        Quantity::DroppedRows => rows_where(|row| matches!(row.admission, Admission::Dropped(_))),
+        Quantity::NullTimeRows => null_times(evidence),
         Quantity::OutputRows => run.batches.iter().map(|batch| batch.rows.num_rows() as u64).sum(),
         Quantity::Batches => run.batches.len() as u64,
         Quantity::NoDataBatches => no_data_batches(run, evidence.trace),
@@ -73,6 +75,13 @@ pub fn count(quantity: Quantity, evidence: &Evidence) -> u64 {
         Quantity::StateRows => run.batches.last().map_or(0, state_rows),
         Quantity::MaxStateRows => run.batches.iter().map(state_rows).max().unwrap_or(0),
     }
+}
+
+/// Rows of the trace with a NULL in a column of times.
+fn null_times(evidence: &Evidence) -> u64 {
+    let batches = evidence.trace.micro_batches.iter().flat_map(|micro_batch| micro_batch.rows.iter().flatten());
+    let times = batches.flat_map(|rows| rows.columns()).filter(|column| matches!(column.data_type(), DataType::Timestamp(..)));
+    times.map(|column| column.null_count() as u64).sum()
 }
 
 fn state_rows(batch: &OutputBatch) -> u64 {

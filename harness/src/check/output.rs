@@ -1,6 +1,7 @@
 //! What each batch emits is what the oracle derives, row for row; in the query's order where it sorts.
 
 use super::{Check, Evidence, Finding, Verdict};
+use crate::oracle::Freedom;
 use crate::rows::{difference, row_values, same_value};
 use crate::run::OutputBatch;
 use crate::shape::Shape;
@@ -49,8 +50,8 @@ fn judge_batch(actual: &OutputBatch, expected: &OutputBatch, evidence: &Evidence
         return Some(Finding::in_batch(actual.batch_id, claim));
     }
     let difference = difference(&expected.rows, &actual.rows);
-    if difference.is_none() {
-        let shape = evidence.shape.filter(|shape| !shape.sorted_by.is_empty())?;
+    if difference.is_none() || is_free(actual, expected, evidence) {
+        let shape = evidence.shape.filter(|shape| shape.sorts())?;
         return order_finding(actual, expected, shape);
     }
     let claim = match (difference.missing.len(), difference.surplus.len()) {
@@ -63,6 +64,16 @@ fn judge_batch(actual: &OutputBatch, expected: &OutputBatch, evidence: &Evidence
         finding.story = story::tell(&difference, actual.batch_id, evidence);
     }
     Some(finding)
+}
+
+/// Whether the semantics leave open which rows these are: any rows of a limit, or any of those an order does not tell
+/// apart.
+fn is_free(actual: &OutputBatch, expected: &OutputBatch, evidence: &Evidence) -> bool {
+    let same_count = actual.rows.num_rows() == expected.rows.num_rows();
+    let freedoms = &evidence.expectation.freedoms;
+    let by_order = || evidence.shape.is_some_and(|shape| shape.sorts() && order_finding(actual, expected, shape).is_none());
+    let limited = freedoms.contains(&Freedom::AnyRowsOfLimit);
+    same_count && (limited || freedoms.contains(&Freedom::TiesOfOrder) && by_order())
 }
 
 /// Names or types of the columns, if they differ. Whether a column may be NULL is not compared.

@@ -26,7 +26,7 @@ pub struct Run {
     filter: Option<String>,
 
     /// Make random rows from this seed instead of each scenario's own.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
 
     /// Write a JSON line for every batch that was executed.
@@ -111,8 +111,8 @@ fn plan_cases(path: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Planned>>
         if !is_wanted(&name, "", filter) {
             continue;
         }
-        planned.push(match case::read(&path) {
-            Ok((job, trace)) => Planned::Case { trial: Box::new(Trial::of_case(&name, job, trace)), path },
+        planned.push(match case::read_case(&path) {
+            Ok(case) => Planned::Case { trial: Box::new(Trial::of_case(&name, case.job, case.trace)), path },
             Err(error) => Planned::NotRun { name, reason: error.to_string() },
         });
     }

@@ -54,8 +54,11 @@ pub(super) fn run_all(planned: Vec<Planned>) -> Report {
 fn run_one(planned: &Planned) -> Entry {
     match planned {
         Planned::NotRun { name, reason } => Entry::NotRun { name: name.clone(), reason: reason.clone() },
-        Planned::Scenario { scenario, seed } => match Trial::of(scenario, *seed) {
-            Ok(trial) => run_trial(&trial, |dir| save(dir, scenario, *seed, &trial.trace)),
+        Planned::Scenario { scenario, seed } => match scenario.rows(*seed) {
+            Ok(rows) => {
+                let trial = Trial::of(scenario, *seed, rows.clone());
+                run_trial(&trial, |dir| save(dir, scenario, *seed, &rows))
+            }
             Err(reason) => Entry::NotRun { name: scenario.name.clone(), reason },
         },
         Planned::Case { trial, path } => run_trial(trial, |dir| save_case(dir, &trial.name, path)),

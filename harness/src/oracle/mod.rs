@@ -1,71 +1,600 @@
-//! The oracle (a colleague writes it; this is the least that lets the harness compile).
+//! The batch oracle: expected rows of every micro-batch, derived from the trace alone, and a ledger of every input row.
+//!
+//! The engine is incremental; the oracle is relational and slow. It shares the SQL front end with the engine and
+//! nothing else: window arithmetic, where filters sink, watermarks, lateness and eviction are derived here a second
+//! time, from the rules and over the whole history.
+//!
+//! A job goes through [`convert`] (names become numbers), [`refuse`] (what Spark does not run), [`place`] (where
+//! conditions end up), [`step`] (expressions compiled) once; a trace then through [`schedule`] (which batches, which
+//! watermarks) and [`derive`] (which rows).
 
-use arrow::array::RecordBatch;
+mod advice;
+mod aggregate;
+mod convert;
+mod derive;
+mod join;
+mod ledger;
+mod place;
+mod refuse;
+mod scalar;
+mod schedule;
+mod state_watermark;
+mod step;
+mod table;
+mod tree;
+mod window;
+
+use std::sync::Mutex;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::logical_expr::LogicalPlan;
+use skirl_engine::sql::{self, BatchTime, Catalog};
+use skirl_engine::{Error, OutputMode, Result};
+use std::sync::Arc;
 
-use crate::job::Job;
-use crate::run::{Failure, Run};
+use crate::job::{BatchClock, Feed, Job};
+use crate::run::{Failure, OutputBatch, Run};
 use crate::trace::Trace;
+use derive::{Derivation, Group};
+use schedule::{Batch, Watermarks, propagate};
+use step::{Op, Step, Steps};
+use table::GROUP;
+use tree::Kind;
 
-/// What must come out.
-#[derive(Debug, Clone, Default)]
-pub struct Expectation {
-    /// Batches and how the query ends.
-    pub run: Run,
-    /// What became of each input row.
-    pub ledger: Vec<Fate>,
+pub use advice::Advice;
+pub use ledger::{Admission, Drop, Ledger, LedgerRow};
+
+/// What a query must emit for a trace: the answer of [`Oracle::expect`] with everything planned anew.
+pub fn expect(job: &Job, trace: &Trace) -> Expectation {
+    match Oracle::new(job) {
+        Ok(oracle) => oracle.expect(trace),
+        Err(failure) => Expectation::refused(failure),
+    }
 }
 
-/// What became of an input row.
+/// A job's query, ready to be derived for many traces.
+pub struct Oracle {
+    mode: OutputMode,
+    ansi: bool,
+    feed: Feed,
+    clock: BatchClock,
+    follows_fastest: bool,
+    no_data_batches: bool,
+    streams: Vec<(String, SchemaRef)>,
+    /// Which of the streams the query reads.
+    reads: Vec<bool>,
+    schema: SchemaRef,
+    /// What fails as soon as a batch runs, or how to derive the rows.
+    steps: std::result::Result<Steps, Error>,
+    delays_ms: Vec<i64>,
+    advice: Vec<Advice>,
+    freedoms: Vec<Freedom>,
+    batch_time: BatchTime,
+    /// Two derivations must not set the time of a batch at once.
+    time_in_use: Mutex<()>,
+}
+
+/// What a query must emit, and why.
 #[derive(Debug, Clone)]
-pub struct Fate {
-    /// The position of its stream in the job.
-    pub stream: usize,
-    /// Its micro-batch.
-    pub micro_batch: usize,
-    /// Its place in the micro-batch.
+pub struct Expectation {
+    /// The batches, as the query must emit them, and the error it must end with.
+    pub run: Run,
+    /// What became of every input row.
+    pub ledger: Ledger,
+    /// What each operator with state is, topmost first: `join`, `3-minute aggregation`.
+    pub operators: Vec<String>,
+    /// What the author of the query may want to know.
+    pub advice: Vec<Advice>,
+    /// What the semantics leave open in this query.
+    pub freedoms: Vec<Freedom>,
+    /// Per batch and output row: what it was made of.
+    origins: Vec<Vec<Vec<u32>>>,
+    groups: Vec<Group>,
+}
+
+/// Something the semantics leave open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freedom {
+    /// `LIMIT` without an order: how many rows is fixed, which ones is not.
+    AnyRowsOfLimit,
+    /// Rows that an order does not tell apart may come in any order, and a `LIMIT` may take any of them.
+    TiesOfOrder,
+}
+
+/// An input row that had to do with an output row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Part {
+    /// The row's position in [`Ledger::rows`].
     pub row: usize,
-    /// The executed batch that read it.
-    pub batch_id: u64,
-    /// Microseconds; `None` for NULL.
-    pub event_time: Option<i64>,
-    /// Whether it counted.
-    pub admission: Admission,
+    /// Whether it counted; a row of the same group that was dropped as late did not.
+    pub counted: bool,
 }
 
-/// Whether a row counted.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Admission {
-    /// Not late.
-    OnTime,
-    /// Late, and counted.
-    LateAccepted,
-    /// Dropped.
-    Dropped {
-        /// By which operator.
-        operator: String,
-        /// Against which watermark in ms.
-        watermark: i64,
-    },
-    /// The system cannot be stepped.
-    Undecided,
+impl Oracle {
+    /// Plans a job's query.
+    ///
+    /// # Errors
+    /// What Spark refuses before the query starts, with Spark's condition, and `SKIRL_UNSUPPORTED` for what Spark runs and
+    /// the oracle does not derive yet. What Spark refuses first comes first.
+    pub fn new(job: &Job) -> Result<Oracle, Failure> {
+        Self::plan(job).map_err(|error| Failure::from(&error))
+    }
+
+    fn plan(job: &Job) -> Result<Oracle> {
+        let mut catalog = Catalog::new(job.conf.clone());
+        for (name, schema) in &job.streams {
+            catalog.add_stream(name, schema.clone())?;
+        }
+        for (name, rows) in &job.tables {
+            catalog.add_table(name, rows.clone())?;
+        }
+        for view in &job.views {
+            catalog.create_view(&view.name, &view.sql, view.watermark.as_ref())?;
+        }
+        let batch_time = catalog.batch_time().clone();
+        batch_time.set(job.clock.at(0));
+        let plan = catalog.plan(&job.sql)?;
+
+        let converted = convert::convert(&plan, job)?;
+        let mode = job.output_mode;
+        refuse::check_analysis(&converted.root, mode)?;
+        let root = place::optimised(converted.root);
+        let steps = match refuse::start_failure(&root, mode) {
+            Some(failure) => Err(failure),
+            None => {
+                refuse::check_supported(&root)?;
+                compiled(&root, mode, &converted.tables, job)?
+            }
+        };
+        let kinds: Vec<&Kind> = root.walk().into_iter().map(|node| &node.kind).collect();
+        let reads = |stream: usize| {
+            kinds
+                .iter()
+                .any(|k| matches!(k, Kind::Stream { stream: s, .. } if *s == stream))
+        };
+        let delay = |step: &Step| match step.op {
+            Op::Watermark { delay_ms, number, .. } => Some((number, delay_ms)),
+            _ => None,
+        };
+        let mut delays: Vec<(usize, i64)> = steps
+            .as_ref()
+            .map_or(vec![], |s| all_steps(&s.root).filter_map(delay).collect());
+        delays.sort_unstable();
+        let setting = |name: &str| job.conf.get(name).map(|value| value.to_lowercase());
+        Ok(Oracle {
+            mode,
+            ansi: setting("spark.sql.ansi.enabled").as_deref() != Some("false"),
+            feed: job.feed.clone(),
+            clock: job.clock.clone(),
+            follows_fastest: setting("spark.sql.streaming.multipleWatermarkPolicy").as_deref() == Some("max"),
+            no_data_batches: setting("spark.sql.streaming.noDataMicroBatches.enabled").as_deref() != Some("false"),
+            reads: (0..job.streams.len()).map(reads).collect(),
+            streams: job.streams.clone(),
+            schema: output_schema(&plan),
+            delays_ms: delays.into_iter().map(|(_, delay)| delay).collect(),
+            advice: advice::of_query(&root, mode),
+            freedoms: freedoms(&root),
+            steps,
+            batch_time,
+            time_in_use: Mutex::new(()),
+        })
+    }
+
+    /// Derives what the query must emit for a trace, how it ends, and what becomes of every input row.
+    pub fn expect(&self, trace: &Trace) -> Expectation {
+        let _turn = self
+            .asks_for_time()
+            .then(|| self.time_in_use.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        match self.derived(trace) {
+            Ok(expectation) => expectation,
+            Err(error) => Expectation::refused(Failure::from(&error)),
+        }
+    }
+
+    /// What the query returns, by Spark's names.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// What each operator with state is, topmost first.
+    pub fn operators(&self) -> &[String] {
+        self.steps.as_ref().map_or(&[], |steps| &steps.operators)
+    }
+
+    fn watermarks(&self) -> usize {
+        self.delays_ms.len()
+    }
+
+    fn parts(&self) -> usize {
+        self.steps.as_ref().map_or(0, |steps| steps.parts)
+    }
+
+    fn asks_for_time(&self) -> bool {
+        self.steps.as_ref().is_ok_and(|steps| steps.asks_for_time)
+    }
+
+    fn set_batch_time(&self, batch: u32) {
+        self.batch_time.set(self.clock.at(u64::from(batch)));
+    }
+
+    fn derived(&self, trace: &Trace) -> Result<Expectation> {
+        let mut d = Derivation::new(self, trace)?;
+        let root = match &self.steps {
+            Ok(steps) if steps.failure.is_none() => &steps.root,
+            Ok(steps) => return Ok(self.fails_at_once(d, trace, steps.failure.as_ref().expect("just seen"))),
+            Err(failure) => return Ok(self.fails_at_once(d, trace, failure)),
+        };
+        let steps = self
+            .steps
+            .as_ref()
+            .map_err(|_| Error::Invalid("a query that fails has no steps".into()))?;
+        let ahead = !steps.asks_for_time && !steps.watermark_above_state;
+        let table = if ahead {
+            self.watermarks_ahead(&mut d, root, trace)?
+        } else {
+            self.batch_by_batch(&mut d, root, trace)?
+        };
+        self.expectation(d, table, trace)
+    }
+
+    /// Watermarks depend on the input alone: all batches are known before state is looked at.
+    fn watermarks_ahead(&self, d: &mut Derivation, root: &Step, trace: &Trace) -> Result<table::Table> {
+        d.schedule.by_micro_batch();
+        d.derive_parts(root)?;
+        let seen = d.seen.clone();
+        let failed = d.failure.take();
+        d.schedule.clear();
+        self.execute(d, root, trace, |_, micro_batch| Ok(latest(&seen, micro_batch)))?;
+        if let Some((micro_batch, error)) = failed {
+            let batch = d.schedule.batch_of(micro_batch);
+            d.fail(batch, error);
+        }
+        d.derive(root)
+    }
+
+    /// Everything so far is derived anew for the watermark of each next batch.
+    fn batch_by_batch(&self, d: &mut Derivation, root: &Step, trace: &Trace) -> Result<table::Table> {
+        self.execute(d, root, trace, |d, _| {
+            let batch = d.schedule.len() as u32 - 1;
+            Self::derive_anew(d, root)?;
+            Ok(latest(&d.seen, Some(batch as usize)))
+        })?;
+        Self::derive_anew(d, root)
+    }
+
+    fn derive_anew(d: &mut Derivation, root: &Step) -> Result<table::Table> {
+        d.ledger.clear();
+        d.groups.clear();
+        d.derive(root)
+    }
+
+    /// Executes batches run by run; `latest` tells what each watermark saw in the batch just executed.
+    fn execute<'d>(
+        &self,
+        d: &mut Derivation<'d>,
+        root: &Step,
+        trace: &Trace,
+        mut latest: impl FnMut(&mut Derivation<'d>, Option<usize>) -> Result<Vec<Option<i64>>>,
+    ) -> Result<()> {
+        let mut watermarks = Watermarks::new(self.watermarks(), self.follows_fastest);
+        for run in schedule::runs(&self.feed, trace.micro_batches.len()) {
+            watermarks.restart();
+            let with_data = run
+                .filter(|micro_batch| schedule::has_file(self, trace, *micro_batch))
+                .map(Some);
+            let mut idle = true;
+            for micro_batch in with_data {
+                idle = false;
+                if !self.execute_batch(d, root, micro_batch, &mut watermarks, &mut latest)? {
+                    return Ok(());
+                }
+            }
+            while !idle && self.wants_batch(d, root, &watermarks) {
+                if !self.execute_batch(d, root, None, &mut watermarks, &mut latest)? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn execute_batch<'d>(
+        &self,
+        d: &mut Derivation<'d>,
+        root: &Step,
+        micro_batch: Option<usize>,
+        watermarks: &mut Watermarks,
+        latest: &mut impl FnMut(&mut Derivation<'d>, Option<usize>) -> Result<Vec<Option<i64>>>,
+    ) -> Result<bool> {
+        let evict = match propagate(root, watermarks.global, d.schedule.zeros()) {
+            Ok(evict) => evict,
+            Err(error) => {
+                let batch = d.schedule.len() as u32;
+                d.schedule.push(Batch {
+                    micro_batch,
+                    watermark: watermarks.global,
+                    evict: d.schedule.zeros(),
+                });
+                d.fail(batch, error);
+                return Ok(false);
+            }
+        };
+        d.schedule.push(Batch {
+            micro_batch,
+            watermark: watermarks.global,
+            evict,
+        });
+        let latest = latest(d, micro_batch)?;
+        watermarks.advance(&latest, &self.delays_ms);
+        Ok(d.failure.is_none())
+    }
+
+    fn wants_batch(&self, d: &Derivation, root: &Step, watermarks: &Watermarks) -> bool {
+        let Some(last) = d.schedule.batches.last() else {
+            return false;
+        };
+        match propagate(root, watermarks.global, d.schedule.zeros()) {
+            Ok(next) => self.no_data_batches && schedule::wants_batch(root, self.mode, &last.evict, &next),
+            // The batch would be planned, and fail.
+            Err(_) => false,
+        }
+    }
+
+    fn expectation(&self, mut d: Derivation, table: table::Table, trace: &Trace) -> Result<Expectation> {
+        d.ledger.enter(&table.lineage);
+        let executed = d
+            .failure
+            .as_ref()
+            .map_or(d.schedule.len(), |(batch, _)| (*batch as usize).min(d.schedule.len()));
+        let rows = table::rows_of(&self.schema, table.columns.clone(), table.len())?;
+        let mut batches = vec![];
+        let mut origins = vec![];
+        for (number, batch) in d.schedule.batches[..executed].iter().enumerate() {
+            let range = table.of_batch(number as u32);
+            origins.push(
+                range
+                    .clone()
+                    .map(|row| table.lineage.parents_of(row).collect())
+                    .collect(),
+            );
+            let of_operators = |count: fn(&derive::Facts) -> &Vec<u64>| -> Vec<u64> {
+                d.operators
+                    .iter()
+                    .map(|facts| count(facts).get(number).copied().unwrap_or(0))
+                    .collect()
+            };
+            batches.push(OutputBatch {
+                batch_id: number as u64,
+                watermark: (self.watermarks() > 0).then_some(batch.watermark),
+                input_rows: self.input_rows(trace, batch.micro_batch),
+                rows: rows.slice(range.start, range.len()),
+                state_rows: of_operators(|facts| &facts.state_rows),
+                dropped: of_operators(|facts| &facts.dropped),
+            });
+        }
+        self.settle(&mut d, executed);
+        let mut advice = self.advice.clone();
+        advice.extend(advice::of_state(&d, self.operators()));
+        let error = d
+            .failure
+            .take()
+            .map(|(batch_id, source)| failed_in(u64::from(batch_id), source));
+        Ok(Expectation {
+            run: Run { batches, error },
+            ledger: d.ledger,
+            operators: self.operators().to_vec(),
+            advice,
+            freedoms: self.freedoms.clone(),
+            origins,
+            groups: d.groups,
+        })
+    }
+
+    fn settle(&self, d: &mut Derivation, executed: usize) {
+        // A row of which an operator dropped some windows counts as dropped only if it dropped all.
+        let mut kept = vec![false; d.ledger.rows.len()];
+        for group in &d.groups {
+            for parent in group.members.iter().flat_map(|(_, parents)| parents) {
+                if let Some(kept) = kept.get_mut(*parent as usize) {
+                    *kept = true;
+                }
+            }
+        }
+        let schedule = d.schedule.clone();
+        let batch_of = |micro_batch: usize| {
+            let batch = schedule.batch_of(micro_batch as u32) as usize;
+            (batch < executed).then_some(batch as u64)
+        };
+        d.ledger
+            .settle(batch_of, |batch| schedule.late_watermark(batch as u32), &kept);
+    }
+
+    fn input_rows(&self, trace: &Trace, micro_batch: Option<usize>) -> Vec<u64> {
+        let read = self.reads.iter().enumerate().filter(|(_, read)| **read);
+        let rows = |stream: usize| micro_batch.and_then(|m| trace.micro_batches[m].rows.get(stream)?.as_ref());
+        read.map(|(stream, _)| rows(stream).map_or(0, |rows| rows.num_rows() as u64))
+            .collect()
+    }
+
+    /// A query that fails when its first batch is planned, if there is one.
+    fn fails_at_once(&self, mut d: Derivation, trace: &Trace, error: &Error) -> Expectation {
+        let runs = (0..trace.micro_batches.len()).any(|micro_batch| schedule::has_file(self, trace, micro_batch));
+        d.ledger.settle(|_| None, |_| 0, &vec![false; d.ledger.rows.len()]);
+        let source = Failure::from(error);
+        let error = runs.then(|| match source.condition.as_deref() {
+            Some(skirl_engine::error::SKIRL_UNSUPPORTED) => source,
+            _ => Failure {
+                condition: Some(skirl_engine::error::STREAM_FAILED.into()),
+                message: format!("query failed in batch 0: {}", source.message),
+            },
+        });
+        Expectation {
+            run: Run { batches: vec![], error },
+            ledger: d.ledger,
+            operators: vec![],
+            advice: self.advice.clone(),
+            freedoms: vec![],
+            origins: vec![],
+            groups: vec![],
+        }
+    }
 }
 
-fn later() -> Failure {
-    Failure { condition: Some("SKIRL_UNSUPPORTED".into()), message: "no oracle yet".into() }
+impl Expectation {
+    fn refused(failure: Failure) -> Self {
+        Expectation {
+            run: Run {
+                batches: vec![],
+                error: Some(failure),
+            },
+            ledger: Ledger::default(),
+            operators: vec![],
+            advice: vec![],
+            freedoms: vec![],
+            origins: vec![],
+            groups: vec![],
+        }
+    }
+
+    /// The input rows behind row `row` of batch `batch_id`, in the order of the ledger: those that made it, and of an
+    /// aggregation also those of its group that came too late. Empty if there is no such row.
+    pub fn explain(&self, batch_id: u64, row: usize) -> Vec<Part> {
+        let Some(parents) = self.origins.get(batch_id as usize).and_then(|rows| rows.get(row)) else {
+            return vec![];
+        };
+        let mut parts = vec![];
+        self.parts_of(parents, batch_id, true, &mut parts);
+        parts.sort_unstable();
+        parts.dedup();
+        parts
+    }
+
+    fn parts_of(&self, parents: &[u32], until: u64, counted: bool, parts: &mut Vec<Part>) {
+        for parent in parents {
+            if parent & GROUP == 0 {
+                parts.push(Part {
+                    row: *parent as usize,
+                    counted,
+                });
+                continue;
+            }
+            let Some(group) = self.groups.get((parent & !GROUP) as usize) else {
+                continue;
+            };
+            let of = |told: &[(u32, Vec<u32>)], counted: bool, parts: &mut Vec<Part>| {
+                for (_, parents) in told.iter().filter(|(batch, _)| u64::from(*batch) <= until) {
+                    self.parts_of(parents, until, counted, parts);
+                }
+            };
+            of(&group.members, counted, parts);
+            of(&group.dropped, false, parts);
+        }
+    }
 }
 
-/// Derives.
-pub fn expect(_job: &Job, _trace: &Trace) -> Expectation {
-    Expectation { run: Run { batches: vec![], error: Some(later()) }, ledger: vec![] }
+fn failed_in(batch_id: u64, source: Error) -> Failure {
+    Failure::from(&Error::StreamFailed {
+        batch_id,
+        source: Box::new(source),
+    })
 }
 
-/// Plans.
-pub fn plan(_job: &Job) -> Result<LogicalPlan, Failure> {
-    Err(later())
+fn latest(seen: &[Vec<(u32, i64)>], batch: Option<usize>) -> Vec<Option<i64>> {
+    let of = |seen: &Vec<(u32, i64)>| {
+        let at = seen.binary_search_by_key(&(batch? as u32), |(batch, _)| *batch).ok()?;
+        Some(seen[at].1)
+    };
+    seen.iter().map(of).collect()
 }
 
-/// Asks a table.
-pub fn ask(_job: &Job, _name: &str, _table: Option<RecordBatch>, _sql: &str, _now_ms: i64) -> Result<(RecordBatch, LogicalPlan), Failure> {
-    Err(later())
+fn all_steps(root: &Step) -> impl Iterator<Item = &Step> {
+    let mut waiting = vec![root];
+    std::iter::from_fn(move || {
+        let step = waiting.pop()?;
+        waiting.extend(step.inputs());
+        Some(step)
+    })
+}
+
+/// Executes the static relations, once, and compiles the steps; a static relation that fails does so in batch 0.
+fn compiled(
+    root: &tree::Node,
+    mode: OutputMode,
+    plans: &[LogicalPlan],
+    job: &Job,
+) -> Result<std::result::Result<Steps, Error>> {
+    let mut tables: Vec<(Vec<ArrayRef>, usize)> = vec![];
+    for plan in plans {
+        match static_rows(plan, job) {
+            Ok(rows) => tables.push((rows.columns().to_vec(), rows.num_rows())),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Ok(step::steps(root, mode, &tables)?))
+}
+
+fn static_rows(plan: &LogicalPlan, job: &Job) -> Result<RecordBatch> {
+    if let Some(rows) = whole_table(plan, job) {
+        return Ok(rows);
+    }
+    let batches = sql::execute_static(plan)?;
+    let schema = Arc::new(plan.schema().as_arrow().clone());
+    match batches.first() {
+        Some(first) => Ok(concat_batches(&first.schema(), &batches)?),
+        None => Ok(RecordBatch::new_empty(schema)),
+    }
+}
+
+/// The rows of a plan that is a table under other names at most: nothing has to be executed.
+fn whole_table(plan: &LogicalPlan, job: &Job) -> Option<RecordBatch> {
+    match plan {
+        LogicalPlan::SubqueryAlias(alias) => whole_table(&alias.input, job),
+        LogicalPlan::TableScan(scan) if scan.filters.is_empty() && scan.fetch.is_none() => {
+            let named = |(name, _): &&(String, RecordBatch)| name.eq_ignore_ascii_case(scan.table_name.table());
+            let (_, rows) = job.tables.iter().find(named)?;
+            let types =
+                |fields: &arrow::datatypes::Fields| fields.iter().map(|f| f.data_type().clone()).collect::<Vec<_>>();
+            let same = types(rows.schema().fields()) == types(plan.schema().fields());
+            same.then(|| rows.clone())
+        }
+        _ => None,
+    }
+}
+
+/// Spark's names for the columns of the result, all nullable.
+fn output_schema(plan: &LogicalPlan) -> SchemaRef {
+    let fields = plan
+        .schema()
+        .fields()
+        .iter()
+        .map(|f| Field::new(f.name(), f.data_type().clone(), true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+fn freedoms(root: &tree::Node) -> Vec<Freedom> {
+    let mut freedoms = vec![];
+    for node in root.walk() {
+        let freedom = match &node.kind {
+            Kind::Limit { input, .. } => match sorted_below(input) {
+                true => Freedom::TiesOfOrder,
+                false => Freedom::AnyRowsOfLimit,
+            },
+            Kind::Sort { .. } => Freedom::TiesOfOrder,
+            _ => continue,
+        };
+        if !freedoms.contains(&freedom) {
+            freedoms.push(freedom);
+        }
+    }
+    freedoms
+}
+
+fn sorted_below(node: &tree::Node) -> bool {
+    match &node.kind {
+        Kind::Sort { .. } => true,
+        Kind::Project { input, .. } => sorted_below(input),
+        _ => false,
+    }
 }

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{Entry, Report};
+use crate::case::{iso, rows_json};
 use crate::judge::Outcome;
-use crate::rows::{Row, sorted_rows, watermark_text};
 use crate::run::Failure;
 
 /// A batch that was executed.
@@ -15,7 +15,7 @@ struct BatchLine<'a> {
     watermark: Option<String>,
     input_rows: &'a [u64],
     columns: Vec<String>,
-    rows: Vec<Row>,
+    rows: Vec<serde_json::Value>,
     state_rows: &'a [u64],
     dropped: &'a [u64],
 }
@@ -51,10 +51,10 @@ fn append(outcome: &Outcome, text: &mut String) {
             &BatchLine {
                 scenario: &outcome.name,
                 batch_id: batch.batch_id,
-                watermark: batch.watermark.map(watermark_text),
+                watermark: batch.watermark.map(|ms| iso(ms * 1_000)),
                 input_rows: &batch.input_rows,
                 columns: batch.rows.schema().fields().iter().map(|field| field.name().clone()).collect(),
-                rows: sorted_rows(&batch.rows),
+                rows: rows_json(&batch.rows),
                 state_rows: &batch.state_rows,
                 dropped: &batch.dropped,
             },

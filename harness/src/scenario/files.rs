@@ -7,6 +7,11 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use skirl_engine::format::csv::{CsvOptions, read_csv};
+use skirl_engine::format::json::{JsonOptions, read_json_lines, write_json_lines};
+use skirl_engine::format::text::read_text;
+
+use super::mistake::suggestion;
 
 /// Why a file cannot be used.
 #[derive(Debug)]
@@ -62,13 +67,27 @@ impl Reader<'_> {
 /// The rows of the file at `path`, whose extension says its format; `options` are Spark's for that format. The error
 /// is a sentence.
 pub fn read_file(path: &Path, schema: &SchemaRef, options: &BTreeMap<String, String>) -> Result<RecordBatch, String> {
-    let _ = (schema, options);
-    std::fs::metadata(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    Err("no readers yet".to_string())
+    let bytes = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let rows = match path.extension().unwrap_or_default().to_string_lossy().as_ref() {
+        "jsonl" | "json" => JsonOptions::new(options, NO_DAY).and_then(|options| read_json_lines(&bytes, schema, &options)),
+        "csv" => CsvOptions::new(options, NO_DAY).and_then(|options| read_csv(&bytes, schema, &options)),
+        "txt" => read_text(&bytes, options.get("lineSep").map(String::as_str)),
+        "parquet" => read_parquet(bytes.into(), schema),
+        other => return Err(format!("{}: `.{other}` says no format; {}", path.display(), suggestion(other, EXTENSIONS))),
+    };
+    rows.map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Writes `rows` to a new file at `path`, whose extension says the format, so that [`read_file`] reads them again.
+/// The day a bare time of day means: 1970-01-01, so that a file is read alike on every day.
+const NO_DAY: i32 = 0;
+
+/// Writes `rows` as JSON lines to a new file at `path`, so that [`read_file`] reads them again, microseconds included.
 pub(super) fn write_file(path: &Path, rows: &RecordBatch) -> Result<(), String> {
-    let _ = (path, rows);
-    Err("no writers yet".to_string())
+    let options = [("timestampFormat", "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"), ("timestampNTZFormat", "yyyy-MM-dd'T'HH:mm:ss.SSSSSS")];
+    let options = options.into_iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let mut bytes = Vec::new();
+    JsonOptions::new(&options, NO_DAY)
+        .and_then(|options| write_json_lines(rows, &options, &mut bytes))
+        .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    std::fs::write(path, bytes).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }

@@ -140,9 +140,13 @@ impl Scenario {
         }
     }
 
-    /// The rows of every stream, made from `seed` where a generator makes them.
-    pub fn trace(&self, seed: u64) -> Result<Trace, String> {
-        let mut streams = generated::make(&self.streams, seed)?;
+    /// The rows of every stream, made from `seed` where a generator makes them. The error is a sentence.
+    pub fn rows(&self, seed: u64) -> Result<Rows, String> {
+        let made = generated::make(&self.streams, seed)?;
+        Ok(Rows { trace: self.trace_of(made.rows), read: made.read.map(|read| self.trace_of(read)) })
+    }
+
+    fn trace_of(&self, mut streams: Vec<Vec<RecordBatch>>) -> Trace {
         for (stream, batches) in self.streams.iter().zip(&mut streams) {
             if self.trigger == Trigger::Once && self.feed == Feed::Backlog && !batches.is_empty() {
                 // Once ignores read limits: everything that is there is one batch.
@@ -150,9 +154,18 @@ impl Scenario {
             }
         }
         let length = streams.iter().map(Vec::len).max().unwrap_or(0);
-        let micro_batch = |n: usize| MicroBatch { rows: streams.iter().map(|batches| batches.get(n).cloned()).collect() };
-        Ok(Trace { micro_batches: (0..length).map(micro_batch).collect() })
+        let rows = |n: usize| streams.iter().map(|batches| batches.get(n).cloned()).collect();
+        Trace { micro_batches: (0..length).map(|n| MicroBatch { rows: rows(n) }).collect() }
     }
+}
+
+/// The rows of a scenario's streams.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    /// What they are: the oracle judges by these.
+    pub trace: Trace,
+    /// What a reader makes of them, where some arrive spoilt: the system is fed these.
+    pub read: Option<Trace>,
 }
 
 /// Spark's setting for batches without data.
@@ -162,7 +175,7 @@ const NO_DATA_BATCHES: &str = "spark.sql.streaming.noDataMicroBatches.enabled";
 fn read_root(mut root: Section, path: &Path, text: &str, mistakes: &Mistakes) -> Option<Scenario> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let title = root.required_text("title", "\"Rows later than the watermark allows are dropped\"");
-    let seed = root.integer("seed").map_or(0, |seed| *seed.get_ref() as u64);
+    let seed = read_seed(&mut root);
     let streams = read_streams(&mut root, directory);
     let tables = read_tables(&mut root, directory);
     let (expect, guarded) = read_expect(&mut root);
@@ -201,16 +214,27 @@ fn read_root(mut root: Section, path: &Path, text: &str, mistakes: &Mistakes) ->
     })
 }
 
+fn read_seed(root: &mut Section) -> u64 {
+    let Some(seed) = root.integer("seed") else { return 0 };
+    u64::try_from(*seed.get_ref()).unwrap_or_else(|_| {
+        root.mistakes.note(seed.span(), "a seed is not negative");
+        0
+    })
+}
+
 fn read_streams(root: &mut Section, directory: &Path) -> Vec<Stream> {
     if !root.has("streams") {
         root.missing("streams", "{ scotsmen = { kind = \"scotsmen\", rows = 1000 } }");
     }
     let Some(mut section) = root.section("streams") else { return Vec::new() };
-    let streams: Vec<_> = section.take_all();
+    let sections = section.take_all();
+    let count = sections.len();
+    let read = |(name, value)| Stream::read(&name, value, directory, root.mistakes);
+    let mut streams: Vec<Stream> = sections.into_iter().filter_map(read).collect();
+    if streams.len() == count {
+        generated::settle(&mut streams, root.mistakes);
+    }
     streams
-        .into_iter()
-        .filter_map(|(name, value)| Stream::read(&name, value, directory, root.mistakes))
-        .collect()
 }
 
 fn read_tables(root: &mut Section, directory: &Path) -> Vec<(String, RecordBatch)> {

@@ -8,14 +8,16 @@
 //! ```
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use serde::{Deserialize, Serialize};
+use arrow::datatypes::{Field, SchemaRef};
+use skirl_generator::Format;
+use skirl_generator::trace::{TRACE_FILE, TraceColumn, TraceFile, TraceStream, file_name};
 
 use super::files::write_file;
-use super::schema::format_schema;
-use super::{ReadError, Scenario};
+use super::schema::{format_schema, type_name};
+use super::{ReadError, Rows, Scenario, Stream};
 use crate::case;
 use crate::job::Job;
 use crate::trace::Trace;
@@ -47,21 +49,6 @@ pub enum SaveError {
     Rows(String),
 }
 
-/// What `trace.toml` says.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TraceFile {
-    /// The scenario file beside it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scenario: Option<String>,
-    /// The case file beside it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    case: Option<String>,
-    /// What the rows were made from.
-    seed: u64,
-    micro_batches: usize,
-}
-
 /// A saved failure.
 pub enum Saved {
     /// A scenario and the seed its rows were made from.
@@ -77,68 +64,77 @@ pub enum Saved {
     },
 }
 
-/// Saves `scenario` with the rows of `trace` in `dir`, in place of a failure saved there before.
-pub fn save(dir: &Path, scenario: &Scenario, seed: u64, trace: &Trace) -> Result<(), SaveError> {
+/// Saves `scenario` with its rows in `dir`, in place of a failure saved there before.
+pub fn save(dir: &Path, scenario: &Scenario, seed: u64, rows: &Rows) -> Result<(), SaveError> {
     clear(dir)?;
+    let mut streams = Vec::new();
     for (n, stream) in scenario.streams.iter().enumerate() {
-        let directory = dir.join(&stream.name);
-        create(&directory)?;
-        for (position, micro_batch) in trace.micro_batches.iter().enumerate() {
-            if let Some(rows) = &micro_batch.rows[n] {
-                write_rows(&directory.join(format!("{position:06}.jsonl")), rows)?;
-            }
+        let batches: Vec<&RecordBatch> = rows.trace.micro_batches.iter().map_while(|batch| batch.rows[n].as_ref()).collect();
+        create(&dir.join(&stream.name))?;
+        for (position, batch) in batches.iter().enumerate() {
+            write_rows(&dir.join(&stream.name).join(file_name(position as u64, Format::Json)), batch)?;
         }
+        streams.push(described(&stream.name, batches.len() as u64, &stream.schema));
     }
     create(&dir.join("tables"))?;
     for (name, rows) in &scenario.tables {
         write_rows(&dir.join("tables").join(format!("{name}.jsonl")), rows)?;
     }
-    let file = format!("{}.toml", scenario.name);
-    write_text(&dir.join(&file), &with_files(scenario, seed, trace))?;
-    let trace_file = TraceFile { scenario: Some(file), case: None, seed, micro_batches: trace.micro_batches.len() };
-    write_trace_file(dir, &trace_file)
+    write_text(&dir.join(format!("{}.toml", scenario.name)), &with_files(scenario, seed, rows))?;
+    write_trace_file(dir, TraceFile { version: 1, seed: Some(seed), streams })
 }
 
-/// Saves the case `name`, whose file holds its rows, in `dir`.
+/// Saves the case `name`, whose file holds its rows, in `dir`, in place of a failure saved there before.
 pub fn save_case(dir: &Path, name: &str, path: &Path) -> Result<(), SaveError> {
     clear(dir)?;
     let text = std::fs::read_to_string(path).map_err(|source| SaveError::Io { path: path.to_path_buf(), source })?;
-    let file = format!("{name}.json");
-    write_text(&dir.join(&file), &text)?;
-    let trace = case::read(path).map_or(0, |(_, trace)| trace.micro_batches.len());
-    write_trace_file(dir, &TraceFile { scenario: None, case: Some(file), seed: 0, micro_batches: trace })
+    write_text(&dir.join(format!("{name}.json")), &text)?;
+    write_trace_file(dir, TraceFile { version: 1, seed: None, streams: Vec::new() })
 }
 
-/// Loads what was saved in `dir`.
+/// Loads what was saved in `dir`: the scenario or the case beside its `trace.toml`.
 pub fn load(dir: &Path) -> Result<Saved, SaveError> {
-    let path = dir.join("trace.toml");
     let foreign = |reason: String| SaveError::Foreign { path: dir.to_path_buf(), reason };
-    let text = std::fs::read_to_string(&path).map_err(|_| foreign("it has no trace.toml".to_string()))?;
-    let saved: TraceFile = toml::from_str(&text).map_err(|error| foreign(format!("trace.toml: {}", error.message())))?;
-    match (&saved.scenario, &saved.case) {
-        (Some(file), _) => Ok(Saved::Scenario(Box::new(Scenario::read(&dir.join(file))?), saved.seed)),
-        (None, Some(file)) => {
-            let name = file.trim_end_matches(".json").to_string();
-            let (job, trace) = case::read(&dir.join(file)).map_err(|error| foreign(error.to_string()))?;
-            Ok(Saved::Case { name, job: Box::new(job), trace })
+    let text = std::fs::read_to_string(dir.join(TRACE_FILE)).map_err(|_| foreign(format!("it has no {TRACE_FILE}")))?;
+    let trace = TraceFile::from_toml(&text).map_err(|error| foreign(error.to_string()))?;
+    let mut files = list_files(dir)?;
+    files.retain(|path| path.file_name().is_some_and(|name| name != TRACE_FILE));
+    let with = |extension: &str| files.iter().find(|path| path.extension().is_some_and(|found| found == extension));
+    match (with("toml"), with("json")) {
+        (Some(path), _) => Ok(Saved::Scenario(Box::new(Scenario::read(path)?), trace.seed.unwrap_or(0))),
+        (None, Some(path)) => {
+            let case = case::read_case(path).map_err(|error| foreign(error.to_string()))?;
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            Ok(Saved::Case { name, job: Box::new(case.job), trace: case.trace })
         }
-        (None, None) => Err(foreign("its trace.toml names no scenario".to_string())),
+        (None, None) => Err(foreign("it holds a trace without a scenario".to_string())),
     }
 }
 
+fn list_files(dir: &Path) -> Result<Vec<PathBuf>, SaveError> {
+    let io = |source| SaveError::Io { path: dir.to_path_buf(), source };
+    let entries = std::fs::read_dir(dir).map_err(io)?.collect::<Result<Vec<_>, _>>().map_err(io)?;
+    let mut paths: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+/// A stream as `trace.toml` describes it.
+fn described(name: &str, micro_batches: u64, schema: &SchemaRef) -> TraceStream {
+    let column = |field: &Arc<Field>| {
+        TraceColumn { name: field.name().clone(), kind: type_name(field.data_type()).to_lowercase().replace(' ', "") }
+    };
+    let columns = schema.fields().iter().map(column).collect();
+    TraceStream { name: name.to_string(), format: Format::Json, micro_batches, columns, spec: None }
+}
+
 /// The scenario's text with streams and tables read from the files beside it.
-fn with_files(scenario: &Scenario, seed: u64, trace: &Trace) -> String {
+fn with_files(scenario: &Scenario, seed: u64, rows: &Rows) -> String {
     let mut document: toml::Table = scenario.text.parse().expect("a scenario that was read is TOML");
-    let streams = scenario.streams.iter().enumerate().map(|(n, stream)| {
-        let has_files = trace.micro_batches.iter().any(|micro_batch| micro_batch.rows[n].is_some());
-        let mut table = given("files", stream.name.clone(), &stream.schema);
-        if !has_files {
-            table.remove("files");
-            table.insert("batches".to_string(), toml::Value::Array(Vec::new()));
-        }
-        (stream.name.clone(), toml::Value::Table(table))
-    });
-    document.insert("streams".to_string(), toml::Value::Table(streams.collect()));
+    // Rows that arrive spoilt are made again: only their description says what they must be read as.
+    if rows.read.is_none() {
+        document.insert("streams".to_string(), toml::Value::Table(stream_files(scenario, &rows.trace)));
+    }
     if !scenario.tables.is_empty() {
         let tables = scenario.tables.iter().map(|(name, rows)| {
             let table = given("file", format!("tables/{name}.jsonl"), &rows.schema());
@@ -146,9 +142,21 @@ fn with_files(scenario: &Scenario, seed: u64, trace: &Trace) -> String {
         });
         document.insert("tables".to_string(), toml::Value::Table(tables.collect()));
     }
-    // Seeds beyond TOML's numbers are kept in trace.toml alone.
-    document.insert("seed".to_string(), toml::Value::Integer(i64::try_from(seed).unwrap_or(0)));
+    document.insert("seed".to_string(), toml::Value::Integer(seed as i64));
     toml::to_string_pretty(&document).expect("a scenario that was read can be written")
+}
+
+fn stream_files(scenario: &Scenario, trace: &Trace) -> toml::Table {
+    let stream = |(n, stream): (usize, &Stream)| {
+        let has_files = trace.micro_batches.iter().any(|micro_batch| micro_batch.rows[n].is_some());
+        let mut table = given("files", stream.name.clone(), &stream.schema);
+        if !has_files {
+            table.remove("files");
+            table.insert("batches".to_string(), toml::Value::Array(Vec::new()));
+        }
+        (stream.name.clone(), toml::Value::Table(table))
+    };
+    scenario.streams.iter().enumerate().map(stream).collect()
 }
 
 fn given(key: &str, path: String, schema: &SchemaRef) -> toml::Table {
@@ -157,7 +165,7 @@ fn given(key: &str, path: String, schema: &SchemaRef) -> toml::Table {
 }
 
 fn clear(dir: &Path) -> Result<(), SaveError> {
-    if dir.join("trace.toml").exists() {
+    if dir.join(TRACE_FILE).exists() {
         std::fs::remove_dir_all(dir).map_err(|source| SaveError::Io { path: dir.to_path_buf(), source })?;
     }
     create(dir)
@@ -167,8 +175,10 @@ fn create(dir: &Path) -> Result<(), SaveError> {
     std::fs::create_dir_all(dir).map_err(|source| SaveError::Io { path: dir.to_path_buf(), source })
 }
 
-fn write_trace_file(dir: &Path, file: &TraceFile) -> Result<(), SaveError> {
-    write_text(&dir.join("trace.toml"), &toml::to_string(file).expect("three plain values can be written"))
+/// Written last: where it is, everything is.
+fn write_trace_file(dir: &Path, file: TraceFile) -> Result<(), SaveError> {
+    let text = file.to_toml().map_err(|error| SaveError::Rows(error.to_string()))?;
+    write_text(&dir.join(TRACE_FILE), &text)
 }
 
 fn write_rows(path: &Path, rows: &RecordBatch) -> Result<(), SaveError> {

@@ -33,7 +33,7 @@ pub struct Stream {
 #[derive(Debug, Clone)]
 pub enum StreamSource {
     /// The generator makes them from a seed.
-    Generated(Generated),
+    Generated(Box<Generated>),
     /// They are given, one batch per micro-batch: by files or by the scenario itself.
     Given(Vec<RecordBatch>),
 }
@@ -44,10 +44,7 @@ impl Stream {
         let title = format!("[streams.{}]", name.get_ref());
         let mut section = Section::of(title, value.clone(), mistakes)?;
         if !section.has("files") && !section.has("batches") {
-            let generated = Generated::read(name.get_ref(), value, mistakes)?;
-            let schema = generated.schema();
-            let source = StreamSource::Generated(generated);
-            return Some(Stream { name: name.get_ref().clone(), schema, source, options: BTreeMap::new() });
+            return Generated::read(name.get_ref(), value, mistakes);
         }
         let files = section.text("files");
         let batches = section.list("batches");

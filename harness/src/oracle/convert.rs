@@ -1,0 +1,608 @@
+//! From the logical plan of the SQL front end to the oracle's [tree](super::tree).
+
+use std::collections::BTreeSet;
+
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, JoinType, NullEquality};
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::{
+    Aggregate, BinaryExpr, Distinct, Expr, Extension, FetchType, Join, Limit, LogicalPlan, Operator, Projection,
+    SkipType,
+};
+use skirl_engine::sql::{StreamTable, TimeWindowNode, WatermarkNode};
+use skirl_engine::{Error, Result, sql};
+
+use super::place;
+use super::tree::*;
+use super::window::tumbling_window;
+use crate::job::Job;
+
+/// A converted query.
+pub(super) struct Converted {
+    pub root: Node,
+    /// The static relations by number, with their columns.
+    pub tables: Vec<LogicalPlan>,
+    /// The first column number that is free.
+    pub next_id: Id,
+}
+
+/// Converts the plan of a job's query.
+pub(super) fn convert(plan: &LogicalPlan, job: &Job) -> Result<Converted> {
+    let mut converter = Converter {
+        job,
+        next_id: 0,
+        tables: vec![],
+        inside_static: false,
+    };
+    let root = converter.node(plan)?;
+    let deduplicates = root
+        .walk()
+        .iter()
+        .any(|node| matches!(node.kind, Kind::Deduplicate { .. }));
+    if !deduplicates && job.views.iter().any(|view| view.drop_duplicates.is_some()) {
+        return Err(Error::unsupported(
+            "dropDuplicates on a stream is not supported yet; use a query without it",
+        ));
+    }
+    Ok(Converted {
+        root,
+        tables: converter.tables,
+        next_id: converter.next_id,
+    })
+}
+
+struct Converter<'a> {
+    job: &'a Job,
+    next_id: Id,
+    tables: Vec<LogicalPlan>,
+    /// Whether a static relation is looked into for what it promises; it is executed as a whole all the same.
+    inside_static: bool,
+}
+
+impl Converter<'_> {
+    fn node(&mut self, plan: &LogicalPlan) -> Result<Node> {
+        if !self.inside_static && !sql::is_streaming(plan) {
+            return Ok(self.static_relation(plan));
+        }
+        match plan {
+            LogicalPlan::TableScan(_) => self.scan(plan),
+            LogicalPlan::SubqueryAlias(alias) => {
+                let input = self.node(&alias.input)?;
+                Ok(self.deduplicated(alias.alias.table(), &alias.input, input))
+            }
+            LogicalPlan::Projection(projection) => self.projection(projection),
+            LogicalPlan::Filter(filter) => {
+                let input = self.node(&filter.input)?;
+                let predicate = self.expr(&filter.predicate, &[(filter.input.schema(), &input)])?;
+                let predicates = conjuncts(predicate).into_iter().map(Predicate::from).collect();
+                Ok(input.filtered(predicates))
+            }
+            LogicalPlan::Join(join) => self.join(join),
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Distinct(Distinct::All(input)) => {
+                let input = self.node(input)?;
+                Ok(distinct(input))
+            }
+            LogicalPlan::Union(union) => {
+                let inputs = union
+                    .inputs
+                    .iter()
+                    .map(|input| self.node(input))
+                    .collect::<Result<Vec<_>>>()?;
+                Ok(Node {
+                    output: self.new_columns(&union.schema),
+                    kind: Kind::Union { inputs },
+                })
+            }
+            LogicalPlan::Sort(sort) => {
+                let input = self.node(&sort.input)?;
+                let mut keys = vec![];
+                for key in &sort.expr {
+                    let expr = self.expr(&key.expr, &[(sort.input.schema(), &input)])?;
+                    keys.push(SortKey {
+                        expr,
+                        ascending: key.asc,
+                        nulls_first: key.nulls_first,
+                    });
+                }
+                let sorted = Node {
+                    output: input.output.clone(),
+                    kind: Kind::Sort {
+                        input: Box::new(input),
+                        keys,
+                    },
+                };
+                Ok(match sort.fetch {
+                    Some(fetch) => limited(sorted, 0, fetch),
+                    None => sorted,
+                })
+            }
+            LogicalPlan::Limit(limit) => self.limit(limit),
+            LogicalPlan::Extension(extension) => self.extension(extension),
+            LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => Ok(self.leaf_inside_static(plan)),
+            other => Err(Error::unsupported(format!(
+                "the oracle does not know the plan node `{}`",
+                other.display()
+            ))),
+        }
+    }
+
+    /// A relation without streams is executed as it stands; what it promises about its rows is kept.
+    fn static_relation(&mut self, plan: &LogicalPlan) -> Node {
+        self.inside_static = true;
+        let looked_into = self.node(plan);
+        self.inside_static = false;
+        let (output, known) = match looked_into {
+            Ok(node) => (node.output.clone(), place::constraints(&node)),
+            Err(_) => (self.new_columns(plan.schema()), vec![]),
+        };
+        self.tables.push(plan.clone());
+        Node {
+            output,
+            kind: Kind::Static {
+                table: self.tables.len() - 1,
+                known,
+            },
+        }
+    }
+
+    fn leaf_inside_static(&mut self, plan: &LogicalPlan) -> Node {
+        Node {
+            output: self.new_columns(plan.schema()),
+            kind: Kind::Static {
+                table: usize::MAX,
+                known: vec![],
+            },
+        }
+    }
+
+    fn scan(&mut self, plan: &LogicalPlan) -> Result<Node> {
+        let Some(table) = StreamTable::of(plan) else {
+            return Ok(self.leaf_inside_static(plan));
+        };
+        let known = |(name, _): &(String, _)| name.eq_ignore_ascii_case(&table.name);
+        let stream = self.job.streams.iter().position(known);
+        let stream = stream.ok_or_else(|| Error::Invalid(format!("stream `{}` is not in the job", table.name)))?;
+        let columns = plan
+            .schema()
+            .fields()
+            .iter()
+            .map(|f| table.schema.index_of(f.name()))
+            .collect::<Result<_, _>>()?;
+        Ok(Node {
+            output: self.new_columns(plan.schema()),
+            kind: Kind::Stream { stream, columns },
+        })
+    }
+
+    /// A view with `dropDuplicates` stands under its own name in the plan.
+    fn deduplicated(&mut self, alias: &str, plan: &LogicalPlan, input: Node) -> Node {
+        // The front end numbers relations of one name: `u`, `u#2`.
+        let alias = alias.split('#').next().unwrap_or(alias);
+        let view = self.job.views.iter().find(|view| view.name.eq_ignore_ascii_case(alias));
+        let Some(drop) = view.and_then(|view| view.drop_duplicates.as_ref()) else {
+            return input;
+        };
+        let named = |name: &String| {
+            let at = plan
+                .schema()
+                .fields()
+                .iter()
+                .position(|f| f.name().eq_ignore_ascii_case(name));
+            at.and_then(|at| input.output.get(at)).map(|a| a.id)
+        };
+        let keys = match drop.columns.is_empty() {
+            true => input.output.iter().map(|a| a.id).collect(),
+            false => drop.columns.iter().filter_map(named).collect(),
+        };
+        let kind = Kind::Deduplicate {
+            keys,
+            within_watermark: drop.within_watermark,
+            input: Box::new(input.clone()),
+        };
+        Node {
+            output: input.output,
+            kind,
+        }
+    }
+
+    fn projection(&mut self, projection: &Projection) -> Result<Node> {
+        let input = self.node(&projection.input)?;
+        let scope = [(projection.input.schema().as_ref(), &input)];
+        let exprs = projection
+            .expr
+            .iter()
+            .map(|e| self.expr(e, &scope))
+            .collect::<Result<Vec<_>>>()?;
+        let output = self.columns_of(&exprs, &projection.schema);
+        Ok(Node {
+            output,
+            kind: Kind::Project {
+                input: Box::new(input),
+                exprs,
+            },
+        })
+    }
+
+    fn join(&mut self, join: &Join) -> Result<Node> {
+        let left = self.node(&join.left)?;
+        let right = self.node(&join.right)?;
+        let scope = [
+            (join.left.schema().as_ref(), &left),
+            (join.right.schema().as_ref(), &right),
+        ];
+        let mut condition = vec![];
+        for (l, r) in &join.on {
+            let equals = match join.null_equality {
+                NullEquality::NullEqualsNothing => Operator::Eq,
+                NullEquality::NullEqualsNull => Operator::IsNotDistinctFrom,
+            };
+            let l = self.expr(l, &scope[..1])?;
+            let r = self.expr(r, &scope[1..])?;
+            condition.push(Expr::BinaryExpr(BinaryExpr::new(Box::new(l), equals, Box::new(r))));
+        }
+        if let Some(filter) = &join.filter {
+            condition.extend(conjuncts(self.expr(filter, &scope)?));
+        }
+        if is_subquery(join) && !right.is_streaming() {
+            let mark = self.new_id();
+            let member = membership(mark, &left, &right, condition, join.null_aware);
+            let expr = match join.join_type {
+                JoinType::LeftAnti => Expr::Not(Box::new(column(mark))),
+                _ => column(mark),
+            };
+            return Ok(left.filtered(vec![Predicate {
+                expr,
+                members: vec![member],
+            }]));
+        }
+        let kind = match join.join_type {
+            JoinType::Inner => JoinKind::Inner,
+            JoinType::Left => JoinKind::Left,
+            JoinType::Right => JoinKind::Right,
+            JoinType::Full => JoinKind::Full,
+            JoinType::LeftSemi => JoinKind::Semi,
+            JoinType::LeftAnti => JoinKind::Anti,
+            JoinType::LeftMark => JoinKind::Mark,
+            other => {
+                return Err(Error::unsupported(format!(
+                    "the oracle does not know the join type `{other}`"
+                )));
+            }
+        };
+        let output = match kind {
+            JoinKind::Semi | JoinKind::Anti => left.output.clone(),
+            JoinKind::Mark => {
+                let mark = Attribute {
+                    id: self.new_id(),
+                    data_type: arrow::datatypes::DataType::Boolean,
+                };
+                left.output.iter().cloned().chain([mark]).collect()
+            }
+            _ => left.output.iter().chain(&right.output).cloned().collect(),
+        };
+        let kind = Kind::Join {
+            left: Box::new(left),
+            right: Box::new(right),
+            kind,
+            condition,
+        };
+        Ok(Node { output, kind })
+    }
+
+    fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Node> {
+        let input = self.node(&aggregate.input)?;
+        let scope = [(aggregate.input.schema().as_ref(), &input)];
+        if aggregate.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_))) {
+            return Err(Error::unsupported(
+                "GROUPING SETS, CUBE and ROLLUP are not supported yet; write one query for each set",
+            ));
+        }
+        let keys = aggregate
+            .group_expr
+            .iter()
+            .map(|e| self.expr(e, &scope))
+            .collect::<Result<Vec<_>>>()?;
+        let mut calls = vec![];
+        for expr in &aggregate.aggr_expr {
+            calls.push(self.aggregate_call(expr, &scope)?);
+        }
+        let whole_row = keys.iter().map(column_id).eq(input.output.iter().map(|a| Some(a.id)));
+        let distinct = calls.is_empty()
+            && whole_row
+            && matches!(*aggregate.input, LogicalPlan::Projection(_) | LogicalPlan::Union(_));
+        let output = self.columns_of(&keys, &aggregate.schema);
+        Ok(Node {
+            output,
+            kind: Kind::Aggregate {
+                input: Box::new(input),
+                keys,
+                aggregates: calls,
+                distinct,
+            },
+        })
+    }
+
+    fn aggregate_call(&mut self, expr: &Expr, scope: &[(&DFSchema, &Node)]) -> Result<AggregateCall> {
+        match expr {
+            Expr::Alias(alias) => self.aggregate_call(&alias.expr, scope),
+            Expr::AggregateFunction(AggregateFunction { func, params }) => Ok(AggregateCall {
+                function: func.name().to_lowercase(),
+                args: params.args.iter().map(|e| self.expr(e, scope)).collect::<Result<_>>()?,
+                filter: params.filter.as_ref().map(|e| self.expr(e, scope)).transpose()?,
+                distinct: params.distinct,
+            }),
+            other => Err(Error::unsupported(format!(
+                "the oracle does not know the aggregate `{other}`"
+            ))),
+        }
+    }
+
+    fn limit(&mut self, limit: &Limit) -> Result<Node> {
+        let input = self.node(&limit.input)?;
+        let literal = || Error::unsupported("LIMIT and OFFSET must be literals");
+        let SkipType::Literal(skip) = limit.get_skip_type()? else {
+            return Err(literal());
+        };
+        let FetchType::Literal(fetch) = limit.get_fetch_type()? else {
+            return Err(literal());
+        };
+        Ok(limited(input, skip, fetch.unwrap_or(usize::MAX)))
+    }
+
+    fn extension(&mut self, extension: &Extension) -> Result<Node> {
+        let node = extension.node.as_ref();
+        if let Some(watermark) = node.as_any().downcast_ref::<WatermarkNode>() {
+            let input = self.node(&watermark.input)?;
+            let column = self.expr(
+                &Expr::Column(watermark.column.clone()),
+                &[(watermark.input.schema(), &input)],
+            )?;
+            let column = column_id(&column).expect("a column stays a column");
+            let kind = Kind::Watermark {
+                column,
+                delay_ms: watermark.delay_ms,
+                input: Box::new(input.clone()),
+            };
+            return Ok(Node {
+                output: input.output,
+                kind,
+            });
+        }
+        if let Some(window) = node.as_any().downcast_ref::<TimeWindowNode>() {
+            return self.time_window(window);
+        }
+        Err(Error::unsupported(format!(
+            "the oracle does not know the plan node `{}`",
+            node.name()
+        )))
+    }
+
+    fn time_window(&mut self, window: &TimeWindowNode) -> Result<Node> {
+        let input = self.node(&window.input)?;
+        let time = self.expr(&window.time, &[(window.input.schema(), &input)])?;
+        let sizes = Sizes {
+            duration: window.duration_us,
+            slide: window.slide_us,
+            start: window.start_us,
+        };
+        let has_time = Expr::IsNotNull(Box::new(time.clone()));
+        let input = input.filtered(vec![has_time.into()]);
+        let mut output = input.output.clone();
+        output.push(Attribute {
+            id: self.new_id(),
+            data_type: TimeWindowNode::window_type(),
+        });
+        if sizes.slide < sizes.duration {
+            return Ok(Node {
+                output,
+                kind: Kind::Slide {
+                    input: Box::new(input),
+                    time,
+                    sizes,
+                },
+            });
+        }
+        let mut exprs: Vec<Expr> = input.output.iter().map(|a| column(a.id)).collect();
+        exprs.push(tumbling_window(time, sizes));
+        Ok(Node {
+            output,
+            kind: Kind::Project {
+                input: Box::new(input),
+                exprs,
+            },
+        })
+    }
+
+    /// An expression with column numbers for names.
+    fn expr(&mut self, expr: &Expr, scope: &[(&DFSchema, &Node)]) -> Result<Expr> {
+        let numbered = expr.clone().transform_up(|e| match &e {
+            Expr::Column(name) => {
+                let found = scope.iter().find_map(|(schema, node)| {
+                    let at = schema.maybe_index_of_column(name)?;
+                    node.output.get(at)
+                });
+                let found =
+                    found.ok_or_else(|| Error::Invalid(format!("column `{name}` is not in the plan below it")))?;
+                Ok(Transformed::yes(column(found.id)))
+            }
+            _ => Ok(Transformed::no(e)),
+        })?;
+        Ok(numbered.data.unalias_nested().data)
+    }
+
+    fn new_id(&mut self) -> Id {
+        self.next_id += 1;
+        self.next_id - 1
+    }
+
+    fn new_columns(&mut self, schema: &DFSchema) -> Vec<Attribute> {
+        let types = schema.fields().iter().map(|f| f.data_type().clone());
+        types
+            .map(|data_type| Attribute {
+                id: self.new_id(),
+                data_type,
+            })
+            .collect()
+    }
+
+    /// The output of expressions (and, beyond them, of aggregates): what is only passed on keeps its number, once.
+    fn columns_of(&mut self, exprs: &[Expr], schema: &DFSchema) -> Vec<Attribute> {
+        let mut used = BTreeSet::new();
+        let mut output = vec![];
+        for (at, field) in schema.fields().iter().enumerate() {
+            let kept = exprs.get(at).and_then(column_id).filter(|id| used.insert(*id));
+            let id = kept.unwrap_or_else(|| self.new_id());
+            output.push(Attribute {
+                id,
+                data_type: field.data_type().clone(),
+            });
+        }
+        output
+    }
+}
+
+fn limited(input: Node, skip: usize, fetch: usize) -> Node {
+    Node {
+        output: input.output.clone(),
+        kind: Kind::Limit {
+            input: Box::new(input),
+            skip,
+            fetch,
+        },
+    }
+}
+
+fn distinct(input: Node) -> Node {
+    let keys = input.output.iter().map(|a| column(a.id)).collect();
+    let output = input.output.clone();
+    Node {
+        output,
+        kind: Kind::Aggregate {
+            input: Box::new(input),
+            keys,
+            aggregates: vec![],
+            distinct: true,
+        },
+    }
+}
+
+/// Whether a join was `IN`, `NOT IN` or `EXISTS` in the text: Spark treats those as filters until the very end.
+fn is_subquery(join: &Join) -> bool {
+    const NAMES: [&str; 2] = ["__auto_generated_subquery_name", "__correlated_sq"];
+    let is_name = |name: &str| NAMES.iter().any(|known| name.starts_with(known));
+    let named = matches!(&*join.right, LogicalPlan::SubqueryAlias(alias) if is_name(alias.alias.table()));
+    matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti) && (named || join.null_aware)
+}
+
+/// What a semi, anti or mark join asks of each row of its left side.
+pub(super) fn membership(mark: Id, left: &Node, right: &Node, condition: Vec<Expr>, null_aware: bool) -> Membership {
+    let (mut on, mut rest) = (vec![], vec![]);
+    for predicate in condition {
+        match equality(&predicate, &left.ids(), &right.ids()) {
+            Some((l, r, false)) => on.push((l, r)),
+            _ => rest.push(predicate),
+        }
+    }
+    let Kind::Static { table, .. } = right.kind else {
+        unreachable!("only static tables are asked for members")
+    };
+    Membership {
+        mark,
+        table,
+        table_output: right.output.clone(),
+        on,
+        condition: rest,
+        null_aware,
+    }
+}
+
+/// The two sides of an equality between left and right, and whether NULL equals NULL in it.
+pub(super) fn equality(expr: &Expr, left: &BTreeSet<Id>, right: &BTreeSet<Id>) -> Option<(Expr, Expr, bool)> {
+    let Expr::BinaryExpr(BinaryExpr { left: a, op, right: b }) = expr else {
+        return None;
+    };
+    let null_safe = match op {
+        Operator::Eq => false,
+        Operator::IsNotDistinctFrom => true,
+        _ => return None,
+    };
+    let (refs_a, refs_b) = (references(a), references(b));
+    if refs_a.is_empty() || refs_b.is_empty() {
+        return None;
+    }
+    if refs_a.is_subset(left) && refs_b.is_subset(right) {
+        return Some((a.as_ref().clone(), b.as_ref().clone(), null_safe));
+    }
+    if refs_b.is_subset(left) && refs_a.is_subset(right) {
+        return Some((b.as_ref().clone(), a.as_ref().clone(), null_safe));
+    }
+    None
+}
+
+/// The conjuncts of a condition, as Spark's simplification leaves them.
+pub(super) fn conjuncts(expr: Expr) -> Vec<Expr> {
+    let negated = |op: Operator| match op {
+        Operator::Gt => Some(Operator::LtEq),
+        Operator::GtEq => Some(Operator::Lt),
+        Operator::Lt => Some(Operator::GtEq),
+        Operator::LtEq => Some(Operator::Gt),
+        _ => None,
+    };
+    match expr {
+        Expr::Alias(alias) => conjuncts(*alias.expr),
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::And,
+            right,
+        }) => {
+            let mut all = conjuncts(*left);
+            all.extend(conjuncts(*right));
+            all
+        }
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Or,
+            right,
+        }) => factored(conjuncts(*left), conjuncts(*right)),
+        Expr::Between(between) if !between.negated => {
+            let value = between.expr;
+            vec![
+                Expr::BinaryExpr(BinaryExpr::new(value.clone(), Operator::GtEq, between.low)),
+                Expr::BinaryExpr(BinaryExpr::new(value, Operator::LtEq, between.high)),
+            ]
+        }
+        Expr::Not(inner) => match *inner {
+            Expr::Not(inner) => conjuncts(*inner),
+            Expr::BinaryExpr(BinaryExpr {
+                left,
+                op: Operator::Or,
+                right,
+            }) => {
+                let mut all = conjuncts(Expr::Not(left));
+                all.extend(conjuncts(Expr::Not(right)));
+                all
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) if negated(op).is_some() => {
+                vec![Expr::BinaryExpr(BinaryExpr::new(
+                    left,
+                    negated(op).unwrap_or(op),
+                    right,
+                ))]
+            }
+            other => vec![Expr::Not(Box::new(other))],
+        },
+        other => vec![other],
+    }
+}
+
+/// `(a AND b) OR (a AND c)` holds where `a` and `b OR c` hold.
+fn factored(left: Vec<Expr>, right: Vec<Expr>) -> Vec<Expr> {
+    let (mut common, left): (Vec<_>, Vec<_>) = left.into_iter().partition(|e| is_deterministic(e) && right.contains(e));
+    let right: Vec<_> = right.into_iter().filter(|e| !common.contains(e)).collect();
+    let all = |exprs: Vec<Expr>| exprs.into_iter().reduce(Expr::and);
+    if let (Some(left), Some(right)) = (all(left), all(right)) {
+        common.push(left.or(right));
+    }
+    common
+}

@@ -1,0 +1,279 @@
+//! What Spark refuses before a query starts, in its order, and what Skirl does not derive yet.
+
+use std::collections::BTreeSet;
+
+use datafusion::logical_expr::Expr;
+use skirl_engine::{Error, OutputMode, Result};
+
+use super::convert::equality;
+use super::state_watermark::bounds;
+use super::tree::*;
+
+/// Spark's analysis of a streaming query, before anything is optimised.
+pub(super) fn check_analysis(root: &Node, mode: OutputMode) -> Result<()> {
+    if !root.is_streaming() {
+        return Err(Error::spark(
+            "WRITE_STREAM_NOT_ALLOWED",
+            "`writeStream` can be called only on a streaming query, and this one reads no stream",
+        ));
+    }
+    check_chains(root, mode)?;
+    check_output_mode(root, mode)?;
+    let mut parents_last = root.walk();
+    parents_last.reverse();
+    parents_last.into_iter().try_for_each(|node| check_operator(node, mode))
+}
+
+/// An operator that emits rows older than the watermark must not feed another that drops them.
+fn check_chains(root: &Node, mode: OutputMode) -> Result<()> {
+    let judges_time = |node: &Node| match &node.kind {
+        Kind::Deduplicate {
+            input,
+            keys,
+            within_watermark,
+        } => *within_watermark || keys.iter().any(|key| input.tagged().contains(key)),
+        _ => node.is_stateful(),
+    };
+    let emits_late =
+        |node: &Node| matches!(node.kind, Kind::Aggregate { .. }) && node.is_streaming() && mode != OutputMode::Append;
+    for node in root.walk() {
+        if node.is_streaming() && judges_time(node) && node.walk()[1..].iter().any(|below| emits_late(below)) {
+            return Err(Error::nameless(
+                "Detected pattern of possible 'correctness' issue due to global watermark. The query contains stateful \
+                 operation which can emit rows older than the current watermark plus allowed late record delay, which are \
+                 \"late rows\" in downstream stateful operations and these rows can be discarded",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_output_mode(root: &Node, mode: OutputMode) -> Result<()> {
+    let topmost = root
+        .walk()
+        .into_iter()
+        .find(|n| matches!(n.kind, Kind::Aggregate { .. }) && n.is_streaming());
+    match (mode, topmost) {
+        (OutputMode::Append, Some(aggregate)) if !groups_by_event_time(aggregate) => {
+            Err(unsupported_in(mode, "streaming aggregations without watermark"))
+        }
+        (OutputMode::Complete, None) => Err(unsupported_in(mode, "no streaming aggregations")),
+        _ => Ok(()),
+    }
+}
+
+fn groups_by_event_time(aggregate: &Node) -> bool {
+    !aggregate.tagged().is_empty()
+}
+
+fn unsupported_in(mode: OutputMode, operation: &str) -> Error {
+    Error::spark(
+        "STREAMING_OUTPUT_MODE.UNSUPPORTED_OPERATION",
+        format!(
+            "Invalid streaming output mode: {}. This output mode is not supported for {operation} on streaming \
+             DataFrames/DataSets.",
+            mode.name()
+        ),
+    )
+}
+
+fn check_operator(node: &Node, mode: OutputMode) -> Result<()> {
+    let refuse = |message: &str| Err(Error::nameless(message));
+    match &node.kind {
+        Kind::Aggregate { input, aggregates, .. } if input.is_streaming() && aggregates.iter().any(|a| a.distinct) => {
+            refuse(
+                "Distinct aggregations are not supported on streaming DataFrames/Datasets. Consider using \
+             approx_count_distinct() instead.",
+            )
+        }
+        Kind::Deduplicate {
+            input,
+            within_watermark: true,
+            ..
+        } if input.is_streaming() && input.tagged().is_empty() => {
+            refuse("dropDuplicatesWithinWatermark is not supported on streaming DataFrames/DataSets without watermark")
+        }
+        Kind::Join {
+            left,
+            right,
+            kind,
+            condition,
+        } => check_join(left, right, *kind, condition, mode),
+        Kind::Union { inputs } if inputs.iter().any(Node::is_streaming) && !inputs.iter().all(Node::is_streaming) => {
+            refuse("Union between streaming and batch DataFrames/Datasets is not supported")
+        }
+        Kind::Limit { fetch, input, .. }
+            if *fetch < usize::MAX && mode == OutputMode::Update && input.is_streaming() =>
+        {
+            refuse("Limits are not supported on streaming DataFrames/Datasets in Update output mode")
+        }
+        Kind::Limit { skip, .. } if *skip > 0 => refuse("Offset is not supported on streaming DataFrames/Datasets"),
+        Kind::Sort { .. } if !has_complete_rows(node, mode) => refuse(
+            "Sorting is not supported on streaming DataFrames/Datasets, unless it is on aggregated DataFrame/Dataset in \
+             Complete output mode",
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Whether every batch shows all rows and not only the new ones.
+fn has_complete_rows(node: &Node, mode: OutputMode) -> bool {
+    let grouped = |n: &&Node| matches!(n.kind, Kind::Aggregate { distinct: false, .. }) && n.is_streaming();
+    !node.is_streaming() || (mode == OutputMode::Complete && node.walk().iter().any(grouped))
+}
+
+fn check_join(left: &Node, right: &Node, kind: JoinKind, condition: &[Expr], mode: OutputMode) -> Result<()> {
+    let streams = (left.is_streaming(), right.is_streaming());
+    let name = kind.name();
+    if streams == (true, true) {
+        let runs = mode == OutputMode::Append || (mode == OutputMode::Update && kind == JoinKind::Inner);
+        if !runs {
+            let mode = match mode {
+                OutputMode::Update => "Update",
+                _ => "Complete",
+            };
+            let modes = if kind == JoinKind::Inner {
+                "Append and Update output modes"
+            } else {
+                "Append output mode"
+            };
+            return Err(Error::nameless(format!(
+                "{name} join between two streaming DataFrames/Datasets is not supported in {mode} output mode, only in {modes}"
+            )));
+        }
+    }
+    let refusal = match (kind, streams) {
+        (JoinKind::Full, (true, false)) => {
+            "FullOuter joins with streaming DataFrames/Datasets on the left and a static DataFrame/Dataset on the right is \
+             not supported"
+                .to_string()
+        }
+        (JoinKind::Full, (false, true)) => {
+            "FullOuter joins with streaming DataFrames/Datasets on the right and a static DataFrame/Dataset on the left is \
+             not supported"
+                .to_string()
+        }
+        (JoinKind::Anti, (_, true)) => {
+            "LeftAnti joins with a streaming DataFrame/Dataset on the right are not supported".to_string()
+        }
+        (JoinKind::Left | JoinKind::Semi, (false, true)) => format!(
+            "{name} join with a streaming DataFrame/Dataset on the right and a static DataFrame/Dataset on the left is not \
+             supported"
+        ),
+        (JoinKind::Right, (true, false)) => {
+            "RightOuter join with a streaming DataFrame/Dataset on the left and a static DataFrame/DataSet on the right not \
+             supported"
+                .to_string()
+        }
+        (JoinKind::Left | JoinKind::Semi | JoinKind::Right | JoinKind::Full, (true, true))
+            if !ever_evicts(left, right, kind, condition) =>
+        {
+            format!(
+                "Stream-stream {name} join between two streaming DataFrame/Datasets is not supported without a watermark in \
+                 the join keys, or a watermark on the nullable side and an appropriate range condition"
+            )
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::nameless(refusal))
+}
+
+/// Whether an outer or semi join of two streams can ever tell that a row stays without a partner.
+fn ever_evicts(left: &Node, right: &Node, kind: JoinKind, condition: &[Expr]) -> bool {
+    let (left_tags, right_tags) = (left.tagged(), right.tagged());
+    let is_tagged = |expr: &Expr, tags: &BTreeSet<Id>| column_id(expr).is_some_and(|id| tags.contains(&id));
+    let in_keys = condition
+        .iter()
+        .filter_map(|c| equality(c, &left.ids(), &right.ids()))
+        .any(|(l, r, _)| is_tagged(&l, &left_tags) || is_tagged(&r, &right_tags));
+    let of_left = || !bounds(condition, &left.ids(), &right_tags).is_empty();
+    let of_right = || !bounds(condition, &right.ids(), &left_tags).is_empty();
+    in_keys
+        || match kind {
+            JoinKind::Left | JoinKind::Semi => of_left(),
+            JoinKind::Right => of_right(),
+            _ => of_left() || of_right(),
+        }
+}
+
+/// What Spark finds out when it plans the first batch of an optimised query.
+pub(super) fn start_failure(root: &Node, mode: OutputMode) -> Option<Error> {
+    let mut inputs_first = root.walk();
+    inputs_first.reverse();
+    inputs_first
+        .into_iter()
+        .filter(|n| n.is_stateful())
+        .find_map(|node| match &node.kind {
+            Kind::Join {
+                left, right, condition, ..
+            } => {
+                let (lefts, rights) = (left.ids(), right.ids());
+                if !condition.iter().any(|c| equality(c, &lefts, &rights).is_some()) {
+                    return Some(Error::nameless(
+                        "Stream-stream join without equality predicate is not supported.",
+                    ));
+                }
+                let (left, right) = node.event_times_of_sides();
+                two_event_times(&left).or_else(|| two_event_times(&right))
+            }
+            Kind::Aggregate { .. } if mode != OutputMode::Complete => two_event_times(&node.tagged()),
+            Kind::Deduplicate { input, .. } => two_event_times(&input.tagged()),
+            _ => None,
+        })
+}
+
+fn two_event_times(tags: &BTreeSet<Id>) -> Option<Error> {
+    (tags.len() > 1).then(|| {
+        Error::spark(
+            "MULTIPLE_EVENT_TIME_COLUMNS",
+            "More than one event time columns are available. Please ensure there is at most one event time column per \
+             stream.",
+        )
+    })
+}
+
+/// What Spark runs and this oracle does not derive yet.
+pub(super) fn check_supported(root: &Node) -> Result<()> {
+    for node in root.walk() {
+        match &node.kind {
+            Kind::Deduplicate { .. } => {
+                return Err(Error::unsupported(
+                    "dropDuplicates on a stream is not supported yet; use a query without it",
+                ));
+            }
+            Kind::Join { kind, .. } if node.is_stateful() && *kind != JoinKind::Inner => {
+                return Err(Error::unsupported(format!(
+                    "a {} join of two streams is not supported yet; only inner joins are",
+                    kind.name()
+                )));
+            }
+            Kind::Aggregate { aggregates, input, .. } if input.is_streaming() => {
+                let known = |name: &str| matches!(name, "count" | "sum" | "avg" | "min" | "max");
+                if let Some(call) = aggregates.iter().find(|call| !known(&call.function)) {
+                    return Err(Error::unsupported(format!(
+                        "the aggregate `{}` is not supported on streams yet; count, sum, avg, min and max are",
+                        call.function
+                    )));
+                }
+            }
+            _ => {}
+        }
+        if node.is_stateful() {
+            check_below(node)?;
+        }
+    }
+    Ok(())
+}
+
+/// An aggregation may stand on a join; no other operator with state may stand on another.
+fn check_below(node: &Node) -> Result<()> {
+    let aggregates = matches!(node.kind, Kind::Aggregate { .. });
+    for below in node.walk()[1..].iter().filter(|n| n.is_stateful()) {
+        if !(aggregates && matches!(below.kind, Kind::Join { .. })) {
+            return Err(Error::unsupported(
+                "operators with state above one another are not supported yet, except an aggregation of a join",
+            ));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,791 @@
+//! The steps of a derivation: the optimised tree with its expressions compiled and its rules decided.
+
+use std::collections::{BTreeSet, HashMap};
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::row::{OwnedRow, RowConverter, SortField};
+use datafusion::logical_expr::Expr;
+use skirl_engine::{Error, OutputMode, Result};
+
+use super::convert::equality;
+use super::scalar::{Compiler, Scalar};
+use super::state_watermark::{Bound, bounds, state_watermark};
+use super::table::normalised;
+use super::tree::*;
+
+/// A relation, ready to be derived.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub schema: SchemaRef,
+    pub op: Op,
+    /// The number of the largest stateless part this is the top of, if it is one.
+    pub part: Option<usize>,
+}
+
+/// How a relation is derived from those below it.
+#[derive(Debug)]
+pub(super) enum Op {
+    Stream {
+        stream: usize,
+        columns: Vec<usize>,
+    },
+    Filter {
+        input: Box<Step>,
+        conditions: Vec<Condition>,
+    },
+    Project {
+        input: Box<Step>,
+        exprs: Vec<Scalar>,
+    },
+    Slide {
+        input: Box<Step>,
+        time: Scalar,
+        sizes: Sizes,
+    },
+    /// `column` is a position; `number` counts watermarks from the left.
+    Watermark {
+        input: Box<Step>,
+        column: usize,
+        delay_ms: i64,
+        number: usize,
+    },
+    TableJoin(Box<TableJoin>),
+    StreamJoin(Box<StreamJoin>),
+    Aggregate(Box<Aggregation>),
+    Union {
+        inputs: Vec<Step>,
+    },
+    Sort {
+        input: Box<Step>,
+        keys: Vec<(Scalar, bool, bool)>,
+    },
+    /// With an operator, over the life of the query; without, in each batch.
+    Limit {
+        input: Box<Step>,
+        fetch: usize,
+        operator: Option<usize>,
+    },
+}
+
+/// A predicate with the static tables it asks.
+#[derive(Debug)]
+pub(super) struct Condition {
+    pub holds: Scalar,
+    /// The rows and the marks.
+    pub schema: SchemaRef,
+    pub members: Vec<Asked>,
+}
+
+/// A static table that is asked for partners of rows.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub null_aware: bool,
+    pub partners: Partners,
+    /// Equalities of `NOT IN` that are compared with each partner; without them, the keys are.
+    pub open: Vec<Scalar>,
+}
+
+/// How rows find their partners in a static table.
+#[derive(Debug)]
+pub(super) struct Partners {
+    pub row_keys: Vec<Scalar>,
+    /// The rows of the table by key; without keys, all under the empty key.
+    pub by_key: HashMap<OwnedRow, Vec<u32>>,
+    /// Rows of the table with a NULL among their keys.
+    pub null_keys: Vec<u32>,
+    pub table: Vec<ArrayRef>,
+    pub table_rows: usize,
+    /// Over the columns of the rows, then of the table.
+    pub condition: Vec<Scalar>,
+    pub schema: SchemaRef,
+    pub key_types: Vec<SortField>,
+}
+
+/// A join of a stream with a static table.
+#[derive(Debug)]
+pub(super) struct TableJoin {
+    pub stream: Step,
+    pub kind: JoinKind,
+    pub partners: Partners,
+    /// Where each output column comes from; the mark of a mark join is the last.
+    pub output: Vec<From>,
+}
+
+/// A column of the one or the other side.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum From {
+    Left(usize),
+    Right(usize),
+    Mark,
+}
+
+/// An inner join of two streams.
+#[derive(Debug)]
+pub(super) struct StreamJoin {
+    pub operator: usize,
+    pub left: Step,
+    pub right: Step,
+    pub keys: Vec<JoinKey>,
+    pub condition: Vec<Scalar>,
+    /// Of the condition: all columns of the left, then all of the right.
+    pub pair_schema: SchemaRef,
+    pub output: Vec<From>,
+    /// The positions of the event times that judge rows.
+    pub left_tag: Option<usize>,
+    pub right_tag: Option<usize>,
+    pub eviction: Eviction,
+}
+
+/// Expressions that must be equal.
+#[derive(Debug)]
+pub(super) struct JoinKey {
+    pub left: Scalar,
+    pub right: Scalar,
+    pub null_safe: bool,
+}
+
+/// Which rows a join forgets.
+#[derive(Debug)]
+pub(super) enum Eviction {
+    /// Those whose key has this event time at most at the watermark.
+    Key(usize),
+    /// Those whose own event time is at most at what the bounds leave; a side without bounds forgets nothing.
+    Value { left: Vec<Bound>, right: Vec<Bound> },
+}
+
+/// An aggregation.
+#[derive(Debug)]
+pub(super) struct Aggregation {
+    pub operator: usize,
+    pub input: Step,
+    pub keys: Vec<Scalar>,
+    pub key_types: Vec<DataType>,
+    /// The key that is an event time.
+    pub tag: Option<usize>,
+    pub calls: Vec<Call>,
+}
+
+/// An aggregate function with its arguments.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub function: String,
+    pub args: Vec<Scalar>,
+    pub filter: Option<Scalar>,
+    pub data_type: DataType,
+}
+
+/// What the steps of a query have in common.
+pub(super) struct Steps {
+    pub root: Step,
+    /// What each operator with state is, topmost first.
+    pub operators: Vec<String>,
+    pub watermarks: usize,
+    pub parts: usize,
+    /// Whether the time of a batch decides anything.
+    pub asks_for_time: bool,
+    /// Whether a watermark depends on what an operator with state emits.
+    pub watermark_above_state: bool,
+    /// What fails as soon as the first batch runs.
+    pub failure: Option<Error>,
+}
+
+impl StreamJoin {
+    /// The state watermarks of both sides at an input watermark.
+    pub fn state_watermarks(&self, input_ms: i64) -> (Option<i64>, Option<i64>) {
+        match &self.eviction {
+            Eviction::Key(_) => (Some(input_ms), Some(input_ms)),
+            Eviction::Value { left, right } => (state_watermark(left, input_ms), state_watermark(right, input_ms)),
+        }
+    }
+
+    /// Whether it forgets anything at all.
+    pub fn evicts(&self) -> bool {
+        match &self.eviction {
+            Eviction::Key(_) => true,
+            Eviction::Value { left, right } => !left.is_empty() || !right.is_empty(),
+        }
+    }
+}
+
+/// Compiles an optimised tree over the rows of its static tables.
+pub(super) fn steps(root: &Node, mode: OutputMode, tables: &[(Vec<ArrayRef>, usize)]) -> Result<Steps> {
+    let mut builder = Builder {
+        mode,
+        tables,
+        compiler: Compiler::default(),
+        operators: vec![],
+        watermarks: 0,
+        parts: 0,
+        watermark_above_state: false,
+        failure: None,
+    };
+    let mut root = builder.step(root)?;
+    builder.mark_part(&mut root);
+    Ok(Steps {
+        root,
+        operators: builder.operators,
+        watermarks: builder.watermarks,
+        parts: builder.parts,
+        asks_for_time: builder.compiler.asks_for_time,
+        watermark_above_state: builder.watermark_above_state,
+        failure: builder.failure.or(builder.compiler.failure),
+    })
+}
+
+struct Builder<'a> {
+    mode: OutputMode,
+    tables: &'a [(Vec<ArrayRef>, usize)],
+    compiler: Compiler,
+    operators: Vec<String>,
+    watermarks: usize,
+    parts: usize,
+    watermark_above_state: bool,
+    failure: Option<Error>,
+}
+
+impl Builder<'_> {
+    fn step(&mut self, node: &Node) -> Result<Step> {
+        let op = match &node.kind {
+            Kind::Stream { stream, columns } => Op::Stream {
+                stream: *stream,
+                columns: columns.clone(),
+            },
+            Kind::Static { .. } => return Err(Error::unsupported("a static relation on its own is no stream")),
+            Kind::Filter { input, predicates } => {
+                let conditions = predicates
+                    .iter()
+                    .map(|p| self.condition(p, input))
+                    .collect::<Result<_>>()?;
+                Op::Filter {
+                    conditions,
+                    input: Box::new(self.step(input)?),
+                }
+            }
+            Kind::Project { input, exprs } => {
+                let schema = self.compiler.schema(&input.output);
+                let exprs = self.compiler.scalars(exprs, &schema)?;
+                Op::Project {
+                    exprs,
+                    input: Box::new(self.step(input)?),
+                }
+            }
+            Kind::Slide { input, time, sizes } => {
+                let schema = self.compiler.schema(&input.output);
+                let time = self.compiler.scalar(time, &schema)?;
+                Op::Slide {
+                    time,
+                    sizes: *sizes,
+                    input: Box::new(self.step(input)?),
+                }
+            }
+            Kind::Watermark {
+                input,
+                column,
+                delay_ms,
+            } => {
+                let below = self.step(input)?;
+                self.watermark_above_state |= has_state(&below);
+                let number = self.watermarks;
+                self.watermarks += 1;
+                let column = position(input, *column);
+                Op::Watermark {
+                    input: Box::new(below),
+                    column,
+                    delay_ms: *delay_ms,
+                    number,
+                }
+            }
+            Kind::Join {
+                left,
+                right,
+                kind,
+                condition,
+            } => match (left.is_streaming(), right.is_streaming()) {
+                (true, true) => self.stream_join(node, left, right, condition)?,
+                (true, false) => self.table_join(node, left, right, *kind, condition)?,
+                _ => self.table_join(node, right, left, mirrored(*kind), condition)?,
+            },
+            Kind::Aggregate {
+                input,
+                keys,
+                aggregates,
+                ..
+            } => self.aggregate(node, input, keys, aggregates)?,
+            Kind::Union { inputs } => Op::Union {
+                inputs: inputs.iter().map(|input| self.step(input)).collect::<Result<_>>()?,
+            },
+            Kind::Sort { input, keys } => {
+                let schema = self.compiler.schema(&input.output);
+                let mut sorted = vec![];
+                for key in keys {
+                    sorted.push((
+                        self.compiler.scalar(&key.expr, &schema)?,
+                        key.ascending,
+                        key.nulls_first,
+                    ));
+                }
+                Op::Sort {
+                    keys: sorted,
+                    input: Box::new(self.step(input)?),
+                }
+            }
+            Kind::Limit { input, fetch, .. } => {
+                let aggregates = input
+                    .walk()
+                    .iter()
+                    .any(|n| matches!(n.kind, Kind::Aggregate { .. }) && n.is_streaming());
+                let over_life = self.mode == OutputMode::Append || !aggregates;
+                let operator = over_life.then(|| self.operator("limit".into()));
+                Op::Limit {
+                    fetch: *fetch,
+                    operator,
+                    input: Box::new(self.step(input)?),
+                }
+            }
+            Kind::Deduplicate { .. } => {
+                return Err(Error::unsupported("dropDuplicates on a stream is not supported yet"));
+            }
+        };
+        let mut step = Step {
+            schema: schema_of(&node.output),
+            op,
+            part: None,
+        };
+        if has_own_state(&step.op) {
+            self.mark_inputs(&mut step);
+        }
+        Ok(step)
+    }
+
+    /// Operators are numbered from the top, so a number is taken before the inputs are looked at.
+    fn operator(&mut self, name: String) -> usize {
+        self.operators.push(name);
+        self.operators.len() - 1
+    }
+
+    fn mark_part(&mut self, step: &mut Step) {
+        if step.part.is_some() || has_own_state(&step.op) {
+            return;
+        }
+        if !has_state(step) {
+            step.part = Some(self.parts);
+            self.parts += 1;
+            return;
+        }
+        self.mark_inputs(step);
+    }
+
+    fn mark_inputs(&mut self, step: &mut Step) {
+        for input in step.inputs_mut() {
+            self.mark_part(input);
+        }
+    }
+
+    fn condition(&mut self, predicate: &Predicate, input: &Node) -> Result<Condition> {
+        let mut columns = input.output.clone();
+        let mut members = vec![];
+        for member in &predicate.members {
+            columns.push(Attribute {
+                id: member.mark,
+                data_type: DataType::Boolean,
+            });
+            members.push(self.asked(member, input)?);
+        }
+        let schema = self.compiler.schema(&columns);
+        let holds = self.compiler.scalar(&predicate.expr, &schema)?;
+        Ok(Condition {
+            holds,
+            schema: schema_of(&columns),
+            members,
+        })
+    }
+
+    fn asked(&mut self, member: &Membership, rows: &Node) -> Result<Asked> {
+        let (columns, table_rows) = self.tables[member.table].clone();
+        let table = (&member.table_output[..], columns, table_rows);
+        // A comparison with NULL leaves `NOT IN` open, but only with the rows a correlated subquery selects.
+        if !member.null_aware || member.condition.is_empty() {
+            let partners = self.partners(rows, &member.on, &member.condition, table)?;
+            return Ok(Asked {
+                null_aware: member.null_aware,
+                partners,
+                open: vec![],
+            });
+        }
+        let both: Vec<Attribute> = rows.output.iter().chain(&member.table_output).cloned().collect();
+        let schema = self.compiler.schema(&both);
+        let equalities: Vec<Expr> = member.on.iter().map(|(l, r)| l.clone().eq(r.clone())).collect();
+        let open = self.compiler.scalars(&equalities, &schema)?;
+        let partners = self.partners(rows, &[], &member.condition, table)?;
+        Ok(Asked {
+            null_aware: true,
+            partners,
+            open,
+        })
+    }
+
+    fn partners(
+        &mut self,
+        rows: &Node,
+        on: &[(Expr, Expr)],
+        condition: &[Expr],
+        (table_output, columns, table_rows): (&[Attribute], Vec<ArrayRef>, usize),
+    ) -> Result<Partners> {
+        let row_schema = self.compiler.schema(&rows.output);
+        let table_schema = self.compiler.schema(table_output);
+        let both: Vec<Attribute> = rows.output.iter().chain(table_output).cloned().collect();
+        let both_schema = self.compiler.schema(&both);
+        let row_keys = on
+            .iter()
+            .map(|(l, _)| self.compiler.scalar(l, &row_schema))
+            .collect::<Result<_>>()?;
+        let table_keys = on
+            .iter()
+            .map(|(_, r)| self.compiler.scalar(r, &table_schema))
+            .collect::<Result<Vec<_>>>()?;
+        let condition = self.compiler.scalars(condition, &both_schema)?;
+        let table_batch = super::table::rows_of(&schema_of(table_output), columns.clone(), table_rows)?;
+        let mut partners = Partners {
+            row_keys,
+            by_key: HashMap::new(),
+            null_keys: vec![],
+            table: columns,
+            table_rows,
+            condition,
+            schema: schema_of(&both),
+            key_types: vec![],
+        };
+        let evaluated: Result<Vec<ArrayRef>> = table_keys
+            .iter()
+            .map(|k| Ok(normalised(k.evaluate(&table_batch)?)))
+            .collect();
+        match evaluated {
+            Ok(keys) => partners.index(&keys)?,
+            Err(error) => {
+                self.failure.get_or_insert(error);
+            }
+        }
+        Ok(partners)
+    }
+
+    fn table_join(
+        &mut self,
+        node: &Node,
+        stream: &Node,
+        table: &Node,
+        kind: JoinKind,
+        condition: &[Expr],
+    ) -> Result<Op> {
+        let (on, rest) = split_equalities(stream, table, condition);
+        let (columns, rows) = self.static_rows(table)?;
+        let partners = self.partners(stream, &on, &rest, (&table.output, columns, rows))?;
+        let from = |a: &Attribute| match (find(stream, a.id), find(table, a.id)) {
+            (Some(at), _) => From::Left(at),
+            (None, Some(at)) => From::Right(at),
+            _ => From::Mark,
+        };
+        let output = node.output.iter().map(from).collect();
+        let stream = self.step(stream)?;
+        Ok(Op::TableJoin(Box::new(TableJoin {
+            stream,
+            kind,
+            partners,
+            output,
+        })))
+    }
+
+    /// The rows of a static side: a table, and what Spark filters of it before the join.
+    fn static_rows(&mut self, node: &Node) -> Result<(Vec<ArrayRef>, usize)> {
+        match &node.kind {
+            Kind::Static { table, .. } => Ok(self.tables[*table].clone()),
+            Kind::Filter { input, predicates } => {
+                let (mut columns, mut len) = self.static_rows(input)?;
+                let schema = self.compiler.schema(&input.output);
+                for predicate in predicates.iter().filter(|p| p.members.is_empty()) {
+                    let holds = self.compiler.scalar(&predicate.expr, &schema)?;
+                    let rows = super::table::rows_of(&schema_of(&input.output), columns.clone(), len)?;
+                    match holds.evaluate(&rows) {
+                        Ok(kept) => {
+                            let kept = kept.as_boolean();
+                            let is_kept = |p: &u32| kept.is_valid(*p as usize) && kept.value(*p as usize);
+                            let positions: Vec<u32> = (0..len as u32).filter(is_kept).collect();
+                            columns = super::table::take_columns(&columns, &positions)?;
+                            len = positions.len();
+                        }
+                        Err(error) => drop(self.failure.get_or_insert(error)),
+                    }
+                }
+                Ok((columns, len))
+            }
+            _ => Err(Error::Invalid("a static side of a join is not a table".into())),
+        }
+    }
+
+    fn stream_join(&mut self, node: &Node, left: &Node, right: &Node, condition: &[Expr]) -> Result<Op> {
+        let operator = self.operator("join".into());
+        let (lefts, rights) = (left.ids(), right.ids());
+        let (left_tags, right_tags) = node.event_times_of_sides();
+
+        let (exprs, rest) = equalities(condition, &lefts, &rights);
+        let eviction = eviction(&exprs, &rest, (&lefts, &left_tags), (&rights, &right_tags));
+        let mut keys = vec![];
+        let (left_schema, right_schema) = (self.compiler.schema(&left.output), self.compiler.schema(&right.output));
+        for (l, r, null_safe) in &exprs {
+            let left = self.compiler.scalar(l, &left_schema)?;
+            keys.push(JoinKey {
+                left,
+                right: self.compiler.scalar(r, &right_schema)?,
+                null_safe: *null_safe,
+            });
+        }
+        let both: Vec<Attribute> = left.output.iter().chain(&right.output).cloned().collect();
+        let both_schema = self.compiler.schema(&both);
+        let condition = self.compiler.scalars(&rest, &both_schema)?;
+        let from = |a: &Attribute| match find(left, a.id) {
+            Some(at) => From::Left(at),
+            None => From::Right(position(right, a.id)),
+        };
+        Ok(Op::StreamJoin(Box::new(StreamJoin {
+            operator,
+            keys,
+            condition,
+            pair_schema: schema_of(&both),
+            output: node.output.iter().map(from).collect(),
+            left_tag: left_tags.first().map(|id| position(left, *id)),
+            right_tag: right_tags.first().map(|id| position(right, *id)),
+            eviction,
+            left: self.step(left)?,
+            right: self.step(right)?,
+        })))
+    }
+
+    fn aggregate(&mut self, node: &Node, input: &Node, keys: &[Expr], aggregates: &[AggregateCall]) -> Result<Op> {
+        let operator = self.operator(aggregation_name(input, keys));
+        let tags = node.tagged();
+        let schema = self.compiler.schema(&input.output);
+        let mut calls = vec![];
+        for (call, column) in aggregates.iter().zip(&node.output[keys.len()..]) {
+            let filter = call
+                .filter
+                .as_ref()
+                .map(|f| self.compiler.scalar(f, &schema))
+                .transpose()?;
+            let args = self.compiler.scalars(&call.args, &schema)?;
+            calls.push(Call {
+                function: call.function.clone(),
+                args,
+                filter,
+                data_type: column.data_type.clone(),
+            });
+        }
+        Ok(Op::Aggregate(Box::new(Aggregation {
+            operator,
+            keys: self.compiler.scalars(keys, &schema)?,
+            key_types: node.output[..keys.len()].iter().map(|a| a.data_type.clone()).collect(),
+            tag: tags.first().map(|id| position(node, *id)),
+            calls,
+            input: self.step(input)?,
+        })))
+    }
+}
+
+impl Step {
+    pub fn inputs(&self) -> Vec<&Step> {
+        match &self.op {
+            Op::Stream { .. } => vec![],
+            Op::Filter { input, .. }
+            | Op::Project { input, .. }
+            | Op::Slide { input, .. }
+            | Op::Watermark { input, .. }
+            | Op::Sort { input, .. }
+            | Op::Limit { input, .. } => vec![input],
+            Op::TableJoin(join) => vec![&join.stream],
+            Op::StreamJoin(join) => vec![&join.left, &join.right],
+            Op::Aggregate(aggregation) => vec![&aggregation.input],
+            Op::Union { inputs } => inputs.iter().collect(),
+        }
+    }
+
+    fn inputs_mut(&mut self) -> Vec<&mut Step> {
+        match &mut self.op {
+            Op::Stream { .. } => vec![],
+            Op::Filter { input, .. }
+            | Op::Project { input, .. }
+            | Op::Slide { input, .. }
+            | Op::Watermark { input, .. }
+            | Op::Sort { input, .. }
+            | Op::Limit { input, .. } => vec![input],
+            Op::TableJoin(join) => vec![&mut join.stream],
+            Op::StreamJoin(join) => {
+                let join = &mut **join;
+                vec![&mut join.left, &mut join.right]
+            }
+            Op::Aggregate(aggregation) => vec![&mut aggregation.input],
+            Op::Union { inputs } => inputs.iter_mut().collect(),
+        }
+    }
+}
+
+impl Partners {
+    fn index(&mut self, keys: &[ArrayRef]) -> Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.key_types = keys.iter().map(|k| SortField::new(k.data_type().clone())).collect();
+        let converter = RowConverter::new(self.key_types.clone())?;
+        for row in 0..self.table_rows {
+            if keys.iter().any(|k| k.is_null(row)) {
+                self.null_keys.push(row as u32);
+            }
+        }
+        let rows = converter.convert_columns(keys)?;
+        for row in 0..self.table_rows {
+            if !self.null_keys.contains(&(row as u32)) {
+                self.by_key.entry(rows.row(row).owned()).or_default().push(row as u32);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the step itself keeps state.
+fn has_own_state(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::StreamJoin(_) | Op::Aggregate(_) | Op::Limit { .. } | Op::Sort { .. }
+    )
+}
+
+/// Whether the step or one below keeps state (or looks at batches as a whole).
+fn has_state(step: &Step) -> bool {
+    has_own_state(&step.op) || step.inputs().into_iter().any(has_state)
+}
+
+fn find(node: &Node, id: Id) -> Option<usize> {
+    node.output.iter().position(|a| a.id == id)
+}
+
+fn position(node: &Node, id: Id) -> usize {
+    find(node, id).expect("a column that is asked for is kept")
+}
+
+/// The same join seen from its right side.
+fn mirrored(kind: JoinKind) -> JoinKind {
+    match kind {
+        JoinKind::Right => JoinKind::Left,
+        JoinKind::Left => JoinKind::Right,
+        other => other,
+    }
+}
+
+type Equality = (Expr, Expr, bool);
+
+/// The equalities between two sides, and the rest of a condition.
+fn equalities(condition: &[Expr], left: &BTreeSet<Id>, right: &BTreeSet<Id>) -> (Vec<Equality>, Vec<Expr>) {
+    let (mut equal, mut rest) = (vec![], vec![]);
+    for conjunct in condition {
+        match equality(conjunct, left, right) {
+            Some(pair) => equal.push(pair),
+            None => rest.push(conjunct.clone()),
+        }
+    }
+    (equal, rest)
+}
+
+/// Which rows a join of two streams forgets; a side is its columns and those of them that are event times.
+fn eviction(
+    keys: &[Equality],
+    rest: &[Expr],
+    (lefts, left_tags): (&BTreeSet<Id>, &BTreeSet<Id>),
+    (rights, right_tags): (&BTreeSet<Id>, &BTreeSet<Id>),
+) -> Eviction {
+    let is_tagged = |e: &Expr, tags: &BTreeSet<Id>| column_id(e).is_some_and(|id| tags.contains(&id));
+    let by_key = keys.iter().position(|(l, _, _)| is_tagged(l, left_tags));
+    match by_key.or_else(|| keys.iter().position(|(_, r, _)| is_tagged(r, right_tags))) {
+        Some(key) => Eviction::Key(key),
+        // A side without an event time of its own has nothing to judge by.
+        None => Eviction::Value {
+            left: if left_tags.is_empty() {
+                vec![]
+            } else {
+                bounds(rest, lefts, right_tags)
+            },
+            right: if right_tags.is_empty() {
+                vec![]
+            } else {
+                bounds(rest, rights, left_tags)
+            },
+        },
+    }
+}
+
+/// Whether the left and the right side of a join of two streams ever forget rows.
+pub(super) fn evicting_sides(join: &Node) -> (bool, bool) {
+    let Kind::Join {
+        left, right, condition, ..
+    } = &join.kind
+    else {
+        return (false, false);
+    };
+    let (lefts, rights) = (left.ids(), right.ids());
+    let (left_tags, right_tags) = join.event_times_of_sides();
+    let (keys, rest) = equalities(condition, &lefts, &rights);
+    match eviction(&keys, &rest, (&lefts, &left_tags), (&rights, &right_tags)) {
+        Eviction::Key(_) => (true, true),
+        Eviction::Value { left, right } => (!left.is_empty(), !right.is_empty()),
+    }
+}
+
+fn split_equalities(stream: &Node, table: &Node, condition: &[Expr]) -> (Vec<(Expr, Expr)>, Vec<Expr>) {
+    let (mut on, mut rest) = (vec![], vec![]);
+    for conjunct in condition {
+        match equality(conjunct, &stream.ids(), &table.ids()) {
+            Some((l, r, false)) => on.push((l, r)),
+            _ => rest.push(conjunct.clone()),
+        }
+    }
+    (on, rest)
+}
+
+/// `3-minute aggregation` for one over windows, else `aggregation`.
+fn aggregation_name(input: &Node, keys: &[Expr]) -> String {
+    let window = keys
+        .iter()
+        .filter_map(column_id)
+        .find_map(|key| duration_of(input, key));
+    match window {
+        Some(us) => format!("{} aggregation", span(us)),
+        None => "aggregation".into(),
+    }
+}
+
+/// The length of the windows a column holds.
+fn duration_of(node: &Node, id: Id) -> Option<i64> {
+    match &node.kind {
+        Kind::Slide { sizes, .. } if node.output.last()?.id == id => Some(sizes.duration),
+        Kind::Project { input, exprs } => {
+            let expr = exprs.get(find(node, id)?)?;
+            super::window::duration_of_window(expr).or_else(|| duration_of(input, column_id(expr)?))
+        }
+        _ => node
+            .inputs()
+            .into_iter()
+            .filter(|n| n.has(id))
+            .find_map(|n| duration_of(n, id)),
+    }
+}
+
+fn span(us: i64) -> String {
+    for (unit, name) in [
+        (86_400_000_000, "day"),
+        (3_600_000_000, "hour"),
+        (60_000_000, "minute"),
+        (1_000_000, "second"),
+    ] {
+        if us % unit == 0 {
+            return format!("{}-{name}", us / unit);
+        }
+    }
+    format!("{us}-microsecond")
+}

@@ -1,0 +1,120 @@
+//! What the oracle derives is what real Spark emitted, for every recorded case of the shapes it covers.
+
+use std::path::{Path, PathBuf};
+
+use skirl::case::{Case, Expected, differences, read_case, read_expected};
+use skirl::oracle;
+
+const UNSUPPORTED: &str = "SKIRL_UNSUPPORTED";
+
+#[test]
+fn stateless_queries() {
+    all_agree("vectors", |name| name.starts_with("a_"));
+}
+
+#[test]
+fn aggregations_without_windows() {
+    all_agree("vectors", |name| name.starts_with("b_"));
+}
+
+#[test]
+fn windows_and_watermarks() {
+    all_agree("vectors", |name| name.starts_with("c_"));
+}
+
+#[test]
+fn inner_joins_of_streams() {
+    all_agree("vectors", |name| name.starts_with("d_") || name == "f_gap_match_inner");
+}
+
+#[test]
+fn aggregations_of_joins() {
+    all_agree("vectors", |name| name.starts_with("e_"));
+}
+
+#[test]
+fn joins_with_tables() {
+    all_agree("vectors", |name| name.starts_with("g_"));
+}
+
+#[test]
+fn sliding_and_shifted_windows() {
+    all_agree("vectors", |name| name.starts_with("h_"));
+}
+
+#[test]
+fn restarts() {
+    let covered = [
+        "s_drip_select",
+        "s_drip_tumble",
+        "s_drip_join_inner",
+        "s_drip_join_hour",
+        "s_drip_union",
+        "s_drip_watermark",
+    ];
+    all_agree("vectors", |name| covered.iter().any(|prefix| name.starts_with(prefix)));
+}
+
+#[test]
+fn unions_under_and_over_watermarks() {
+    all_agree("vectors", |name| name.starts_with("m_"));
+}
+
+#[test]
+fn what_real_spark_answered_to_our_own_questions() {
+    all_agree("asked", |_| true);
+}
+
+#[test]
+fn a_case_is_right_or_not_supported_yet() {
+    let wrong = disagreements("vectors", |_| true, true);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The oracle agrees with Spark on every case of this set, and supports it.
+#[track_caller]
+fn all_agree(set: &str, wanted: impl Fn(&str) -> bool) {
+    let wrong = disagreements(set, wanted, false);
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn disagreements(set: &str, wanted: impl Fn(&str) -> bool, unsupported_is_fine: bool) -> Vec<String> {
+    let mut wrong = vec![];
+    let mut asked = 0;
+    for (case, expected) in cases(set).into_iter().filter(|(case, _)| wanted(&case.name)) {
+        asked += 1;
+        let run = oracle::expect(&case.job, &case.trace).run;
+        let condition = run.error.as_ref().and_then(|error| error.condition.as_deref());
+        if condition == Some(UNSUPPORTED) {
+            if !unsupported_is_fine {
+                wrong.push(format!("{}: {}", case.name, run.error.expect("just seen").message));
+            }
+            continue;
+        }
+        wrong.extend(
+            differences(&expected, &run)
+                .into_iter()
+                .map(|difference| format!("{}: {difference}", case.name)),
+        );
+    }
+    assert!(asked > 0, "no case of {set} is in this group");
+    wrong
+}
+
+fn cases(set: &str) -> Vec<(Case, Expected)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/fixtures")
+        .join(set);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(root.join("cases"))
+        .expect("the fixtures are there")
+        .map(|entry| entry.expect("readable").path())
+        .collect();
+    files.sort();
+    let read = |path: &PathBuf| {
+        let name = path.file_name().expect("a file has a name");
+        let case = read_case(path).unwrap_or_else(|error| panic!("{error}"));
+        let expected = read_expected(&root.join("expected").join(name)).unwrap_or_else(|error| panic!("{error}"));
+        (case, expected)
+    };
+    files.iter().map(read).collect()
+}
