@@ -20,7 +20,7 @@ use crate::sql::{self, StreamTable, TimeWindowNode, WatermarkNode};
 use crate::{Error, OutputMode, Result};
 
 /// Names and types of a plan's output.
-pub(super) fn output_schema(plan: &LogicalPlan) -> SchemaRef {
+pub(crate) fn output_schema(plan: &LogicalPlan) -> SchemaRef {
     Arc::clone(plan.schema().inner())
 }
 
