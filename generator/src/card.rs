@@ -241,7 +241,13 @@ mod tests {
 
     #[test]
     fn lateness_is_measured_against_the_latest_before() {
-        insta::assert_snapshot!(card(&[&[10, 20, 5, 15], &[], &[22, 2]]), @"");
+        insta::assert_snapshot!(card(&[&[10, 20, 5, 15], &[], &[22, 2]]), @"
+        6 arrivals in 3 micro-batches (1 empty); 0 duplicates, 0 lost, 0 corrupt, 0 without event time
+        later than:   0s 50 %, 1s 50 %, 10s 33.333 %, 30s 0 %, 1m 0 %, 5m 0 %, 10m 0 %
+        lateness:     50 % 0s, 90 % 20s, 99 % 20s, 99.9 % 20s
+        delay to keep 90 % 18s, 99 % 18s, 99.9 % 18s, 100 % 18s
+        inversions:   2
+        ");
     }
 
     #[test]

@@ -685,7 +685,11 @@ mod tests {
         let streams = specs(&[("clicks", spec), ("scotsmen", "kind = \"scotsmen\"\nrows = 10")]);
         let stream = &made(&streams, 7).streams[0];
         let text = String::from_utf8(lines(stream).concat()).unwrap();
-        insta::assert_snapshot!(text.lines().take(3).collect::<Vec<_>>().join("\n"), @"");
+        insta::assert_snapshot!(text.lines().take(3).collect::<Vec<_>>().join("\n"), @r#"
+        {"id":100,"user":"user-1","page":null,"price":6.07,"score":6.8194637639579305,"clicks":3,"vip":false,"day":"2024-01-05","seen":"2024-01-01T00:00:00Z","note":"row 0","district":"Porto"}
+        {"id":105,"user":"user-1","page":"a","price":5.48,"score":6.044629600171812,"clicks":1,"vip":false,"day":"2024-01-11","seen":"2024-01-01T00:00:01Z","note":"row 1","district":"Lisboa"}
+        {"id":110,"user":"user-15","page":"a","price":8.59,"score":3.882306790038114,"clicks":2,"vip":true,"day":"2024-01-04","seen":"2024-01-01T00:00:02Z","note":"row 2","district":"Porto"}
+        "#);
         assert_eq!(stream.time_column, Some(8));
     }
 
@@ -698,7 +702,7 @@ mod tests {
             )
         };
         let streams = specs(&[("a", &column("b")), ("b", &column("a"))]);
-        insta::assert_snapshot!(generate(&streams, 7).unwrap_err(), @"");
+        insta::assert_snapshot!(generate(&streams, 7).unwrap_err(), @"stream `a`: its keys come from stream `a` again through a, b; break the circle");
     }
 
     #[test]
@@ -781,10 +785,10 @@ mod tests {
             &request(Format::Parquet, Target::Directory("nowhere".into())),
             &mut Silent,
         );
-        insta::assert_snapshot!(parquet.unwrap_err(), @"");
+        insta::assert_snapshot!(parquet.unwrap_err(), @"the layer `corrupt` of stream `a` spoils JSON lines; write `json`");
         let mut two = request(Format::Json, Target::Stdout);
         two.specs.extend(specs(&[("b", "kind = \"weather\"\nrows = 5")]));
-        insta::assert_snapshot!(run(&two, &mut Silent).unwrap_err(), @"");
+        insta::assert_snapshot!(run(&two, &mut Silent).unwrap_err(), @"standard output takes one stream, as JSON or CSV; give a directory for more");
     }
 
     proptest! {

@@ -224,7 +224,10 @@ mod tests {
 
     #[test]
     fn rows_become_lines() {
-        insta::assert_snapshot!(text(None, 0), @"");
+        insta::assert_snapshot!(text(None, 0), @r#"
+        {"name":"a \"b\"\n","n":-7,"x":1.5,"t":"1970-01-01T00:00:00Z","d":-0.05}
+        {"name":null,"n":8,"x":"NaN","t":"1970-01-01T00:00:01.500Z","d":12.34}
+        "#);
     }
 
     #[test]
@@ -241,6 +244,16 @@ mod tests {
             first(FaultKind::BadUtf8, 0),
             first(FaultKind::Oversize, 0),
         ];
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        {"name":"a \"b\"\n","
+        ("name":"a \"b\"\n","n":-7,"x":1.5,"t":"1970-01-01T00:00:00Z","d":-0.05}
+        {"name":"a \"b\"\n","n":"wrong","x":1.5,"t":"1970-01-01T00:00:00Z","d":-0.05}
+        {"n":-7,"x":1.5,"t":"1970-01-01T00:00:00Z","d":-0.05}
+        {"name":"a \"b\"\n","n":-7,"x":1.5,"t":"1970-01-01T00:00:00Z"}
+        {"name":"a \"b\"\n","n":-7,"x":1.5,"t":null,"d":-0.05}
+        {"name":"a \"b\"\n","n":-7,"x":1.5,"t":"1970-01-01T00:00:00Z","d":-0.05,"unknown":"x"}
+        {"name":"a \"b\"\n","n":-7,"x":1.5,"t":"1970-01-01T00:00:00Z","d�":-0.05}
+        {"name":"a \"b\"\n","n":-7,"x":1.5,"t":"1970-01-01T00:00:00Z","d":-0.05,"padding":"xxxxx"}
+        "#);
     }
 }
