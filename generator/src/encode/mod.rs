@@ -74,7 +74,7 @@ pub enum Encoder {
     /// CSV.
     Csv(CsvEncoder),
     /// Parquet.
-    Parquet(ParquetEncoder),
+    Parquet(Box<ParquetEncoder>),
 }
 
 impl Encoder {
@@ -83,7 +83,7 @@ impl Encoder {
         match format {
             Format::Json => Encoder::Json(JsonEncoder::new(schema)),
             Format::Csv => Encoder::Csv(CsvEncoder::new(schema)),
-            Format::Parquet => Encoder::Parquet(ParquetEncoder::new(schema)),
+            Format::Parquet => Encoder::Parquet(Box::new(ParquetEncoder::new(schema))),
         }
     }
 
