@@ -374,7 +374,7 @@ mod tests {
         let rows = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).unwrap();
         let (_dir, path) = file(&rows);
         let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Utf8, true)]));
-        let error = read_parquet(&[path.clone()], &schema, 1).unwrap_err();
+        let error = read_parquet(std::slice::from_ref(&path), &schema, 1).unwrap_err();
         assert_eq!(
             error.condition(),
             Some("FAILED_READ_FILE.PARQUET_COLUMN_DATA_TYPE_MISMATCH")

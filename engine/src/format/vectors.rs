@@ -51,7 +51,11 @@ fn readers_agree_with_spark_in_corners() {
     let mut wrong = Vec::new();
     for case in &cases {
         let answer = &case["answer"];
-        let got = if case["kind"] == "from_json" { ask_from_json(case) } else { ask_file(case) };
+        let got = if case["kind"] == "from_json" {
+            ask_from_json(case)
+        } else {
+            ask_file(case)
+        };
         let agrees = match (&got, answer.get("error")) {
             (Err(error), Some(wanted)) => error.condition() == wanted.as_str(),
             (Ok(value), None) => *value == answer["out"],
@@ -61,7 +65,13 @@ fn readers_agree_with_spark_in_corners() {
             wrong.push(format!("{case}\n    but got {got:?}"));
         }
     }
-    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {} differ:\n{}",
+        wrong.len(),
+        cases.len(),
+        wrong.join("\n")
+    );
 }
 
 /// The rows of a file, in the order of its lines.
@@ -73,7 +83,12 @@ fn ask_file(case: &Value) -> Result<Value, Error> {
         Some("csv") => read_csv(bytes, &schema, &CsvOptions::new(&given, 20_779)?)?,
         _ => read_json_lines(bytes, &schema, &JsonOptions::new(&given, 20_779)?)?,
     };
-    let row = |index| rows.columns().iter().map(|column| value(column, index)).collect::<Value>();
+    let row = |index| {
+        rows.columns()
+            .iter()
+            .map(|column| value(column, index))
+            .collect::<Value>()
+    };
     Ok((0..rows.num_rows()).map(row).collect())
 }
 

@@ -96,7 +96,10 @@ fn cut(text: String, truncate: usize) -> String {
     };
     let units: Vec<u16> = text.encode_utf16().take(kept).collect();
     // Half of a pair of surrogates prints as a question mark.
-    char::decode_utf16(units).map(|unit| unit.unwrap_or('?')).collect::<String>() + dots
+    char::decode_utf16(units)
+        .map(|unit| unit.unwrap_or('?'))
+        .collect::<String>()
+        + dots
 }
 
 fn padded(text: &str, width_wanted: usize, right: bool) -> String {
