@@ -9,8 +9,8 @@ mod write;
 
 use std::collections::BTreeMap;
 
-pub use read::read_csv;
 pub(crate) use read::CsvFile;
+pub use read::read_csv;
 pub use write::write_csv;
 
 use super::options::{Options, ParseMode, TimeFormat};

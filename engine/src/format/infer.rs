@@ -420,10 +420,10 @@ mod tests {
         let text = "a,b,c,d,e,f,g,h,i,j,k\n\
             1,1.5,x,true,2024-01-01,2024-01-01 10:00:00,2147483648,,1e3,99999999999999999999,10:00\n\
             2,2,y,FALSE,2024-01-02,2024-01-01,5,,NaN,1,11:00\n";
-        insta::assert_snapshot!(csv(text, &infer), @"");
-        insta::assert_snapshot!(csv("a,b,,a,B\n1,2024,3,1,Inf\n,2025-01,4,true,1\n", &infer), @"");
-        insta::assert_snapshot!(csv("1,2\n3,x,5\n", &[("inferSchema", "true")]), @"");
-        insta::assert_snapshot!(csv("a,b\n1,2\n", &[("header", "true")]), @"");
+        insta::assert_snapshot!(csv(text, &infer), @r#"a Int32, b Float64, c Utf8, d Boolean, e Date32, f Timestamp(µs, "+00:00"), g Int64, h Utf8, i Float64, j Decimal128(20, 0), k Timestamp(µs, "+00:00")"#);
+        insta::assert_snapshot!(csv("a,b,,a,B\n1,2024,3,1,Inf\n,2025-01,4,true,1\n", &infer), @"a0 Int32, b1 Utf8, _c2 Int32, a3 Utf8, B4 Float64");
+        insta::assert_snapshot!(csv("1,2\n3,x,5\n", &[("inferSchema", "true")]), @"_c0 Int32, _c1 Utf8");
+        insta::assert_snapshot!(csv("a,b\n1,2\n", &[("header", "true")]), @"a Utf8, b Utf8");
     }
 
     #[test]
@@ -432,7 +432,7 @@ mod tests {
             {"b":2.5,"d":"x","f":[null],"z":[]}
             bad"#;
         let schema = infer_json(&[Cow::Borrowed(text.as_bytes())], &JsonOptions::default()).unwrap();
-        insta::assert_snapshot!(printed(&schema), @"");
+        insta::assert_snapshot!(printed(&schema), @r#"_corrupt_record Utf8, a Float64, b Float64, d Utf8, e Utf8, f List(Float64, field: 'element'), g Struct("x": Int64, "y": Int64), i Decimal128(20, 0), z List(Utf8, field: 'element')"#);
         let nothing = infer_json(&[Cow::Borrowed(b"")], &JsonOptions::default()).unwrap_err();
         assert_eq!(nothing.condition(), Some("UNABLE_TO_INFER_SCHEMA"));
     }

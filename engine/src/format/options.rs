@@ -69,7 +69,7 @@ impl Options {
     /// One character, or none for an empty value.
     pub fn character(&mut self, name: &str, default: char) -> Result<Option<char>> {
         let Some(value) = self.text(name) else {
-            return Ok(Some(default));
+            return Ok(Some(default).filter(|c| *c != '\0'));
         };
         let mut chars = value.chars();
         let first = chars.next();

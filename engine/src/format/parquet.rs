@@ -256,7 +256,11 @@ fn fits(found: &DataType, wanted: &DataType) -> bool {
         (Float32, Float64) => true,
         (Date32, Timestamp(TimeUnit::Microsecond, None)) => true,
         (Utf8 | LargeUtf8 | Binary | LargeBinary, Utf8 | Binary) => true,
-        (Timestamp(_, zone), Timestamp(TimeUnit::Microsecond, wanted)) => wanted.is_some() || zone.is_none(),
+        // Spark reads milli- and microseconds, with or without a zone, and no nanoseconds.
+        (Timestamp(unit, _), Timestamp(TimeUnit::Microsecond, _)) => *unit != TimeUnit::Nanosecond,
+        (Timestamp(..), Int64) | (Int32, Date32) => true,
+        (Int8 | Int16 | Int32, Decimal128(precision, scale)) => i16::from(*precision) - i16::from(*scale) >= 10,
+        (Int64, Decimal128(precision, scale)) => i16::from(*precision) - i16::from(*scale) >= 20,
         (Decimal128(precision, scale), Decimal128(wanted_precision, wanted_scale)) => {
             let integral = i16::from(*precision) - i16::from(*scale);
             scale <= wanted_scale && integral <= i16::from(*wanted_precision) - i16::from(*wanted_scale)
@@ -370,7 +374,7 @@ mod tests {
         let rows = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).unwrap();
         let (_dir, path) = file(&rows);
         let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Utf8, true)]));
-        let error = read_parquet(&[path.clone()], &schema, 1).unwrap_err();
+        let error = read_parquet(std::slice::from_ref(&path), &schema, 1).unwrap_err();
         assert_eq!(
             error.condition(),
             Some("FAILED_READ_FILE.PARQUET_COLUMN_DATA_TYPE_MISMATCH")

@@ -109,6 +109,24 @@ mod tests {
         sink.write(0, &rows, OutputMode::Append).unwrap();
         sink.write(1, &rows.slice(0, 0), OutputMode::Append).unwrap();
         let printed = String::from_utf8(screen.0.lock().unwrap().clone()).unwrap();
-        insta::assert_snapshot!(printed, @"");
+        insta::assert_snapshot!(printed, @r"
+        -------------------------------------------
+        Batch: 0
+        -------------------------------------------
+        +--------+------------+
+        |district|new_scotsmen|
+        +--------+------------+
+        |   Porto|           3|
+        |    NULL|          12|
+        +--------+------------+
+
+        -------------------------------------------
+        Batch: 1
+        -------------------------------------------
+        +--------+------------+
+        |district|new_scotsmen|
+        +--------+------------+
+        +--------+------------+
+        ");
     }
 }

@@ -308,6 +308,6 @@ mod tests {
         let sink = FileSink::new(dir.path(), "parquet", &BTreeMap::new()).unwrap();
         let error = sink.check_mode(OutputMode::Update).unwrap_err();
         assert_eq!(error.condition(), Some("STREAMING_OUTPUT_MODE.UNSUPPORTED_DATASOURCE"));
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @"invalid streaming output mode: update. This output mode is not supported in Data Source parquet; files take append");
     }
 }

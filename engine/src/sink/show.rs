@@ -24,11 +24,8 @@ pub fn show(rows: &RecordBatch, rows_max: usize, truncate: usize) -> String {
         .iter()
         .zip(rows.schema_ref().fields())
         .map(|(column, field)| {
-            let values = (0..shown).map(|row| cell(column.as_ref(), row));
-            std::iter::once(escaped(field.name()))
-                .chain(values)
-                .map(|text| cut(text, truncate))
-                .collect()
+            let values = (0..shown).map(|row| cut(cell(column.as_ref(), row), truncate));
+            std::iter::once(escaped(field.name())).chain(values).collect()
         })
         .collect();
     let widths: Vec<usize> = cells
@@ -98,7 +95,11 @@ fn cut(text: String, truncate: usize) -> String {
         (truncate - 3, "...")
     };
     let units: Vec<u16> = text.encode_utf16().take(kept).collect();
-    String::from_utf16_lossy(&units) + dots
+    // Half of a pair of surrogates prints as a question mark.
+    char::decode_utf16(units)
+        .map(|unit| unit.unwrap_or('?'))
+        .collect::<String>()
+        + dots
 }
 
 fn padded(text: &str, width_wanted: usize, right: bool) -> String {
@@ -210,9 +211,30 @@ mod tests {
             ("x", Arc::new(Float64Array::from(vec![Some(1e10), None]))),
         ])
         .unwrap();
-        insta::assert_snapshot!(show(&rows, 20, 20), @"");
-        insta::assert_snapshot!(show(&rows, 20, 0), @"");
-        insta::assert_snapshot!(show(&rows, 1, 2), @"");
+        insta::assert_snapshot!(show(&rows, 20, 20), @r"
+        +--------------------+------+
+        |                名前|     x|
+        +--------------------+------+
+        |              ダンプ|1.0E10|
+        |a value of thirty...|  NULL|
+        +--------------------+------+
+        ");
+        insta::assert_snapshot!(show(&rows, 20, 0), @r"
+        +------------------------------+------+
+        |名前                          |x     |
+        +------------------------------+------+
+        |ダンプ                        |1.0E10|
+        |a value of thirty characters!!|NULL  |
+        +------------------------------+------+
+        ");
+        insta::assert_snapshot!(show(&rows, 1, 2), @r"
+        +----+---+
+        |名前|  x|
+        +----+---+
+        |ダン| 1.|
+        +----+---+
+        only showing top 1 row
+        ");
     }
 
     #[test]
@@ -222,6 +244,12 @@ mod tests {
             ("n", Arc::new(Int32Array::from(vec![1]))),
         ])
         .unwrap();
-        insta::assert_snapshot!(show(&rows, 20, 20), @"");
+        insta::assert_snapshot!(show(&rows, 20, 20), @r"
+        +-------+---+
+        |      s|  n|
+        +-------+---+
+        |a\tb\nc|  1|
+        +-------+---+
+        ");
     }
 }

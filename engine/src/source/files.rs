@@ -518,12 +518,12 @@ mod tests {
         let end = source.latest_offset(None, ReadLimit::Configured).unwrap().unwrap();
         fs::remove_file(dir.path("a")).unwrap();
         let clean = |error: Error| error.to_string().replace(&dir.0.path().display().to_string(), "DIR");
-        insta::assert_snapshot!(clean(source.read(None, &end).unwrap_err()), @"");
-        insta::assert_snapshot!(clean(dir.source(&[("maxFilesPerTrigger", "none")], FileOrder::Name).unwrap_err()), @"");
+        insta::assert_snapshot!(clean(source.read(None, &end).unwrap_err()), @"DIR/a is gone before it was read; option `ignoreMissingFiles` would go on without it");
+        insta::assert_snapshot!(clean(dir.source(&[("maxFilesPerTrigger", "none")], FileOrder::Name).unwrap_err()), @"invalid value `none` for option `maxFilesPerTrigger`, it must be a positive integer");
         fs::write(dir.path("b"), "{\"n\":1}\nnonsense\n").unwrap();
         let mut strict = dir.source(&[("mode", "FAILFAST")], FileOrder::Name).unwrap();
         let end = strict.latest_offset(None, ReadLimit::Configured).unwrap().unwrap();
-        insta::assert_snapshot!(clean(strict.read(None, &end).unwrap_err()), @"");
+        insta::assert_snapshot!(clean(strict.read(None, &end).unwrap_err()), @"DIR/b: malformed records are detected in record parsing: [null] in line 2; mode PERMISSIVE would make them NULL");
         let missing = FileSource::new(
             "/no/such",
             "csv",

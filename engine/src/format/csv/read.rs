@@ -139,7 +139,7 @@ fn check_header(names: &[String], schema: &SchemaRef, positions: &[Option<usize>
     match names
         .iter()
         .zip(wanted)
-        .find(|(name, wanted)| !name.trim().eq_ignore_ascii_case(wanted))
+        .find(|(name, wanted)| !name.eq_ignore_ascii_case(wanted))
     {
         Some((name, wanted)) => Err(Error::nameless(format!(
             "CSV header does not conform to the schema: line {line} has `{name}` where the schema has `{wanted}`; \

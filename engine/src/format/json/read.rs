@@ -747,7 +747,7 @@ pub(crate) fn parse_grouped_decimal(text: &[u8], precision: u8, scale: i8) -> Op
 
 /// Base64 with its padding and without blanks.
 fn decode_base64(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
-    if text.len() % 4 != 0 {
+    if !text.len().is_multiple_of(4) {
         return None;
     }
     for (index, group) in text.chunks_exact(4).enumerate() {
