@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::{Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use skirl_engine::sink::Sink;
-use skirl_engine::source::MemorySource;
+use skirl_engine::source::MemoryStream;
 use skirl_engine::sql::{WatermarkSpec, timestamp_type};
 use skirl_engine::{OutputMode, Session, StreamingQuery};
 
@@ -74,14 +74,18 @@ impl Sink for Kept {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(rows.clone());
         Ok(())
     }
+
+    fn describe(&self) -> String {
+        "benchmark".into()
+    }
 }
 
 /// A session with a stream `scotsmen`, and the view `s` over it with a watermark of 30 seconds.
-pub fn scotsmen_session(source: &MemorySource) -> Session {
+pub fn scotsmen_session(source: &MemoryStream) -> Session {
     let mut session = Session::new(Default::default());
     let made = source.clone();
     session
-        .read_stream("scotsmen", schema("new_scotsmen"), move || Ok(Box::new(made.clone())))
+        .read_stream("scotsmen", schema("new_scotsmen"), move || Ok(Box::new(made.source(Some(1)))))
         .expect("the stream is new");
     let watermark = WatermarkSpec { column: "timestamp".into(), delay: "30 seconds".into() };
     session.create_view("s", "SELECT * FROM scotsmen", Some(&watermark)).expect("the view is sound");
@@ -89,13 +93,13 @@ pub fn scotsmen_session(source: &MemorySource) -> Session {
 }
 
 /// The streams `scotsmen` and `bagpipe`, with the views `s1` and `s2` over them: `district, n, t`, watermark 1 minute.
-pub fn join_session(scotsmen: &MemorySource, bagpipe: &MemorySource) -> Session {
+pub fn join_session(scotsmen: &MemoryStream, bagpipe: &MemoryStream) -> Session {
     let mut session = Session::new(Default::default());
     for (stream, count, view, source) in
         [("scotsmen", "new_scotsmen", "s1", scotsmen), ("bagpipe", "bagpipe_sales", "s2", bagpipe)]
     {
         let made = source.clone();
-        session.read_stream(stream, schema(count), move || Ok(Box::new(made.clone()))).expect("the stream is new");
+        session.read_stream(stream, schema(count), move || Ok(Box::new(made.source(Some(1))))).expect("the stream is new");
         let sql = format!("SELECT district, {count} AS n, date_trunc('minute', timestamp) AS t FROM {stream}");
         let watermark = WatermarkSpec { column: "t".into(), delay: "1 minute".into() };
         session.create_view(view, &sql, Some(&watermark)).expect("the view is sound");
@@ -106,5 +110,5 @@ pub fn join_session(scotsmen: &MemorySource, bagpipe: &MemorySource) -> Session 
 /// Starts `sql` in a mode.
 pub fn start(session: &Session, sql: &str, mode: OutputMode, kept: &Kept) -> StreamingQuery {
     let query = session.write_stream(sql).expect("the query is sound").output_mode(mode);
-    query.start(kept.clone()).expect("the query starts")
+    query.start(Box::new(kept.clone())).expect("the query starts")
 }

@@ -6,7 +6,7 @@ use arrow::array::{Int32Array, RecordBatch, StringArray, TimestampMicrosecondArr
 use criterion::{Criterion, criterion_group, criterion_main};
 use skirl_benches::{JOIN_QUERY, Kept, START_US, join_session, rows, schema, scotsmen_session, start};
 use skirl_engine::OutputMode;
-use skirl_engine::source::MemorySource;
+use skirl_engine::source::MemoryStream;
 
 /// `count` rows of as many districts, all at one time.
 fn distinct_rows(column: &str, count: usize, time_us: i64) -> RecordBatch {
@@ -22,7 +22,7 @@ fn aggregate_state(c: &mut Criterion) {
     let mut group = c.benchmark_group("state_size/aggregate_1k_rows_a_batch");
     group.sample_size(20);
     for state in [10_000, 100_000, 1_000_000] {
-        let source = MemorySource::new(schema("new_scotsmen")).with_units_per_trigger(1);
+        let source = MemoryStream::new(schema("new_scotsmen"));
         let kept = Kept::default();
         let sql = "SELECT window(timestamp, '1 day') AS window, district, count(*) AS c, sum(new_scotsmen) AS s FROM s \
                    GROUP BY window(timestamp, '1 day'), district";
@@ -47,7 +47,7 @@ fn join_state(c: &mut Criterion) {
     let mut group = c.benchmark_group("state_size/join_1k_rows_a_batch");
     group.sample_size(20);
     for state in [10_000, 100_000, 1_000_000] {
-        let sources = ["new_scotsmen", "bagpipe_sales"].map(|count| MemorySource::new(schema(count)));
+        let sources = ["new_scotsmen", "bagpipe_sales"].map(|count| MemoryStream::new(schema(count)));
         let kept = Kept::default();
         let mut query = start(&join_session(&sources[0], &sources[1]), JOIN_QUERY, OutputMode::Append, &kept);
         // A day of rows per state, far from the batch in time: the batch's partners are few whatever the state.
@@ -67,7 +67,7 @@ fn join_state(c: &mut Criterion) {
 }
 
 fn small_batch(c: &mut Criterion) {
-    let source = MemorySource::new(schema("new_scotsmen")).with_units_per_trigger(1);
+    let source = MemoryStream::new(schema("new_scotsmen"));
     let kept = Kept::default();
     let mut query = start(&scotsmen_session(&source), skirl_benches::WINDOW_QUERY, OutputMode::Update, &kept);
     let mut row = 0;

@@ -8,7 +8,7 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use skirl_benches::{JOIN_QUERY, Kept, join_session, rows, schema, start};
 use skirl_engine::OutputMode;
-use skirl_engine::source::MemorySource;
+use skirl_engine::source::MemoryStream;
 
 const ROWS: usize = 20_000;
 const BATCH_ROWS: usize = 5_000;
@@ -32,7 +32,7 @@ fn stream_join(c: &mut Criterion) {
     group.bench_function("skirl", |b| {
         let start = || {
             let sources = [("new_scotsmen", &scotsmen), ("bagpipe_sales", &bagpipe)].map(|(count, batches)| {
-                let source = MemorySource::new(schema(count)).with_units_per_trigger(1);
+                let source = MemoryStream::new(schema(count));
                 batches.iter().for_each(|batch| source.add(batch.clone()).expect("rows fit"));
                 source
             });

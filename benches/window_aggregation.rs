@@ -8,7 +8,7 @@ use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use skirl_benches::{Kept, WINDOW_QUERY, rows, schema, scotsmen_session, start};
 use skirl_engine::OutputMode;
-use skirl_engine::source::MemorySource;
+use skirl_engine::source::MemoryStream;
 
 const BATCHES: usize = 5;
 const BATCH_ROWS: usize = 1_000_000;
@@ -30,7 +30,7 @@ fn window_aggregation(c: &mut Criterion) {
     for mode in [OutputMode::Append, OutputMode::Update] {
         group.bench_function(format!("skirl_{}", mode.name()), |b| {
             let start = || {
-                let source = MemorySource::new(schema("new_scotsmen")).with_units_per_trigger(1);
+                let source = MemoryStream::new(schema("new_scotsmen"));
                 batches.iter().for_each(|batch| source.add(batch.clone()).expect("rows fit"));
                 let kept = Kept::default();
                 (start(&scotsmen_session(&source), WINDOW_QUERY, mode, &kept), kept)

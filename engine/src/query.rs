@@ -39,6 +39,11 @@ impl<'a> StreamWriter<'a> {
         Self { session, sql: sql.to_string(), plan, mode: OutputMode::Append, name: None, storage: None, clock }
     }
 
+    /// Names and types of what the query will emit.
+    pub fn schema(&self) -> SchemaRef {
+        plan::output_schema(&self.plan)
+    }
+
     /// What the query emits; append unless told otherwise.
     pub fn output_mode(mut self, mode: OutputMode) -> Self {
         self.mode = mode;
@@ -66,8 +71,13 @@ impl<'a> StreamWriter<'a> {
     /// Plans and starts the query. No batch runs before [`StreamingQuery`] is told to.
     ///
     /// # Errors
-    /// What Spark refuses, `SKIRL_UNSUPPORTED`, a name that is taken, a checkpoint of another query.
-    pub fn start(self, sink: impl Sink + 'static) -> Result<StreamingQuery> {
+    /// What Spark refuses, `SKIRL_UNSUPPORTED`, a mode the sink cannot take, a name that is taken, a checkpoint of
+    /// another query, none where the sink needs one.
+    pub fn start(self, sink: Box<dyn Sink>) -> Result<StreamingQuery> {
+        sink.check_mode(self.mode)?;
+        if sink.needs_checkpoint() && self.storage.is_none() {
+            return Err(Error::nameless(format!("checkpointLocation must be specified: {} needs a checkpoint", sink.describe())));
+        }
         let name = self.name.as_ref().map(|name| NameHold::take(name, self.session.active())).transpose()?;
         let conf = self.session.catalog().conf();
         let ansi = flag(conf, "spark.sql.ansi.enabled", true)?;
@@ -80,7 +90,7 @@ impl<'a> StreamWriter<'a> {
             prepared,
             self.mode,
             sources,
-            Box::new(sink),
+            sink,
             checkpoint,
             self.clock,
             self.session.catalog().batch_time().clone(),

@@ -10,7 +10,7 @@ mod write;
 use std::collections::BTreeMap;
 
 pub use read::read_csv;
-pub(crate) use read::{CsvFile, header_names};
+pub(crate) use read::CsvFile;
 pub use write::write_csv;
 
 use super::options::{Options, ParseMode, TimeFormat};

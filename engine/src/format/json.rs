@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 pub(crate) use read::{corrupt_column, describe_row, malformed, parse_grouped_decimal};
 pub use read::{from_json, parse_json_column, read_json_lines};
-pub(crate) use token::simple_double;
+pub(crate) use token::{Number, Parse, Tokens, simple_double};
 pub use write::{to_json, write_json_lines};
 
 use super::options::{Options, ParseMode, TimeFormat};

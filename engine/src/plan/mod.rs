@@ -10,6 +10,8 @@ mod expr;
 mod placement;
 mod prune;
 
+pub(crate) use build::output_schema;
+
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::LogicalPlan;

@@ -55,7 +55,7 @@ pub fn show(rows: &RecordBatch, rows_max: usize, truncate: usize) -> String {
     let _ = writeln!(out, "+{rule}+");
     if rows.num_rows() > shown {
         let rows = if shown == 1 { "row" } else { "rows" };
-        let _ = writeln!(out, "only showing top {shown} {rows}");
+        let _ = write!(out, "only showing top {shown} {rows}");
     }
     out
 }
@@ -119,9 +119,8 @@ fn width(text: &str) -> usize {
 }
 
 fn is_full_width(unit: u16) -> bool {
-    matches!(unit, 0x1100..=0x115F | 0x2E80..=0x303E | 0x3041..=0x33FF | 0x3400..=0x4DBF | 0x4E00..=0x9FFF
-        | 0xA000..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE4F | 0xFF00..=0xFF60 | 0xFFE0..=0xFFE6
-        | 0xA960..=0xA97C)
+    matches!(unit, 0x1100..=0x115F | 0x2E80..=0xA4CF | 0xAC00..=0xD7A3 | 0xF900..=0xFAFF | 0xFE30..=0xFE6F
+        | 0xFF00..=0xFF60 | 0xFFE0..=0xFFE6)
 }
 
 /// Appends a value as `show` prints it: `NULL`, `{1, x}`, `[1, NULL]`, `{k -> 1}`, `2024-12-03 10:00:00`, `1.0E10`.
@@ -191,4 +190,38 @@ pub(crate) fn write_hex(bytes: &[u8], out: &mut String) {
         let _ = write!(out, "{}{byte:02X}", if index > 0 { " " } else { "" });
     }
     out.push(']');
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Float64Array, Int32Array, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn long_values_are_cut_and_wide_characters_take_two_columns() {
+        let rows = RecordBatch::try_from_iter([
+            (
+                "名前",
+                Arc::new(StringArray::from(vec!["ダンプ", "a value of thirty characters!!"])) as ArrayRef,
+            ),
+            ("x", Arc::new(Float64Array::from(vec![Some(1e10), None]))),
+        ])
+        .unwrap();
+        insta::assert_snapshot!(show(&rows, 20, 20), @"");
+        insta::assert_snapshot!(show(&rows, 20, 0), @"");
+        insta::assert_snapshot!(show(&rows, 1, 2), @"");
+    }
+
+    #[test]
+    fn control_characters_are_spelled_out() {
+        let rows = RecordBatch::try_from_iter([
+            ("s", Arc::new(StringArray::from(vec!["a\tb\nc"])) as ArrayRef),
+            ("n", Arc::new(Int32Array::from(vec![1]))),
+        ])
+        .unwrap();
+        insta::assert_snapshot!(show(&rows, 20, 20), @"");
+    }
 }

@@ -1,44 +1,63 @@
-//! Rows from memory, for tests and for whoever drives the engine in process.
+//! Rows a program hands over.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use serde_json::json;
 
 use super::{Offset, ReadLimit, Source};
 use crate::{Error, Result};
 
-/// Batches added by hand, each a unit as a file of a directory is. Clones share them.
+/// Rows in memory that can be added to while queries read them. Clones share the rows.
+///
+/// What one call of [`MemoryStream::add`] adds is a unit, as a file is to a directory.
 #[derive(Debug, Clone)]
-pub struct MemorySource {
+pub struct MemoryStream {
     schema: SchemaRef,
     units: Arc<Mutex<Vec<RecordBatch>>>,
-    units_per_trigger: Option<usize>,
-    available: Option<usize>,
 }
 
-impl MemorySource {
-    /// A source without rows.
+impl MemoryStream {
+    /// A stream without rows.
     pub fn new(schema: SchemaRef) -> Self {
-        Self { schema, units: Arc::default(), units_per_trigger: None, available: None }
+        MemoryStream {
+            schema,
+            units: Arc::default(),
+        }
     }
 
-    /// At most so many units per micro-batch, at least one.
-    pub fn with_units_per_trigger(mut self, units: usize) -> Self {
-        self.units_per_trigger = Some(units.max(1));
-        self
-    }
-
-    /// Adds a unit; an empty one is a new offset without rows.
+    /// Adds a unit; one without rows is new all the same, and makes an empty micro-batch.
     ///
     /// # Errors
-    /// Rows of another schema.
+    /// Columns that are not the stream's.
     pub fn add(&self, rows: RecordBatch) -> Result<()> {
-        if rows.schema().fields() != self.schema.fields() {
-            return Err(Error::Invalid(format!("rows have columns {}, the source has {}", rows.schema(), self.schema)));
+        let types = |schema: &SchemaRef| -> Vec<String> {
+            schema
+                .fields()
+                .iter()
+                .map(|field| format!("{} {}", field.name(), field.data_type()))
+                .collect()
+        };
+        let (found, wanted) = (types(rows.schema_ref()), types(&self.schema));
+        if found != wanted {
+            return Err(Error::Invalid(format!(
+                "the rows have columns {}; the stream has {}",
+                found.join(", "),
+                wanted.join(", ")
+            )));
         }
-        self.units().push(rows);
+        self.units().push(rows.with_schema(Arc::clone(&self.schema))?);
         Ok(())
+    }
+
+    /// A source over the rows; each query needs its own.
+    pub fn source(&self, max_units_per_trigger: Option<u64>) -> MemorySource {
+        MemorySource {
+            stream: self.clone(),
+            max_units_per_trigger,
+            available: None,
+        }
     }
 
     fn units(&self) -> std::sync::MutexGuard<'_, Vec<RecordBatch>> {
@@ -46,46 +65,104 @@ impl MemorySource {
     }
 }
 
-/// An offset counts units.
-fn position(offset: Option<&Offset>) -> Result<usize> {
-    let Some(offset) = offset else { return Ok(0) };
-    let units = offset.0.as_u64().and_then(|units| usize::try_from(units).ok());
-    units.ok_or_else(|| Error::Invalid(format!("`{}` is no offset of a memory source", offset.0)))
+/// Reads a [`MemoryStream`]. An offset is the number of units read.
+#[derive(Debug)]
+pub struct MemorySource {
+    stream: MemoryStream,
+    max_units_per_trigger: Option<u64>,
+    /// The units that were there when AvailableNow began.
+    available: Option<u64>,
 }
 
 impl Source for MemorySource {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+        Arc::clone(&self.stream.schema)
     }
 
     fn latest_offset(&mut self, start: Option<&Offset>, limit: ReadLimit) -> Result<Option<Offset>> {
-        let from = position(start)?;
-        let there = self.units().len();
-        let available = self.available.map_or(there, |units| units.min(there));
-        let most = match limit {
-            ReadLimit::Configured => self.units_per_trigger.unwrap_or(usize::MAX),
-            ReadLimit::Unlimited => usize::MAX,
-        };
-        let to = available.min(from.saturating_add(most));
-        Ok(if to > from { Some(Offset(to.into())) } else { start.cloned() })
+        let start = count_of(start)?;
+        let mut end = self.stream.units().len() as u64;
+        if let Some(available) = self.available {
+            end = end.min(available);
+        }
+        if let (ReadLimit::Configured, Some(most)) = (limit, self.max_units_per_trigger) {
+            end = end.min(start + most);
+        }
+        Ok((end > 0).then(|| Offset(json!(end.max(start)))))
     }
 
     fn read(&mut self, start: Option<&Offset>, end: &Offset) -> Result<Vec<RecordBatch>> {
-        let (from, to) = (position(start)?, position(Some(end))?);
-        let units = self.units();
-        let rows = units.get(from..to).ok_or_else(|| {
-            Error::Invalid(format!("units {from} to {to} are wanted, the memory source has {}", units.len()))
+        let (start, end) = (count_of(start)? as usize, count_of(Some(end))? as usize);
+        let units = self.stream.units();
+        let rows = units.get(start..end).ok_or_else(|| {
+            Error::Invalid(format!(
+                "units {start} to {end} of a memory stream are wanted; it has {}",
+                units.len()
+            ))
         })?;
         Ok(rows.to_vec())
     }
 
     fn prepare_available_now(&mut self) -> Result<()> {
-        let available = self.units().len();
-        self.available = Some(available);
+        self.available = Some(self.stream.units().len() as u64);
         Ok(())
     }
 
     fn describe(&self) -> String {
-        "memory".into()
+        "MemoryStream".to_owned()
+    }
+}
+
+/// The count an offset holds; 0 before the first.
+pub(super) fn count_of(offset: Option<&Offset>) -> Result<u64> {
+    match offset {
+        None => Ok(0),
+        Some(Offset(value)) => value.as_u64().ok_or_else(|| {
+            Error::Invalid(format!(
+                "an offset is a count here, found `{value}`; the checkpoint is of another source"
+            ))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Int32Array};
+
+    use super::*;
+
+    fn rows(values: &[i32]) -> RecordBatch {
+        RecordBatch::try_from_iter([("n", Arc::new(Int32Array::from(values.to_vec())) as ArrayRef)]).unwrap()
+    }
+
+    #[test]
+    fn units_are_read_under_the_limit_and_again_for_the_same_offsets() {
+        let stream = MemoryStream::new(rows(&[]).schema());
+        let mut source = stream.source(Some(2));
+        assert_eq!(source.latest_offset(None, ReadLimit::Configured).unwrap(), None);
+        for unit in [&[1][..], &[], &[2, 3]] {
+            stream.add(rows(unit)).unwrap();
+        }
+        let first = source.latest_offset(None, ReadLimit::Configured).unwrap().unwrap();
+        assert_eq!(source.read(None, &first).unwrap(), [rows(&[1]), rows(&[])]);
+        source.prepare_available_now().unwrap();
+        stream.add(rows(&[4])).unwrap();
+        let second = source
+            .latest_offset(Some(&first), ReadLimit::Unlimited)
+            .unwrap()
+            .unwrap();
+        assert_eq!(source.read(Some(&first), &second).unwrap(), [rows(&[2, 3])]);
+        assert_eq!(
+            source.latest_offset(Some(&second), ReadLimit::Configured).unwrap(),
+            Some(second)
+        );
+        assert_eq!(source.read(None, &first).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn other_columns_are_refused() {
+        let stream = MemoryStream::new(rows(&[]).schema());
+        let other = RecordBatch::try_from_iter([("m", Arc::new(Int32Array::from(vec![1])) as ArrayRef)]).unwrap();
+        insta::assert_snapshot!(stream.add(other).unwrap_err(), @"the rows have columns m Int32; the stream has n Int32");
     }
 }

@@ -1,70 +1,88 @@
-//! Where a stream's rows come from.
+//! Where the rows of a micro-batch come from.
+//!
+//! A source says how far it has got as an [`Offset`], and gives the same rows for the same offsets. It knows nothing of
+//! queries, and it blocks: a micro-batch is a sequence.
 //!
 //! To add a source, write `source/<name>.rs` and implement [`Source`].
 
-mod memory;
+pub mod files;
+mod glob;
+pub mod memory;
+pub mod socket;
 
 use std::path::Path;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-
-pub use memory::MemorySource;
+use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
-/// How far a source has been read: an opaque JSON value that goes to the checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+pub use files::{FileFormat, FileOrder, FileSource};
+pub use memory::{MemorySource, MemoryStream};
+pub use socket::SocketSource;
+
+/// How far a source has got; what it means is the source's own matter. Goes into the checkpoint as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Offset(pub serde_json::Value);
 
 /// How much a micro-batch may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadLimit {
-    /// As the source is configured (`maxFilesPerTrigger` and the like).
+    /// What the source's own options say (`maxFilesPerTrigger`).
     Configured,
-    /// Everything there is.
+    /// Everything there is, whatever the options say: trigger Once.
     Unlimited,
 }
 
 /// A source of micro-batches.
 pub trait Source: Send {
-    /// The columns of its rows.
+    /// The columns of its rows, all nullable.
     fn schema(&self) -> SchemaRef;
 
-    /// The end offset of the next micro-batch after `start`; `None`, or `start`, when nothing is new.
+    /// Takes up the source's own log under `log_dir` (`sources/i` of a checkpoint), if the query has a checkpoint.
+    /// Called once, before anything is read.
     ///
     /// # Errors
-    /// The source cannot be asked.
+    /// A log that cannot be read.
+    fn restore(&mut self, log_dir: Option<&Path>) -> Result<()> {
+        let _ = log_dir;
+        Ok(())
+    }
+
+    /// Where the next micro-batch after `start` ends; `start` itself, or none, when nothing is new.
+    ///
+    /// # Errors
+    /// The source cannot be asked: a directory that is gone, a broken connection.
     fn latest_offset(&mut self, start: Option<&Offset>, limit: ReadLimit) -> Result<Option<Offset>>;
 
-    /// The rows after `start` up to `end`; the same offsets give the same rows.
+    /// The rows after `start` up to and with `end`: the same offsets give the same rows.
     ///
     /// # Errors
-    /// The rows cannot be read.
+    /// Rows that are gone or cannot be read, with the name of their file.
     fn read(&mut self, start: Option<&Offset>, end: &Offset) -> Result<Vec<RecordBatch>>;
 
-    /// Everything up to `end` has been committed by the query.
+    /// Everything up to and with `end` is committed: it will not be asked for again.
     ///
     /// # Errors
-    /// The source cannot note it.
-    fn commit(&mut self, _end: &Offset) -> Result<()> {
+    /// None that the sources here have.
+    fn commit(&mut self, end: &Offset) -> Result<()> {
+        let _ = end;
         Ok(())
     }
 
-    /// From here on, only what is available now.
+    /// From now on only what is there already counts: trigger AvailableNow.
     ///
     /// # Errors
-    /// The source cannot be asked.
+    /// As [`Source::latest_offset`].
     fn prepare_available_now(&mut self) -> Result<()>;
 
-    /// Reads back the log the source keeps of its own, if it keeps one in `log_dir`.
-    ///
-    /// # Errors
-    /// The log cannot be read.
-    fn restore(&mut self, _log_dir: Option<&Path>) -> Result<()> {
-        Ok(())
-    }
-
-    /// The source in a few words, for messages.
+    /// What the source is, in a few words: `FileStreamSource[/data/weather]`.
     fn describe(&self) -> String;
+
+    /// Remarks on options that change nothing.
+    fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

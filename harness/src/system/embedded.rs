@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use skirl_engine::clock::ManualClock;
-use skirl_engine::sink::Sink;
-use skirl_engine::source::MemorySource;
+use skirl_engine::sink::ForeachBatchSink;
+use skirl_engine::source::MemoryStream;
 use skirl_engine::storage::MemoryStorage;
 use skirl_engine::{BatchProgress, OutputMode, Session, StreamingQuery};
 
@@ -18,7 +18,7 @@ use crate::trace::MicroBatch;
 /// The engine in this process: sources and checkpoint in memory, so that a restart is a real one and costs no disk.
 #[derive(Default)]
 pub struct Embedded {
-    sources: Vec<MemorySource>,
+    sources: Vec<MemoryStream>,
     checkpoint: MemoryStorage,
     clock: ManualClock,
     query: Option<Running>,
@@ -51,12 +51,13 @@ impl Emitted {
     fn take(&self) -> Vec<(u64, RecordBatch)> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
 
-impl Sink for Emitted {
-    fn write(&mut self, batch_id: u64, rows: &RecordBatch, _: OutputMode) -> skirl_engine::Result<()> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((batch_id, rows.clone()));
-        Ok(())
+    fn sink(&self) -> ForeachBatchSink {
+        let emitted = Arc::clone(&self.0);
+        ForeachBatchSink::new(move |batch_id, rows| {
+            emitted.lock().unwrap_or_else(PoisonError::into_inner).push((batch_id, rows.clone()));
+            Ok(())
+        })
     }
 }
 
@@ -64,8 +65,7 @@ impl System for Embedded {
     fn start(&mut self, job: &Job) -> Result<()> {
         let next_batch = self.query.take().map_or(0, |running| running.next_batch);
         if self.sources.is_empty() {
-            let source = |(_, schema): &(String, _)| MemorySource::new(Arc::clone(schema)).with_units_per_trigger(1);
-            self.sources = job.streams.iter().map(source).collect();
+            self.sources = job.streams.iter().map(|(_, schema)| MemoryStream::new(Arc::clone(schema))).collect();
         }
         if let Some(name) = &job.sink.name {
             let emitted = self.memory_table.take().map(|table| table.emitted).unwrap_or_default();
@@ -129,7 +129,7 @@ impl Embedded {
         let mut session = Session::new(job.conf.clone());
         for ((name, schema), source) in job.streams.iter().zip(&self.sources) {
             let source = source.clone();
-            session.read_stream(name, Arc::clone(schema), move || Ok(Box::new(source.clone())))?;
+            session.read_stream(name, Arc::clone(schema), move || Ok(Box::new(source.source(Some(1)))))?;
         }
         for (name, rows) in &job.tables {
             session.add_table(name, rows.clone())?;
@@ -144,7 +144,7 @@ impl Embedded {
         if job.feed != crate::job::Feed::Backlog {
             query = query.checkpoint(self.checkpoint.clone());
         }
-        query.start(self.emitted.clone())
+        query.start(Box::new(self.emitted.sink()))
     }
 }
 

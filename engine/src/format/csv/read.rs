@@ -111,7 +111,7 @@ fn decoded<'a>(bytes: &'a [u8], options: &CsvOptions) -> Cow<'a, [u8]> {
 }
 
 /// The names in a header line.
-pub(crate) fn header_names(header: &[u8], options: &CsvOptions) -> Vec<String> {
+fn header_names(header: &[u8], options: &CsvOptions) -> Vec<String> {
     let mut tokens = Vec::new();
     Tokenizer::new(options).split(header, &mut tokens);
     tokens

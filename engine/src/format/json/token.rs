@@ -10,7 +10,7 @@ const DEPTH_MAX: usize = 1000;
 
 /// The text is no JSON, or a column is full.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     Malformed,
     Failed(crate::Error),
 }
@@ -21,11 +21,11 @@ impl From<crate::Error> for Stop {
     }
 }
 
-pub(super) type Parse<T> = Result<T, Stop>;
+pub(crate) type Parse<T> = Result<T, Stop>;
 
 /// A number as written.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Number {
+pub(crate) enum Number {
     /// A whole number that fits.
     Small(i64),
     /// A whole number that needs more than 64 bits.
@@ -37,7 +37,7 @@ pub(super) enum Number {
 }
 
 /// A place in a text.
-pub(super) struct Tokens<'a> {
+pub(crate) struct Tokens<'a> {
     pub text: &'a [u8],
     pub at: usize,
     pub lenient: Lenient,
@@ -433,7 +433,8 @@ impl<'a> Tokens<'a> {
         Ok(())
     }
 
-    fn string_or_stop(&mut self) -> Parse<Cow<'a, [u8]>> {
+    /// The text of a string in either quotes, if single ones are allowed.
+    pub fn string_or_stop(&mut self) -> Parse<Cow<'a, [u8]>> {
         if self.text[self.at] == b'\'' && !self.lenient.single_quotes {
             return Err(Stop::Malformed);
         }
