@@ -61,6 +61,46 @@ impl Arrival {
     }
 }
 
+/// The arrivals of a micro-batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arrived {
+    /// Rows that nothing delayed or changed: consecutive numbers, each arriving when it happens.
+    InOrder {
+        /// The number of the first row.
+        first_row: u64,
+        /// When each happens.
+        times: Vec<i64>,
+    },
+    /// Any arrivals, in order.
+    Mixed(Vec<Arrival>),
+}
+
+impl Arrived {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Arrived::InOrder { times, .. } => times.len(),
+            Arrived::Mixed(arrivals) => arrivals.len(),
+        }
+    }
+
+    /// Is the micro-batch empty?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Each arrival by itself.
+    pub fn into_arrivals(self) -> Vec<Arrival> {
+        match self {
+            Arrived::InOrder { first_row, times } => (first_row..)
+                .zip(times)
+                .map(|(row, time)| Arrival::of(row, time))
+                .collect(),
+            Arrived::Mixed(arrivals) => arrivals,
+        }
+    }
+}
+
 /// A row that waits for its arrival, the earliest on top of a heap.
 #[derive(Debug)]
 struct UnderWay(Reverse<(i64, u64, u32)>, Arrival);
@@ -153,12 +193,8 @@ impl Arrivals {
     ///
     /// # Errors
     /// When the stream would need more than [`MICRO_BATCHES_MAX`] micro-batches.
-    pub fn next_micro_batch(&mut self) -> Result<Option<Vec<Arrival>>> {
-        let end = match self.cut {
-            Cut::Every(span) => self.fill_to(self.batch_end, span.0),
-            Cut::Rows(rows) => self.fill_rows(rows as usize),
-        };
-        if end == self.taken && self.is_over() {
+    pub fn next_micro_batch(&mut self) -> Result<Option<Arrived>> {
+        if self.is_over() {
             return Ok(None);
         }
         if self.batches == MICRO_BATCHES_MAX {
@@ -167,11 +203,49 @@ impl Arrivals {
             });
         }
         self.batches += 1;
+        if self.layers.is_empty() && self.shift.is_none() {
+            return Ok(Some(self.next_in_order()));
+        }
+        let end = match self.cut {
+            Cut::Every(span) => self.fill_to(self.batch_end, span.0),
+            Cut::Rows(rows) => self.fill_rows(rows as usize),
+        };
         let mut micro_batch = self.take(end);
         for layer in &mut self.layers {
             layer.at_cut(&mut micro_batch);
         }
-        Ok(Some(micro_batch))
+        // Layers may have lost all that was left.
+        if micro_batch.is_empty() && self.is_over() {
+            return Ok(None);
+        }
+        Ok(Some(Arrived::Mixed(micro_batch)))
+    }
+
+    /// The short way of rows that nothing delays.
+    fn next_in_order(&mut self) -> Arrived {
+        let first_row = self.next_row;
+        let mut times = Vec::new();
+        let (last_row, end) = match self.cut {
+            Cut::Every(span) => {
+                let end = self.batch_end;
+                self.batch_end += span.0;
+                (self.rows, end)
+            }
+            Cut::Rows(rows) => (self.rows.min(first_row.saturating_add(rows)), i64::MAX),
+        };
+        if end == i64::MAX {
+            times.reserve_exact((last_row - first_row) as usize);
+        }
+        while self.next_row < last_row && self.horizon < end {
+            times.push(self.horizon);
+            self.next_row += 1;
+            self.horizon = if self.next_row == self.rows {
+                i64::MAX
+            } else {
+                self.pace.time(self.next_row)
+            };
+        }
+        Arrived::InOrder { first_row, times }
     }
 
     fn is_over(&self) -> bool {
@@ -208,15 +282,20 @@ impl Arrivals {
         } else {
             self.pace.time(end)
         };
+        // Most rows keep their order; those that arrive after a later row are put aside and merged in.
+        let mut late = vec![];
+        let mut latest = (i64::MIN, 0, 0);
         for arrival in piece {
-            // A later row with the same arrival time has a larger number: it comes after.
-            if arrival.time <= self.horizon {
+            if arrival.time > self.horizon {
+                self.under_way.push(UnderWay(Reverse(arrival.order()), arrival));
+            } else if arrival.time == arrival.event_time && arrival.order() > latest {
+                latest = arrival.order();
                 self.ready.push(arrival);
             } else {
-                self.under_way.push(UnderWay(Reverse(arrival.order()), arrival));
+                late.push(arrival);
             }
         }
-        self.settle(settled);
+        self.settle(settled, late);
     }
 
     fn happen(&mut self, end: u64) -> Vec<Arrival> {
@@ -235,16 +314,19 @@ impl Arrivals {
         piece
     }
 
-    /// Adds what has become due and sorts `ready` from `settled` on; what is before has arrived before.
-    fn settle(&mut self, settled: usize) {
+    /// Merges what has become due into `ready` from `settled` on; what is before has arrived before. A later row with the
+    /// same arrival time has a larger number and comes after, so what is due at the horizon itself is final too.
+    fn settle(&mut self, settled: usize, mut late: Vec<Arrival>) {
         while let Some(next) = self.under_way.peek()
             && next.1.time <= self.horizon
         {
-            self.ready.extend(self.under_way.pop().map(|due| due.1));
+            late.extend(self.under_way.pop().map(|due| due.1));
         }
-        let fresh = &mut self.ready[settled..];
-        if !fresh.is_sorted_by_key(Arrival::order) {
-            fresh.sort_unstable_by_key(Arrival::order);
+        if !late.is_empty() {
+            late.sort_unstable_by_key(Arrival::order);
+            self.ready.append(&mut late);
+            // Two ascending runs: the stable sort finds and merges them.
+            self.ready[settled..].sort_by_key(Arrival::order);
         }
     }
 

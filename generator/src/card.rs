@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::arrival::Arrival;
+use crate::arrival::{Arrival, Arrived};
 use crate::spec::{Micros, Share};
 
 /// Delays a card counts rows against.
@@ -69,18 +69,32 @@ pub struct DisorderCount {
 
 impl DisorderCount {
     /// Counts the next micro-batch.
-    pub fn add(&mut self, micro_batch: &[Arrival]) {
+    pub fn add(&mut self, micro_batch: &Arrived) {
         self.micro_batches += 1;
         self.empty_micro_batches += u64::from(micro_batch.is_empty());
         self.arrivals += micro_batch.len() as u64;
         self.latest_before_batch = self.latest;
-        for arrival in micro_batch {
-            self.duplicates += u64::from(arrival.copy > 0);
-            self.first_copies += u64::from(arrival.copy == 0);
-            self.corrupt += u64::from(arrival.fault.is_some());
-            if let Some(time) = arrival.seen_time() {
-                self.add_time(time);
-            }
+        match micro_batch {
+            Arrived::InOrder { times, .. } => self.add_in_order(times),
+            Arrived::Mixed(arrivals) => arrivals.iter().for_each(|arrival| self.add_arrival(arrival)),
+        }
+    }
+
+    /// A stream whose rows come in order has no late ones: counting them is all.
+    fn add_in_order(&mut self, times: &[i64]) {
+        let Some(&last) = times.last() else { return };
+        self.first_copies += times.len() as u64;
+        self.lateness.add(0, times.len() as u64);
+        self.needed.add(0, times.len() as u64);
+        (self.last, self.latest) = (Some(last), Some(last));
+    }
+
+    fn add_arrival(&mut self, arrival: &Arrival) {
+        self.duplicates += u64::from(arrival.copy > 0);
+        self.first_copies += u64::from(arrival.copy == 0);
+        self.corrupt += u64::from(arrival.fault.is_some());
+        if let Some(time) = arrival.seen_time() {
+            self.add_time(time);
         }
     }
 
@@ -94,8 +108,8 @@ impl DisorderCount {
                 *count += u64::from(lateness > delay.0);
             }
         }
-        self.lateness.add(lateness);
-        self.needed.add(behind(self.latest_before_batch));
+        self.lateness.add(lateness, 1);
+        self.needed.add(behind(self.latest_before_batch), 1);
         self.latest = self.latest.max(Some(time));
     }
 
@@ -181,13 +195,13 @@ struct Histogram {
 const FINE: u32 = 7;
 
 impl Histogram {
-    fn add(&mut self, span: i64) {
+    fn add(&mut self, span: i64, count: u64) {
         let bucket = Histogram::bucket(span as u64);
         if bucket >= self.counts.len() {
             self.counts.resize(bucket + 1, 0);
         }
-        self.counts[bucket] += 1;
-        self.total += 1;
+        self.counts[bucket] += count;
+        self.total += count;
         self.largest = self.largest.max(span);
     }
 
@@ -234,14 +248,20 @@ mod tests {
                     Arrival::of(row, seconds * 1_000_000)
                 })
                 .collect();
-            count.add(&arrivals);
+            count.add(&Arrived::Mixed(arrivals));
         }
         count.card(row)
     }
 
     #[test]
     fn lateness_is_measured_against_the_latest_before() {
-        insta::assert_snapshot!(card(&[&[10, 20, 5, 15], &[], &[22, 2]]), @"");
+        insta::assert_snapshot!(card(&[&[10, 20, 5, 15], &[], &[22, 2]]), @"
+        6 arrivals in 3 micro-batches (1 empty); 0 duplicates, 0 lost, 0 corrupt, 0 without event time
+        later than:   0s 50 %, 1s 50 %, 10s 33.333 %, 30s 0 %, 1m 0 %, 5m 0 %, 10m 0 %
+        lateness:     50 % 0s, 90 % 20s, 99 % 20s, 99.9 % 20s
+        delay to keep 90 % 18s, 99 % 18s, 99.9 % 18s, 100 % 18s
+        inversions:   2
+        ");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArra
 use arrow::compute::{nullif, take};
 use arrow::datatypes::SchemaRef;
 
-use crate::arrival::{Arrival, Arrivals, NULL_TIME};
+use crate::arrival::{Arrival, Arrivals, Arrived, NULL_TIME};
 use crate::card::{DisorderCard, DisorderCount};
 use crate::encode::{Encoder, Format, JsonEncoder};
 use crate::error::{Error, Result};
@@ -181,7 +181,7 @@ impl Stream {
     ///
     /// # Errors
     /// When the stream would need too many micro-batches.
-    pub fn next_arrivals(&mut self) -> Result<Option<Vec<Arrival>>> {
+    pub fn next_arrivals(&mut self) -> Result<Option<Arrived>> {
         if let Some(arrivals) = self.arrivals.next_micro_batch()? {
             return Ok(Some(arrivals));
         }
@@ -189,15 +189,16 @@ impl Stream {
             return Ok(None);
         }
         self.trailing -= 1;
-        Ok(Some(vec![]))
+        Ok(Some(Arrived::Mixed(vec![])))
     }
 
     /// The micro-batch of these arrivals.
     ///
     /// # Errors
     /// When rows cannot be built.
-    pub fn batch(&self, arrivals: Vec<Arrival>) -> Result<GeneratedBatch> {
-        let sent = self.rows(&arrivals)?;
+    pub fn batch(&self, arrived: Arrived) -> Result<GeneratedBatch> {
+        let sent = self.rows(&arrived)?;
+        let arrivals = arrived.into_arrivals();
         let Some(json) = &self.json else {
             return Ok(GeneratedBatch {
                 rows: sent,
@@ -214,13 +215,34 @@ impl Stream {
         })
     }
 
+    /// Appends the file of these arrivals to `out`.
+    ///
+    /// # Errors
+    /// When rows cannot be built or encoded.
+    pub fn encode(&self, arrived: &Arrived, encoder: &Encoder, out: &mut Vec<u8>) -> Result<()> {
+        let sent = self.rows(arrived)?;
+        match (&self.json, arrived) {
+            (Some(json), Arrived::Mixed(arrivals)) => json.encode_spoilt(&sent, |row| arrivals[row].fault, out),
+            _ => encoder.encode(&sent, out),
+        }
+    }
+
     /// The rows of these arrivals as they are sent, before anything spoils them.
     ///
     /// # Errors
     /// When rows cannot be built.
-    pub fn rows(&self, arrivals: &[Arrival]) -> Result<RecordBatch> {
-        let in_row_order = arrivals.is_sorted_by_key(|arrival| arrival.row);
-        let rows = if in_row_order {
+    pub fn rows(&self, arrived: &Arrived) -> Result<RecordBatch> {
+        match arrived {
+            Arrived::InOrder { first_row, times } => {
+                let rows: Vec<u64> = (*first_row..*first_row + times.len() as u64).collect();
+                self.kind.rows(&rows, times)
+            }
+            Arrived::Mixed(arrivals) => self.mixed_rows(arrivals),
+        }
+    }
+
+    fn mixed_rows(&self, arrivals: &[Arrival]) -> Result<RecordBatch> {
+        let rows = if arrivals.is_sorted_by_key(|arrival| arrival.row) {
             let rows: Vec<u64> = arrivals.iter().map(|arrival| arrival.row).collect();
             let times: Vec<i64> = arrivals.iter().map(|arrival| arrival.event_time).collect();
             self.kind.rows(&rows, &times)?
@@ -230,20 +252,12 @@ impl Stream {
         let Some(column) = self.kind.time_column() else {
             return Ok(rows);
         };
-        if arrivals.iter().all(|arrival| arrival.stamp == arrival.event_time) {
-            return Ok(rows);
-        }
         with_column(&rows, column, stamps(arrivals))
     }
 
     /// Draws cost least in row order, so rows are made in it and then put in the order of arrival.
     fn rows_out_of_order(&self, arrivals: &[Arrival]) -> Result<RecordBatch> {
-        let mut by_row: Vec<(u64, u32)> = arrivals
-            .iter()
-            .enumerate()
-            .map(|(place, arrival)| (arrival.row, place as u32))
-            .collect();
-        by_row.sort_unstable();
+        let by_row = in_row_order(arrivals);
         let rows: Vec<u64> = by_row.iter().map(|(row, _)| *row).collect();
         let times: Vec<i64> = by_row
             .iter()
@@ -255,20 +269,52 @@ impl Stream {
             source[*place as usize] = made_at as u32;
         }
         let source = UInt32Array::from(source);
-        let columns: std::result::Result<Vec<ArrayRef>, _> = made
-            .columns()
-            .iter()
-            .map(|column| take(column, &source, None))
-            .collect();
-        Ok(RecordBatch::try_new(made.schema(), columns?)?)
+        let mut columns = made.columns().to_vec();
+        for (index, column) in columns.iter_mut().enumerate() {
+            // Event times are set from the arrivals afterwards.
+            if self.kind.time_column() != Some(index) {
+                *column = take(&*column, &source, None)?;
+            }
+        }
+        Ok(RecordBatch::try_new(made.schema(), columns)?)
     }
 }
 
+/// Rows with their places in `arrivals`, by row: most already ascend, the late ones are sorted and merged in.
+fn in_row_order(arrivals: &[Arrival]) -> Vec<(u64, u32)> {
+    let mut ascending = Vec::with_capacity(arrivals.len());
+    let mut late = vec![];
+    let mut latest = None;
+    for (place, arrival) in arrivals.iter().enumerate() {
+        let entry = (arrival.row, place as u32);
+        if Some(arrival.row) >= latest {
+            latest = Some(arrival.row);
+            ascending.push(entry);
+        } else {
+            late.push(entry);
+        }
+    }
+    late.sort_unstable();
+    ascending.append(&mut late);
+    // Two ascending runs: the stable sort finds and merges them.
+    ascending.sort();
+    ascending
+}
+
 fn stamps(arrivals: &[Arrival]) -> ArrayRef {
-    let stamps = arrivals
-        .iter()
-        .map(|arrival| (arrival.stamp != NULL_TIME).then_some(arrival.stamp));
-    Arc::new(stamps.collect::<TimestampMicrosecondArray>().with_timezone("+00:00"))
+    let stamps: TimestampMicrosecondArray = if arrivals.iter().any(|arrival| arrival.stamp == NULL_TIME) {
+        arrivals
+            .iter()
+            .map(|arrival| (arrival.stamp != NULL_TIME).then_some(arrival.stamp))
+            .collect()
+    } else {
+        arrivals
+            .iter()
+            .map(|arrival| arrival.stamp)
+            .collect::<Vec<i64>>()
+            .into()
+    };
+    Arc::new(stamps.with_timezone("+00:00"))
 }
 
 fn with_column(rows: &RecordBatch, column: usize, values: ArrayRef) -> Result<RecordBatch> {
@@ -448,11 +494,7 @@ fn write_stream(
         count.add(&arrivals);
         if request.shard.is_none_or(|shard| shard.has(number)) {
             out.clear();
-            let batch = stream.batch(arrivals)?;
-            match batch.raw {
-                Some(raw) => out = raw,
-                None => encoder.encode(&batch.rows, &mut out)?,
-            }
+            stream.encode(&arrivals, encoder, &mut out)?;
             target.write(name, number, &out)?;
             written += 1;
             bytes += out.len() as u64;
@@ -685,7 +727,11 @@ mod tests {
         let streams = specs(&[("clicks", spec), ("scotsmen", "kind = \"scotsmen\"\nrows = 10")]);
         let stream = &made(&streams, 7).streams[0];
         let text = String::from_utf8(lines(stream).concat()).unwrap();
-        insta::assert_snapshot!(text.lines().take(3).collect::<Vec<_>>().join("\n"), @"");
+        insta::assert_snapshot!(text.lines().take(3).collect::<Vec<_>>().join("\n"), @r#"
+        {"id":100,"user":"user-1","page":null,"price":6.07,"score":6.8194637639579305,"clicks":3,"vip":false,"day":"2024-01-05","seen":"2024-01-01T00:00:00Z","note":"row 0","district":"Porto"}
+        {"id":105,"user":"user-1","page":"a","price":5.48,"score":6.044629600171812,"clicks":1,"vip":false,"day":"2024-01-11","seen":"2024-01-01T00:00:01Z","note":"row 1","district":"Lisboa"}
+        {"id":110,"user":"user-15","page":"a","price":8.59,"score":3.882306790038114,"clicks":2,"vip":true,"day":"2024-01-04","seen":"2024-01-01T00:00:02Z","note":"row 2","district":"Porto"}
+        "#);
         assert_eq!(stream.time_column, Some(8));
     }
 
@@ -698,7 +744,7 @@ mod tests {
             )
         };
         let streams = specs(&[("a", &column("b")), ("b", &column("a"))]);
-        insta::assert_snapshot!(generate(&streams, 7).unwrap_err(), @"");
+        insta::assert_snapshot!(generate(&streams, 7).unwrap_err(), @"stream `a`: its keys come from stream `a` again through a, b; break the circle");
     }
 
     #[test]
@@ -781,10 +827,10 @@ mod tests {
             &request(Format::Parquet, Target::Directory("nowhere".into())),
             &mut Silent,
         );
-        insta::assert_snapshot!(parquet.unwrap_err(), @"");
+        insta::assert_snapshot!(parquet.unwrap_err(), @"the layer `corrupt` of stream `a` spoils JSON lines; write `json`");
         let mut two = request(Format::Json, Target::Stdout);
         two.specs.extend(specs(&[("b", "kind = \"weather\"\nrows = 5")]));
-        insta::assert_snapshot!(run(&two, &mut Silent).unwrap_err(), @"");
+        insta::assert_snapshot!(run(&two, &mut Silent).unwrap_err(), @"standard output takes one stream, as JSON or CSV; give a directory for more");
     }
 
     proptest! {

@@ -37,7 +37,7 @@ pub mod stream;
 mod target;
 pub mod trace;
 
-pub use arrival::Arrival;
+pub use arrival::{Arrival, Arrived};
 pub use card::DisorderCard;
 pub use encode::Format;
 pub use error::{Error, Result};

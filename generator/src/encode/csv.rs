@@ -121,11 +121,17 @@ mod tests {
 
     #[test]
     fn texts_are_quoted_where_needed() {
-        insta::assert_snapshot!(csv(vec![Some("plain"), None, Some("a,b"), Some("a \"b\" \\")]).unwrap(), @"");
+        insta::assert_snapshot!(csv(vec![Some("plain"), None, Some("a,b"), Some("a \"b\" \\")]).unwrap(), @r#"
+        text,n
+        plain,
+        ,1
+        "a,b",2
+        "a \"b\" \\",3
+        "#);
     }
 
     #[test]
     fn a_line_break_is_refused() {
-        insta::assert_snapshot!(csv(vec![Some("a\nb")]).unwrap_err(), @"");
+        insta::assert_snapshot!(csv(vec![Some("a\nb")]).unwrap_err(), @"column `text` holds a line break, which CSV cannot carry line by line; write JSON or Parquet");
     }
 }

@@ -4,7 +4,9 @@
 #[derive(Debug, Clone)]
 pub struct TimeText {
     minute: i64,
-    prefix: Vec<u8>,
+    /// The text of the last instant, padded; up to `prefix` it is that of its minute.
+    text: [u8; 32],
+    prefix: usize,
 }
 
 const MINUTE: i64 = 60_000_000;
@@ -13,47 +15,61 @@ impl Default for TimeText {
     fn default() -> TimeText {
         TimeText {
             minute: i64::MIN,
-            prefix: Vec::with_capacity(24),
+            text: [0; 32],
+            prefix: 0,
         }
     }
 }
 
 impl TimeText {
+    /// The bytes of the longest text (that of a year beyond 9999 with microseconds).
+    pub const LONGEST: usize = 32;
+
     /// Appends an instant (microseconds since 1970) in ISO-8601 with `Z` and no more decimals than it needs: none, three
     /// or six.
     #[inline]
     pub fn write(&mut self, micros: i64, out: &mut Vec<u8>) {
+        let (text, length) = self.padded(micros);
+        out.extend_from_slice(&text[..length]);
+    }
+
+    /// The same as bytes and how many of them count.
+    #[inline]
+    pub fn padded(&mut self, micros: i64) -> (&[u8; 32], usize) {
         let minute = micros.div_euclid(MINUTE);
         if minute != self.minute {
             self.remember(minute);
         }
         let in_minute = (micros - minute * MINUTE) as u32;
         let (second, part) = (in_minute / 1_000_000, in_minute % 1_000_000);
-        out.extend_from_slice(&self.prefix);
-        out.extend_from_slice(&two_digits(second));
-        if part == 0 {
-            return out.push(b'Z');
+        let rest = &mut self.text[self.prefix..];
+        rest[..2].copy_from_slice(&two_digits(second));
+        let mut length = 2;
+        if part > 0 {
+            let (millis, micros) = (part / 1_000, part % 1_000);
+            rest[2] = b'.';
+            rest[3..6].copy_from_slice(&three_digits(millis));
+            rest[6..9].copy_from_slice(&three_digits(micros));
+            length = if micros > 0 { 9 } else { 6 };
         }
-        out.push(b'.');
-        let (millis, micros) = (part / 1_000, part % 1_000);
-        out.extend_from_slice(&three_digits(millis));
-        if micros > 0 {
-            out.extend_from_slice(&three_digits(micros));
-        }
-        out.push(b'Z');
+        rest[length] = b'Z';
+        (&self.text, self.prefix + length + 1)
     }
 
     #[cold]
     fn remember(&mut self, minute: i64) {
         self.minute = minute;
-        self.prefix.clear();
-        write_date(minute.div_euclid(1_440), &mut self.prefix);
+        let mut prefix = Vec::with_capacity(32);
+        write_date(minute.div_euclid(1_440), &mut prefix);
         let of_day = minute.rem_euclid(1_440) as u32;
-        self.prefix.push(b'T');
-        self.prefix.extend_from_slice(&two_digits(of_day / 60));
-        self.prefix.push(b':');
-        self.prefix.extend_from_slice(&two_digits(of_day % 60));
-        self.prefix.push(b':');
+        prefix.push(b'T');
+        prefix.extend_from_slice(&two_digits(of_day / 60));
+        prefix.push(b':');
+        prefix.extend_from_slice(&two_digits(of_day % 60));
+        prefix.push(b':');
+        // Years of 64-bit microseconds have at most six digits and a sign: 22 bytes here, 32 in all.
+        self.text[..prefix.len()].copy_from_slice(&prefix);
+        self.prefix = prefix.len();
     }
 }
 

@@ -92,7 +92,7 @@ impl Layer for Borders {
 
     fn at_cut(&mut self, micro_batch: &mut [Arrival]) {
         if let Some(watermark) = &mut self.watermark {
-            watermark.place(micro_batch);
+            watermark.place(micro_batch, self.ends.as_ref());
         }
     }
 }
@@ -108,6 +108,13 @@ struct WindowEnds {
 }
 
 impl WindowEnds {
+    /// Is this a place around some window's end?
+    fn are_near(&self, stamp: i64) -> bool {
+        AROUND
+            .iter()
+            .any(|away| (stamp - away - self.phase).rem_euclid(self.step) == 0)
+    }
+
     fn place(&mut self, arrival: &mut Arrival) {
         let end = arrival.event_time - (arrival.event_time - self.phase).rem_euclid(self.step);
         match self.last_end {
@@ -139,7 +146,7 @@ struct Watermark {
 }
 
 impl Watermark {
-    fn place(&mut self, micro_batch: &mut [Arrival]) {
+    fn place(&mut self, micro_batch: &mut [Arrival], ends: Option<&WindowEnds>) {
         self.late = self.evict;
         self.evict = self.seen.map(|seen| seen.div_euclid(1_000) * 1_000 - self.delay);
         let borders: Vec<i64> = [self.late, self.evict]
@@ -149,10 +156,9 @@ impl Watermark {
             .collect();
         // At most half of the rows, or event time would stand still.
         let count = borders.len().min(micro_batch.len() / 2);
-        let timed = micro_batch
-            .iter_mut()
-            .filter(|arrival| arrival.stamp != NULL_TIME && arrival.copy == 0);
-        for arrival in timed.take(count) {
+        let on_end = |stamp: i64| ends.is_some_and(|ends| ends.are_near(stamp));
+        let free = |arrival: &&mut Arrival| arrival.stamp != NULL_TIME && arrival.copy == 0 && !on_end(arrival.stamp);
+        for arrival in micro_batch.iter_mut().filter(free).take(count) {
             arrival.stamp = borders[self.turn % borders.len()];
             self.turn += 1;
         }
@@ -203,7 +209,7 @@ mod tests {
             let mut rows: Vec<Arrival> = (0..20)
                 .map(|n| row(n, batch * 20_000_000 + n as i64 * 1_000_000))
                 .collect();
-            watermark.place(&mut rows);
+            watermark.place(&mut rows, None);
             latest = rows.iter().map(|arrival| arrival.stamp).collect();
         }
         for border in [19_000_000 - 10_000_000, 39_000_000 - 10_000_000] {

@@ -76,10 +76,8 @@ pub struct Fault {
     pub kind: FaultKind,
     /// The column it hits, where it hits one.
     pub column: u16,
-    /// Bits for further choices, such as where a line is cut.
+    /// Bits for further choices, such as where a line is cut; for an oversize row, the bytes it is longer.
     pub bits: u32,
-    /// Bytes that an oversize row is longer.
-    pub oversize_bytes: u32,
 }
 
 impl Fault {
@@ -150,12 +148,12 @@ impl Spoiling {
             &self.columns
         };
         let column = columns[((bits >> 16) & 0xffff) as usize % columns.len()];
-        Fault {
-            kind,
-            column,
-            bits: (bits >> 32) as u32,
-            oversize_bytes: self.spec.oversize_bytes as u32,
-        }
+        let bits = if kind == FaultKind::Oversize {
+            self.spec.oversize_bytes as u32
+        } else {
+            (bits >> 32) as u32
+        };
+        Fault { kind, column, bits }
     }
 }
 

@@ -388,11 +388,8 @@ mod tests {
     fn a_pareto_delay_is_never_below_its_scale() {
         let pareto = all()[2].quantile();
         assert!(pareto.at(1e-9) >= 2e6);
-        assert!(
-            (pareto.at(0.5) - 2e6 * 0.5f64.powf(-1.0 / 1.1)).abs() < 0.05e6,
-            "{}",
-            pareto.at(0.5)
-        );
+        // Truncation at 60 s takes a little from the untruncated median of 3.76 s.
+        assert!((3.6e6..3.76e6).contains(&pareto.at(0.5)), "{}", pareto.at(0.5));
     }
 
     proptest! {

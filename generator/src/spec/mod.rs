@@ -293,3 +293,143 @@ fn wrong_name(name: &str) -> Option<String> {
     let fine = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-');
     (!fine).then(|| format!("`{name}` cannot name a stream; use letters, digits, `_` and `-`"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// A scenario file as far as this crate knows it.
+    #[derive(serde::Deserialize)]
+    struct Scenario {
+        streams: BTreeMap<String, StreamSpec>,
+    }
+
+    /// The mistakes of stream `a` with the text they point at.
+    fn mistakes(text: &str) -> String {
+        let scenario: Scenario = toml::from_str(text).unwrap();
+        let told = scenario.streams["a"].check("a").into_iter().map(|mistake| {
+            let place = mistake
+                .span
+                .map_or("(nowhere)", |span| text[span].lines().next().unwrap_or_default());
+            format!("{place}\n  {}", mistake.message)
+        });
+        told.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once_with_their_places() {
+        insta::assert_snapshot!(mistakes(
+            r#"
+            [streams.a]
+            kind = "scotsman"
+            rows = -5
+            batch = 5
+            batch_row = 3
+            pace = { model = "poison", rate = 3 }
+            lateness = [
+                { model = "pareto", share = 5, max = "1 parsec" },
+                { model = "uniform", min = "5s", max = "2s" },
+                { model = "constant", delay = "-2s" },
+            ]
+            "#
+        ), @r#"
+        "scotsman"
+          `kind`: unknown kind of stream `scotsman` (did you mean `scotsmen`?); the kinds are `scotsmen`, `bagpipe`, `weather`, `custom`
+        -5
+          `rows`: found -5, wanted a whole number from 0 up
+        5
+          `batch`: found 5, wanted a duration such as "10s", with its unit and in quotes
+        "poison"
+          unknown pace `poison` (did you mean `poisson`?); the paces are `constant`, `poisson`, `daily`, `bursts`, `ramp`, `steps`
+        5
+          `share`: a share lies between 0 and 1 (or "0%" and "100%"), found 5
+        "1 parsec"
+          `max`: `1 parsec` is not a duration; write for example "10s", "2m", "1h30m" or "250ms"
+        "2s"
+          no delay lies between 5s and `max` = 2s; make `max` longer
+        "-2s"
+          `delay` cannot be negative, found -2s: no row arrives before it happened
+        3
+          a stream has no field `batch_row` (did you mean `batch_rows`?); it has `kind`, `rows`, `batch`, `batch_rows`, `batches_from`, `trailing_batches`, `start`, `pace`, `lateness`, `follows`, `columns`
+        "#);
+    }
+
+    #[test]
+    fn a_custom_stream_is_checked_column_by_column() {
+        insta::assert_snapshot!(mistakes(
+            r#"
+            [streams.a]
+            kind = "custom"
+            rows = 5
+            [[streams.a.columns]]
+            name = "x"
+            type = "float"
+            model = "poisson"
+            mean = -1
+            [[streams.a.columns]]
+            name = "x"
+            type = "int"
+            model = "choice"
+            values = [1, "two"]
+            weights = [1]
+            [[streams.a.columns]]
+            name = "z"
+            type = "date"
+            "#
+        ), @r#"
+        "float"
+          `type`: unknown type `float`; the types are `string`, `int`, `bigint`, `double`, `boolean`, `timestamp`, `date`, `decimal(p,s)`
+        -1
+          the mean of a Poisson distribution lies above 0 and up to 1000000, found -1
+        [1, "two"]
+          found "two", wanted a value of type int such as 42
+        [1]
+          `weights` needs 2 numbers from 0 up that are not all 0
+        [[streams.a.columns]]
+          the column `z` has no model; the models are `constant`, `choice`, `uniform`, `normal`, `poisson`, `zipf`, `sequence`, `template`, `event-time`, `key`
+        [[streams.a.columns]]
+          two columns are named `x`; rename one
+        "#);
+    }
+
+    #[test]
+    fn a_specification_made_by_hand_is_held_to_the_same_rules() {
+        let mut spec = StreamSpec::new(Kind::Scotsmen, 5);
+        assert_eq!(spec.check("a"), []);
+        spec.batch = Some(Micros(0));
+        insta::assert_snapshot!(spec.check("a b").iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"), @r#"
+        `batch` must be longer than nothing, such as "5s"
+        `a b` cannot name a stream; use letters, digits, `_` and `-`
+        "#);
+    }
+
+    #[test]
+    fn a_specification_reads_back_from_its_own_text() {
+        let text = r#"
+            kind = "custom"
+            rows = "2k"
+            batch = "30 seconds"
+            batches_from = 2023-12-31T23:59:00Z
+            start = 2024-01-01T00:00:00Z
+            trailing_batches = 1
+            pace = { model = "bursts", burst_rate = 50, every = "1m", lasts = "3s" }
+            lateness = [
+                { model = "empirical", share = "50%", points = [[0, "0s"], [0.5, "1s"], [1, "1m"]] },
+                { model = "clock", steps = [["1m", "-3s"]] },
+                { model = "schedule", changes = [{ at = "1m", lateness = "loss,share=3% + spikes,pause=2s" }] },
+                { model = "boundary", window = "10s", slide = "5s", delay = "1m" },
+                { model = "corrupt", kinds = ["null", "bad-utf8"] },
+            ]
+            columns = [
+                { name = "d", type = "decimal(5,1)", model = "uniform", min = "0.5", max = 9 },
+                { name = "t", type = "timestamp", model = "sequence", start = 2024-01-01T00:00:00Z, step = "1s" },
+                { name = "e", type = "timestamp", model = "event-time" },
+            ]
+        "#;
+        let spec = StreamSpec::from_toml(text).unwrap();
+        let again = StreamSpec::from_toml(&toml::to_string(&spec).unwrap()).unwrap();
+        assert_eq!(again, spec);
+    }
+}
