@@ -61,12 +61,18 @@ pub enum Error {
 impl Error {
     /// An error Spark has a condition for.
     pub fn spark(condition: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Error::Spark { condition: Some(condition.into()), message: message.into() }
+        Error::Spark {
+            condition: Some(condition.into()),
+            message: message.into(),
+        }
     }
 
     /// An error Spark has, without a lasting name.
     pub fn nameless(message: impl Into<String>) -> Self {
-        Error::Spark { condition: None, message: message.into() }
+        Error::Spark {
+            condition: None,
+            message: message.into(),
+        }
     }
 
     /// Something Spark runs and Skirl does not yet, in a sentence.

@@ -3,11 +3,28 @@
 //! Arrows point down: query -> micro-batch -> plan -> operator -> state -> storage. Sources, sinks and the clock are
 //! leaves. [`sql`] is the front end alone: the harness's oracle uses it and nothing else of the engine.
 
+mod checkpoint;
+pub mod clock;
 pub mod error;
 pub mod format;
+mod micro_batch;
+mod operator;
+mod plan;
+mod progress;
+mod query;
+mod session;
+pub mod sink;
+pub mod source;
 pub mod sql;
+pub mod storage;
+mod trigger;
+pub mod watermark;
 
 pub use error::{Error, Result};
+pub use progress::{BatchProgress, OperatorProgress};
+pub use query::{RunningQuery, StreamWriter, StreamingQuery};
+pub use session::Session;
+pub use trigger::Trigger;
 
 /// What a query emits in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, StringArray};
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::SchemaRef;
 use skirl_engine::sql::WatermarkSpec;
+
+use crate::scenario::{WrongSchema, parse_schema};
 
 /// A query and everything that decides its answer, except the rows of its streams.
 #[derive(Debug, Clone)]
@@ -25,6 +28,97 @@ pub struct Job {
     pub feed: Feed,
     /// What `current_timestamp()` is in each executed batch.
     pub clock: BatchClock,
+    /// Where the rows go; never decides the answer, but may refuse a mode.
+    pub sink: Sink,
+}
+
+impl Job {
+    /// A query over streams, each a name and a schema such as `district STRING, timestamp TIMESTAMP`. Append mode, a
+    /// backlog, and nothing else.
+    ///
+    /// # Errors
+    /// A schema that cannot be read.
+    pub fn new(streams: &[(&str, &str)], sql: &str) -> Result<Job, WrongSchema> {
+        let stream = |(name, ddl): &(&str, &str)| Ok((name.to_string(), parse_schema(ddl)?));
+        Ok(Job {
+            streams: streams.iter().map(stream).collect::<Result<_, WrongSchema>>()?,
+            tables: Vec::new(),
+            views: Vec::new(),
+            sql: sql.to_string(),
+            output_mode: OutputMode::Append,
+            conf: BTreeMap::new(),
+            feed: Feed::Backlog,
+            clock: BatchClock::default(),
+            sink: Sink::default(),
+        })
+    }
+
+    /// Adds a view; `watermark` is a column and a delay.
+    pub fn add_view(&mut self, name: &str, sql: &str, watermark: Option<(&str, &str)>) {
+        let watermark =
+            watermark.map(|(column, delay)| WatermarkSpec { column: column.to_string(), delay: delay.to_string() });
+        self.views.push(View { name: name.to_string(), sql: sql.to_string(), watermark, drop_duplicates: None });
+    }
+
+    /// Adds a static table whose rows are texts that can be read as the types of `ddl`.
+    ///
+    /// # Errors
+    /// A schema that cannot be read, or a value its type cannot.
+    pub fn add_table<const N: usize>(&mut self, name: &str, ddl: &str, rows: &[[String; N]]) -> Result<(), WrongSchema> {
+        let schema = parse_schema(ddl)?;
+        let strict = CastOptions { safe: false, ..CastOptions::default() };
+        let columns = schema.fields().iter().enumerate().map(|(n, field)| {
+            let texts: StringArray = rows.iter().map(|row| Some(row[n].as_str())).collect();
+            cast_with_options(&texts, field.data_type(), &strict)
+        });
+        let table = columns
+            .collect::<Result<Vec<_>, _>>()
+            .and_then(|columns| RecordBatch::try_new(schema, columns))
+            .map_err(|error| WrongSchema { message: format!("table `{name}`: {error}"), help: "correct its rows".to_string() })?;
+        self.tables.push((name.to_string(), table));
+        Ok(())
+    }
+}
+
+/// Where the rows of a query go.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sink {
+    /// What kind of place.
+    pub format: SinkFormat,
+    /// The query's name; a memory sink's table has it.
+    pub name: Option<String>,
+    /// Options of the sink, by Spark's names.
+    pub options: BTreeMap<String, String>,
+}
+
+/// What kind of place the rows of a query go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SinkFormat {
+    /// A callback gets every batch.
+    #[default]
+    ForeachBatch,
+    /// A table that SQL can ask, called as the query.
+    Memory,
+    /// Spark's table layout on standard output.
+    Console,
+    /// Files of JSON lines.
+    Json,
+    /// Files of comma-separated values.
+    Csv,
+    /// Parquet files.
+    Parquet,
+}
+
+impl SinkFormat {
+    /// Every format under the name a user writes.
+    pub const ALL: &[(&str, SinkFormat)] = &[
+        ("foreach-batch", SinkFormat::ForeachBatch),
+        ("memory", SinkFormat::Memory),
+        ("console", SinkFormat::Console),
+        ("json", SinkFormat::Json),
+        ("csv", SinkFormat::Csv),
+        ("parquet", SinkFormat::Parquet),
+    ];
 }
 
 /// A view: `sql`, then a watermark, then deduplication.
@@ -70,6 +164,13 @@ pub struct BatchClock {
     pub start_ms: i64,
     /// Milliseconds from one executed batch to the next.
     pub step_ms: i64,
+}
+
+impl Default for BatchClock {
+    /// A second a batch, from 2024-12-03T10:00:00Z, the day of Skirl's examples.
+    fn default() -> Self {
+        BatchClock { start_ms: 1_733_220_000_000, step_ms: 1_000 }
+    }
 }
 
 impl BatchClock {

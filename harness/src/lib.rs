@@ -1,10 +1,23 @@
 //! Skirl tells people whether their stream processing is right.
 //!
-//! A [`trace::Trace`] is replayed on a system under test and judged by an [`oracle`] that derives the right answer from
-//! the trace alone.
+//! A [`scenario`] says streams, a query and what must happen. Its [`trace::Trace`] is replayed on a [`system`] under
+//! test and judged by an [`oracle`] that derives the right answer from the trace alone; [`check`]s compare, a
+//! [`report`] tells the story. [`property`] does the same for random traces in a test of your own.
 
+pub mod advice;
 pub mod case;
+pub mod check;
+pub mod cli;
 pub mod job;
+pub mod judge;
 pub mod oracle;
+pub mod property;
+pub mod replay;
+pub mod report;
+pub mod rows;
 pub mod run;
+pub mod scenario;
+pub mod shape;
+mod story;
+pub mod system;
 pub mod trace;

@@ -1,1 +1,48 @@
 //! Rows as text and bytes, read and written as Spark does.
+//!
+//! [`number`] and [`time`] are the ground: single values between text and Arrow's integers and doubles. [`json`],
+//! [`csv`], [`parquet`] and [`text`] read and write whole columns, [`infer`] finds the schema a file suggests and
+//! [`options`] understands Spark's names for all their settings.
+//!
+//! To add a format, write `format/<name>.rs` and give it a variant in [`FileFormat`](crate::source::files::FileFormat).
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub(crate) mod column;
+pub mod csv;
+pub mod infer;
+pub mod json;
+pub mod number;
+pub mod options;
+pub mod parquet;
+pub mod text;
+pub mod time;
+#[cfg(test)]
+mod vectors;
+
+/// Applies `work` to every item on up to `threads` threads; the results keep the order of the items.
+pub(crate) fn in_order<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = threads.min(items.len());
+    if threads <= 1 {
+        return items.iter().map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    let take = || next.fetch_add(1, Ordering::Relaxed);
+                    std::iter::repeat_with(take)
+                        .map_while(|index| items.get(index).map(|item| (index, work(item))))
+                        .collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("reading does not panic"))
+            .collect()
+    });
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}

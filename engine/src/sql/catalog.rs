@@ -44,3 +44,13 @@ pub struct Catalog {
     batch_time: BatchTime,
     relations: BTreeMap<String, LogicalPlan>,
 }
+impl Catalog { // TEMP until the sql branch lands
+  pub fn new(conf: BTreeMap<String,String>)->Self{Self{conf,batch_time:Default::default(),relations:Default::default()}}
+  pub fn conf(&self)->&BTreeMap<String,String>{&self.conf}
+  pub fn batch_time(&self)->&BatchTime{&self.batch_time}
+  pub fn add_stream(&mut self,_:&str,_:SchemaRef)->Result<()>{todo!()}
+  pub fn add_table(&mut self,_:&str,_:RecordBatch)->Result<()>{todo!()}
+  pub fn create_view(&mut self,_:&str,_:&str,_:Option<&WatermarkSpec>)->Result<()>{todo!()}
+  pub fn plan(&self,_:&str)->Result<LogicalPlan>{todo!()}
+  pub fn query_table(&self,_:&str)->Result<RecordBatch>{todo!()}
+}

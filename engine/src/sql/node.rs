@@ -77,7 +77,11 @@ impl UserDefinedLogicalNodeCore for WatermarkNode {
         let Some(Expr::Column(column)) = exprs.pop() else {
             return datafusion::common::plan_err!("the event time of a watermark must stay a column");
         };
-        Ok(Self { input: inputs.swap_remove(0), column, delay_ms: self.delay_ms })
+        Ok(Self {
+            input: inputs.swap_remove(0),
+            column,
+            delay_ms: self.delay_ms,
+        })
     }
 }
 
@@ -120,7 +124,14 @@ impl TimeWindowNode {
             Default::default(),
         )?;
         let schema = Arc::new(input.schema().join(&window)?);
-        Ok(Self { input, time, duration_us, slide_us, start_us, schema })
+        Ok(Self {
+            input,
+            time,
+            duration_us,
+            slide_us,
+            start_us,
+            schema,
+        })
     }
 
     /// The name of the window column, the last of the schema.

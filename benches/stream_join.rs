@@ -1,0 +1,68 @@
+//! How fast is the seed's join of two streams, beside DataFusion running the same rows as one batch query?
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use datafusion::datasource::MemTable;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use skirl_benches::{JOIN_QUERY, Kept, join_session, rows, schema, start};
+use skirl_engine::OutputMode;
+use skirl_engine::source::MemoryStream;
+
+const ROWS: usize = 20_000;
+const BATCH_ROWS: usize = 5_000;
+/// Dense enough for some 700,000 pairs.
+const STEP_US: i64 = 140_000;
+
+const BATCH_QUERY: &str = "WITH s1 AS (SELECT district, new_scotsmen AS n, date_trunc('minute', timestamp) AS t FROM scotsmen), \
+     s2 AS (SELECT district, bagpipe_sales AS n, date_trunc('minute', timestamp) AS t FROM bagpipe) \
+     SELECT s1.district, s1.n, s2.n AS m, s1.t, s2.t AS u FROM s1 JOIN s2 ON s1.district = s2.district AND s2.t >= s1.t \
+     AND s2.t <= s1.t + INTERVAL '5 minutes'";
+
+fn stream_join(c: &mut Criterion) {
+    let side = |count: &str| -> Vec<RecordBatch> {
+        (0..ROWS / BATCH_ROWS).map(|batch| rows(count, batch * BATCH_ROWS, BATCH_ROWS, STEP_US)).collect()
+    };
+    let (scotsmen, bagpipe) = (side("new_scotsmen"), side("bagpipe_sales"));
+    let mut group = c.benchmark_group("stream_join/20k_and_20k_rows");
+    group.sample_size(10).throughput(Throughput::Elements(2 * ROWS as u64));
+
+    let mut pairs = 0;
+    group.bench_function("skirl", |b| {
+        let start = || {
+            let sources = [("new_scotsmen", &scotsmen), ("bagpipe_sales", &bagpipe)].map(|(count, batches)| {
+                let source = MemoryStream::new(schema(count));
+                batches.iter().for_each(|batch| source.add(batch.clone()).expect("rows fit"));
+                source
+            });
+            let kept = Kept::default();
+            (start(&join_session(&sources[0], &sources[1]), JOIN_QUERY, OutputMode::Append, &kept), kept)
+        };
+        let run = |(mut query, kept): (skirl_engine::StreamingQuery, Kept)| {
+            query.run_available_now(|_| ()).expect("the query runs");
+            pairs = kept.take_rows();
+            assert!(pairs > 500_000, "{pairs} pairs");
+        };
+        b.iter_batched(start, run, BatchSize::PerIteration);
+    });
+
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    group.bench_function("datafusion_batch", |b| {
+        let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
+        for (name, count, batches) in [("scotsmen", "new_scotsmen", &scotsmen), ("bagpipe", "bagpipe_sales", &bagpipe)] {
+            let table = MemTable::try_new(schema(count), vec![batches.clone()]).expect("rows fit");
+            context.register_table(name, Arc::new(table)).expect("the table is new");
+        }
+        b.iter(|| {
+            let answer = async { context.sql(BATCH_QUERY).await?.collect().await };
+            let answer = runtime.block_on(answer).expect("the query runs");
+            let found: usize = answer.iter().map(RecordBatch::num_rows).sum();
+            assert!(found >= pairs, "a batch join sees every pair the stream saw: {found} of {pairs}");
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, stream_join);
+criterion_main!(benches);

@@ -1,0 +1,239 @@
+//! What a query needs to go on where it stopped: the offset log before a batch, the commit log after it, the state as
+//! of each commit (spark-semantics 1.2 and 1.5).
+//!
+//! Layout: `metadata`, `offsets/N`, `commits/N`, `state/N/OPERATOR`; `sources/I/` belongs to source `I`.
+
+use std::path::PathBuf;
+
+use arrow::array::RecordBatch;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use serde::{Deserialize, Serialize};
+
+use crate::source::Offset;
+use crate::storage::Storage;
+use crate::{Error, Result};
+
+/// Log entries kept behind the newest, as Spark's `minBatchesToRetain`.
+const KEPT_BATCHES: u64 = 100;
+/// Snapshots kept: the last commit's and the one before.
+const KEPT_SNAPSHOTS: u64 = 2;
+
+/// A batch as the offset log knows it: everything that decides its result.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct OffsetEntry {
+    pub batch_id: u64,
+    pub metadata: OffsetMetadata,
+    /// End offset of each source; `None` for a source without any yet.
+    pub ends: Vec<Option<Offset>>,
+}
+
+/// The second line of an offset log entry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OffsetMetadata {
+    pub batch_watermark_ms: i64,
+    pub batch_timestamp_ms: i64,
+    /// Settings that hold for the life of the query, whatever a later session says.
+    pub conf: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CommitMetadata {
+    next_batch_watermark_ms: i64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct QueryMetadata {
+    query: String,
+}
+
+/// Where a resumed query stands.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Resumed {
+    /// The last batch that was committed, and the watermark after it.
+    pub committed: Option<(OffsetEntry, i64)>,
+    /// A batch that was logged and not committed: it runs again exactly so.
+    pub pending: Option<OffsetEntry>,
+}
+
+/// The checkpoint of one query.
+pub(crate) struct Checkpoint {
+    storage: Box<dyn Storage>,
+}
+
+impl Checkpoint {
+    /// Opens a checkpoint for `query`, a text that tells one query from another.
+    ///
+    /// # Errors
+    /// The checkpoint belongs to another query, or cannot be read.
+    pub(crate) fn open(mut storage: Box<dyn Storage>, query: &str) -> Result<Self> {
+        match storage.read("metadata")? {
+            None => {
+                let metadata = serde_json::to_vec(&QueryMetadata { query: query.to_string() });
+                storage.write("metadata", &metadata.expect("a string is JSON"))?;
+            }
+            Some(bytes) => {
+                let known: QueryMetadata = parse("metadata", &String::from_utf8_lossy(&bytes))?;
+                if known.query != query {
+                    return Err(Error::Invalid(format!(
+                        "{} belongs to another query; choose another directory\n  it has: {}\n  this is: {query}",
+                        storage.dir().map_or("the checkpoint".into(), |d| format!("checkpoint {}", d.display())),
+                        known.query,
+                    )));
+                }
+            }
+        }
+        Ok(Self { storage })
+    }
+
+    /// Where source `index` may keep a log of its own.
+    pub(crate) fn source_dir(&self, index: usize) -> Option<PathBuf> {
+        self.storage.dir().map(|dir| dir.join("sources").join(index.to_string()))
+    }
+
+    /// Where the query stands.
+    ///
+    /// # Errors
+    /// A log entry that cannot be read, or one that is missing.
+    pub(crate) fn resume(&self) -> Result<Resumed> {
+        let newest_commit = self.newest("commits")?;
+        let pending = match self.newest("offsets")? {
+            Some(batch_id) if newest_commit.is_none_or(|commit| batch_id > commit) => Some(self.offsets(batch_id)?),
+            _ => None,
+        };
+        let committed = match newest_commit {
+            Some(batch_id) => {
+                let name = format!("commits/{batch_id}");
+                let metadata: CommitMetadata = parse(&name, self.log_lines(&name)?.first().map_or("", |l| l))?;
+                Some((self.offsets(batch_id)?, metadata.next_batch_watermark_ms))
+            }
+            None => None,
+        };
+        Ok(Resumed { committed, pending })
+    }
+
+    /// Logs a batch before it runs; from here on a restart repeats exactly this batch.
+    pub(crate) fn log_offsets(&mut self, entry: &OffsetEntry) -> Result<()> {
+        let mut text = format!("v1\n{}", to_json(&entry.metadata));
+        for end in &entry.ends {
+            text.push('\n');
+            text.push_str(&end.as_ref().map_or("-".to_string(), |offset| offset.0.to_string()));
+        }
+        self.storage.write(&format!("offsets/{}", entry.batch_id), text.as_bytes())?;
+        if let Some(old) = entry.batch_id.checked_sub(KEPT_BATCHES) {
+            self.storage.remove(&format!("offsets/{old}"))?;
+        }
+        Ok(())
+    }
+
+    /// Logs that a batch is done and what the watermark is after it.
+    pub(crate) fn log_commit(&mut self, batch_id: u64, next_batch_watermark_ms: i64) -> Result<()> {
+        let text = format!("v1\n{}", to_json(&CommitMetadata { next_batch_watermark_ms }));
+        self.storage.write(&format!("commits/{batch_id}"), text.as_bytes())?;
+        if let Some(old) = batch_id.checked_sub(KEPT_BATCHES) {
+            self.storage.remove(&format!("commits/{old}"))?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the state as of a batch, a table per operator.
+    pub(crate) fn write_state(&mut self, batch_id: u64, tables: &[RecordBatch]) -> Result<()> {
+        for (index, table) in tables.iter().enumerate() {
+            let mut writer = StreamWriter::try_new(Vec::new(), &table.schema())?;
+            writer.write(table)?;
+            self.storage.write(&format!("state/{batch_id}/{index}"), &writer.into_inner()?)?;
+            if let Some(old) = batch_id.checked_sub(KEPT_SNAPSHOTS) {
+                self.storage.remove(&format!("state/{old}/{index}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The state as of a batch.
+    ///
+    /// # Errors
+    /// A table that cannot be read.
+    pub(crate) fn read_state(&self, batch_id: u64) -> Result<Vec<RecordBatch>> {
+        let mut tables = Vec::new();
+        while let Some(bytes) = self.storage.read(&format!("state/{batch_id}/{}", tables.len()))? {
+            let mut reader = StreamReader::try_new(bytes.as_slice(), None)?;
+            let empty = RecordBatch::new_empty(reader.schema());
+            tables.push(reader.next().transpose()?.unwrap_or(empty));
+        }
+        Ok(tables)
+    }
+
+    fn newest(&self, log: &str) -> Result<Option<u64>> {
+        Ok(self.storage.list(log)?.iter().filter_map(|name| name.parse().ok()).max())
+    }
+
+    fn offsets(&self, batch_id: u64) -> Result<OffsetEntry> {
+        let name = format!("offsets/{batch_id}");
+        let mut lines = self.log_lines(&name)?.into_iter();
+        let metadata = parse(&name, &lines.next().unwrap_or_default())?;
+        let ends = lines.map(|line| match line.as_str() {
+            "-" => Ok(None),
+            json => parse(&name, json).map(|offset| Some(Offset(offset))),
+        });
+        Ok(OffsetEntry { batch_id, metadata, ends: ends.collect::<Result<_>>()? })
+    }
+
+    /// The lines of a log entry after its version.
+    fn log_lines(&self, name: &str) -> Result<Vec<String>> {
+        let bytes = self.storage.read(name)?.ok_or_else(|| {
+            Error::Invalid(format!("the checkpoint has no `{name}`; it is incomplete and cannot be resumed from"))
+        })?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let mut lines = text.lines().map(str::to_string);
+        match lines.next().as_deref() {
+            Some("v1") => Ok(lines.collect()),
+            other => Err(Error::Invalid(format!(
+                "`{name}` in the checkpoint has version {:?}; this Skirl reads `v1`",
+                other.unwrap_or_default()
+            ))),
+        }
+    }
+}
+
+fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("log metadata is JSON")
+}
+
+fn parse<T: serde::de::DeserializeOwned>(name: &str, json: &str) -> Result<T> {
+    serde_json::from_str(json).map_err(|e| Error::Invalid(format!("`{name}` in the checkpoint cannot be read: {e}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::MemoryStorage;
+
+    fn entry(batch_id: u64) -> OffsetEntry {
+        let metadata =
+            OffsetMetadata { batch_watermark_ms: 5, batch_timestamp_ms: 7, conf: std::collections::BTreeMap::new() };
+        OffsetEntry { batch_id, metadata, ends: vec![Some(Offset(serde_json::json!(batch_id))), None] }
+    }
+
+    #[test]
+    fn a_batch_that_was_logged_and_not_committed_is_pending() {
+        let mut checkpoint = Checkpoint::open(Box::new(MemoryStorage::default()), "q").unwrap();
+        assert_eq!(checkpoint.resume().unwrap(), Resumed::default());
+        checkpoint.log_offsets(&entry(0)).unwrap();
+        assert_eq!(checkpoint.resume().unwrap().pending, Some(entry(0)));
+        checkpoint.log_commit(0, 9).unwrap();
+        assert_eq!(checkpoint.resume().unwrap(), Resumed { committed: Some((entry(0), 9)), pending: None });
+        checkpoint.log_offsets(&entry(1)).unwrap();
+        let both = Resumed { committed: Some((entry(0), 9)), pending: Some(entry(1)) };
+        assert_eq!(checkpoint.resume().unwrap(), both);
+    }
+
+    #[test]
+    fn a_checkpoint_belongs_to_its_query() {
+        let storage = MemoryStorage::default();
+        Checkpoint::open(Box::new(storage.clone()), "q").unwrap();
+        let error = Checkpoint::open(Box::new(storage), "another").err().unwrap();
+        assert!(error.to_string().contains("belongs to another query"), "{error}");
+    }
+}

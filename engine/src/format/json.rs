@@ -1,0 +1,143 @@
+//! JSON as Spark reads and writes it: `from_json`, `to_json`, and files of one object a line.
+//!
+//! A value that does not fit its column is NULL, the rest of the row stays; text that is no JSON makes a row of NULLs.
+//! [`token`] walks over the text, [`read`] puts what it meets straight into columns, [`write`] prints columns.
+
+mod read;
+mod token;
+mod write;
+
+use std::collections::BTreeMap;
+
+pub(crate) use read::{corrupt_column, describe_row, malformed, parse_grouped_decimal};
+pub use read::{from_json, parse_json_column, read_json_lines};
+pub(crate) use token::{Number, Parse, Tokens, simple_double};
+pub use write::{to_json, write_json_lines};
+
+use super::options::{Options, ParseMode, TimeFormat};
+use super::time::Pattern;
+use crate::{Error, Result};
+
+/// How JSON is read and written.
+#[derive(Debug, Clone)]
+pub struct JsonOptions {
+    /// What to do with a row that does not fit.
+    pub mode: ParseMode,
+    /// The column that takes the text of such a row, if the schema has it.
+    pub corrupt_column: String,
+    /// `timestampFormat`; none: as a cast.
+    pub timestamp_format: Option<TimeFormat>,
+    /// `timestampNTZFormat`; none: as a cast.
+    pub timestamp_ntz_format: Option<TimeFormat>,
+    /// `dateFormat`; none: as a cast.
+    pub date_format: Option<TimeFormat>,
+    /// The day a bare time of day means, in days since 1970-01-01.
+    pub today: i32,
+    /// Write `"b":null` instead of leaving `b` out.
+    pub write_nulls: bool,
+    /// Read a whole file as one value.
+    pub multi_line: bool,
+    /// Ends a record instead of a line feed, a carriage return or both.
+    pub line_separator: Option<String>,
+    /// Numbers and booleans are inferred as STRING.
+    pub primitives_as_string: bool,
+    /// What looks like a timestamp is inferred as TIMESTAMP.
+    pub infer_timestamp: bool,
+    /// What is allowed beyond JSON.
+    pub(crate) lenient: Lenient,
+    remarks: Vec<String>,
+}
+
+/// Jackson's `allow...` options.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lenient {
+    pub comments: bool,
+    pub unquoted_names: bool,
+    pub single_quotes: bool,
+    pub leading_zeros: bool,
+    pub non_numeric_numbers: bool,
+    pub any_escape: bool,
+    pub control_chars: bool,
+}
+
+impl JsonOptions {
+    /// Options by Spark's names; `today`, in days since 1970-01-01, is the day a bare time of day means.
+    ///
+    /// # Errors
+    /// A value Spark refuses too: a flag that is neither true nor false, a pattern of Spark 2.
+    pub fn new(given: &BTreeMap<String, String>, today: i32) -> Result<JsonOptions> {
+        let mut options = Options::new(given);
+        let mut read = Self::from_options(&mut options, today)?;
+        read.remarks = options.remarks();
+        Ok(read)
+    }
+
+    pub(crate) fn from_options(options: &mut Options, today: i32) -> Result<JsonOptions> {
+        Ok(JsonOptions {
+            mode: options.parse_mode(),
+            corrupt_column: options.text_or("columnNameOfCorruptRecord", "_corrupt_record"),
+            timestamp_format: options.pattern("timestampFormat")?,
+            timestamp_ntz_format: options.pattern("timestampNTZFormat")?,
+            date_format: options.pattern("dateFormat")?,
+            today,
+            write_nulls: !options.flag("ignoreNullFields", true)?,
+            multi_line: options.flag("multiLine", false)?,
+            line_separator: options.text("lineSep").filter(|separator| !separator.is_empty()),
+            primitives_as_string: options.flag("primitivesAsString", false)?,
+            infer_timestamp: options.flag("inferTimestamp", false)?,
+            lenient: Lenient {
+                comments: options.flag("allowComments", false)?,
+                unquoted_names: options.flag("allowUnquotedFieldNames", false)?,
+                single_quotes: options.flag("allowSingleQuotes", true)?,
+                leading_zeros: options.flag("allowNumericLeadingZeros", false)?,
+                non_numeric_numbers: options.flag("allowNonNumericNumbers", true)?,
+                any_escape: options.flag("allowBackslashEscapingAnyCharacter", false)?,
+                control_chars: options.flag("allowUnquotedControlChars", false)?,
+            },
+            remarks: Vec::new(),
+        })
+    }
+
+    /// What was given and has no effect.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
+    /// Refuses what `from_json` does not do but a file reader does.
+    ///
+    /// # Errors
+    /// `PARSE_MODE_UNSUPPORTED` for DROPMALFORMED.
+    pub fn check_from_json(&self) -> Result<()> {
+        if self.mode == ParseMode::DropMalformed {
+            return Err(Error::spark(
+                "PARSE_MODE_UNSUPPORTED",
+                "the function `from_json` doesn't support the DROPMALFORMED mode, acceptable modes are PERMISSIVE \
+                 and FAILFAST",
+            ));
+        }
+        Ok(())
+    }
+
+    fn timestamp_pattern(&self) -> Option<&Pattern> {
+        pattern_of(&self.timestamp_format)
+    }
+    fn timestamp_ntz_pattern(&self) -> Option<&Pattern> {
+        pattern_of(&self.timestamp_ntz_format)
+    }
+    fn date_pattern(&self) -> Option<&Pattern> {
+        pattern_of(&self.date_format)
+    }
+}
+
+impl Default for JsonOptions {
+    fn default() -> Self {
+        JsonOptions::new(&BTreeMap::new(), 0).expect("no options are valid options")
+    }
+}
+
+fn pattern_of(format: &Option<TimeFormat>) -> Option<&Pattern> {
+    match format {
+        Some(TimeFormat::Pattern(pattern)) => Some(pattern),
+        _ => None,
+    }
+}

@@ -1,0 +1,77 @@
+//! Plain text: a line is a row with one column `value`.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+
+use crate::Result;
+
+/// The schema of text: `value STRING`.
+pub fn text_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, true)]))
+}
+
+/// Reads lines, one a row; bytes that are no UTF-8 become replacement characters.
+///
+/// # Errors
+/// More than 2 GiB of text.
+pub fn read_text(bytes: &[u8], line_separator: Option<&str>) -> Result<RecordBatch> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let text = String::from_utf8_lossy(bytes);
+    let lines = lines(text.as_bytes(), line_separator);
+    let values = StringArray::from_iter_values(lines.map(|line| std::str::from_utf8(line).unwrap_or_default()));
+    Ok(RecordBatch::try_new(text_schema(), vec![Arc::new(values)])?)
+}
+
+/// The lines of a file: ended by a line feed, a carriage return or both, or by `separator` if one is given.
+pub(crate) fn lines<'a>(bytes: &'a [u8], separator: Option<&str>) -> impl Iterator<Item = &'a [u8]> {
+    let separator = separator.map(|text| text.as_bytes().to_vec());
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (end, next) = match &separator {
+            Some(separator) => {
+                let end = rest
+                    .windows(separator.len())
+                    .position(|window| window == separator.as_slice());
+                end.map_or((rest.len(), rest.len()), |end| (end, end + separator.len()))
+            }
+            None => line_end(rest),
+        };
+        let line = &rest[..end];
+        rest = &rest[next..];
+        Some(line)
+    })
+}
+
+/// Where the first line ends and the next one starts.
+#[inline]
+fn line_end(bytes: &[u8]) -> (usize, usize) {
+    let Some(feed) = memchr::memchr2(b'\n', b'\r', bytes) else {
+        return (bytes.len(), bytes.len());
+    };
+    let both = bytes[feed] == b'\r' && bytes.get(feed + 1) == Some(&b'\n');
+    (feed, feed + 1 + usize::from(both))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_with_any_line_end() {
+        for (text, separator, wanted) in [
+            ("a\nb\r\nc\rd", None, vec!["a", "b", "c", "d"]),
+            ("a\n\n", None, vec!["a", ""]),
+            ("", None, vec![]),
+            ("a|b\nc|", Some("|"), vec!["a", "b\nc"]),
+        ] {
+            let got: Vec<&[u8]> = lines(text.as_bytes(), separator).collect();
+            let wanted: Vec<&[u8]> = wanted.into_iter().map(str::as_bytes).collect();
+            assert_eq!(got, wanted, "{text:?}");
+        }
+    }
+}

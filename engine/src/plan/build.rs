@@ -1,0 +1,394 @@
+//! Operators from a plan whose filters and columns are in place.
+
+use std::sync::Arc;
+
+use arrow::compute::SortOptions;
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::{Column, DFSchema, NullEquality};
+use datafusion::logical_expr::utils::split_conjunction_owned;
+use datafusion::logical_expr::{Aggregate, Expr, Join, Limit as LimitNode, LogicalPlan, Sort as SortNode, Union};
+use datafusion::physical_expr::PhysicalExpr;
+
+use super::check::aggregate_function;
+use super::expr::{TimeBound, constant, time_bounds};
+use super::{PlanSettings, Prepared, event_time, streams};
+use crate::operator::{
+    AggregateCall, AggregateKind, AggregateSpec, Aggregation, AggregationPlan, Eviction, JoinPlan, Leaf, Limit, Node,
+    Observe, SidePlan, Slice, Sort, StateBound, StaticJoin, Step, StreamJoin, TimeRange, WindowStep,
+};
+use crate::sql::{self, StreamTable, TimeWindowNode, WatermarkNode};
+use crate::{Error, OutputMode, Result};
+
+/// Names and types of a plan's output.
+pub(crate) fn output_schema(plan: &LogicalPlan) -> SchemaRef {
+    Arc::clone(plan.schema().inner())
+}
+
+/// Builds the operators of a plan.
+pub(super) fn build(plan: &LogicalPlan, schema: SchemaRef, settings: PlanSettings) -> Result<Prepared> {
+    let mut builder = Builder { streams: vec![], delays_ms: vec![], settings };
+    let root = builder.node(plan)?;
+    Ok(Prepared { root, schema, streams: builder.streams, delays_ms: builder.delays_ms })
+}
+
+struct Builder {
+    streams: Vec<String>,
+    delays_ms: Vec<i64>,
+    settings: PlanSettings,
+}
+
+impl Builder {
+    fn node(&mut self, plan: &LogicalPlan) -> Result<Node> {
+        if let Some(stream) = StreamTable::of(plan) {
+            return Ok(self.source(stream));
+        }
+        match plan {
+            LogicalPlan::SubqueryAlias(alias) => self.node(&alias.input),
+            LogicalPlan::Filter(filter) => {
+                let predicate = physical(&filter.predicate, filter.input.schema())?;
+                Ok(then(self.node(&filter.input)?, Step::Filter(predicate)))
+            }
+            LogicalPlan::Projection(p) => {
+                let exprs = p.expr.iter().map(|e| physical(e, p.input.schema())).collect::<Result<_>>()?;
+                let schema = nullable(p.schema.inner());
+                Ok(then(self.node(&p.input)?, Step::Project { exprs, schema }))
+            }
+            LogicalPlan::Extension(extension) => self.extension(extension.node.as_any()),
+            LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Join(join) if streams(&join.left) && streams(&join.right) => self.stream_join(join),
+            LogicalPlan::Join(join) => self.static_join(join),
+            LogicalPlan::Limit(limit) => self.limit(limit),
+            LogicalPlan::Sort(sort) => self.sort(sort),
+            other => Err(Error::unsupported(format!("`{}` over a stream is not supported by Skirl yet", other.display()))),
+        }
+    }
+
+    fn source(&mut self, stream: &StreamTable) -> Node {
+        let known = self.streams.iter().position(|name| *name == stream.name);
+        Node::Source(known.unwrap_or_else(|| {
+            self.streams.push(stream.name.clone());
+            self.streams.len() - 1
+        }))
+    }
+
+    fn extension(&mut self, node: &dyn std::any::Any) -> Result<Node> {
+        if let Some(watermark) = node.downcast_ref::<WatermarkNode>() {
+            // The input first: watermarks are numbered from below.
+            let input = self.node(&watermark.input)?;
+            self.delays_ms.push(watermark.delay_ms);
+            let column = watermark.input.schema().index_of_column(&watermark.column)?;
+            return Ok(then(input, Step::Observe(Observe { watermark: self.delays_ms.len() - 1, column })));
+        }
+        let Some(window) = node.downcast_ref::<TimeWindowNode>() else {
+            return Err(Error::unsupported("this plan node is not supported by Skirl yet"));
+        };
+        let step = WindowStep {
+            time: physical(&window.time, window.input.schema())?,
+            duration_us: window.duration_us,
+            slide_us: window.slide_us,
+            start_us: window.start_us,
+            schema: nullable(window.schema.inner()),
+        };
+        Ok(then(self.node(&window.input)?, Step::Window(step)))
+    }
+
+    fn union(&mut self, union: &Union) -> Result<Node> {
+        let inputs = union.inputs.iter().map(|input| self.node(input)).collect::<Result<_>>()?;
+        Ok(Node::Union { inputs, schema: nullable(union.schema.inner()) })
+    }
+
+    fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Node> {
+        let input_schema = aggregate.input.schema();
+        let tagged: Vec<usize> = (0..aggregate.group_expr.len())
+            .filter(|i| event_time::is_tagged(&aggregate.group_expr[*i], &aggregate.input))
+            .collect();
+        if tagged.len() > 1 {
+            let columns = tagged.iter().map(|i| aggregate.group_expr[*i].schema_name().to_string());
+            return Err(several_event_times(columns.collect()));
+        }
+        let keys = aggregate.group_expr.iter().map(|e| physical(e, input_schema)).collect::<Result<_>>()?;
+        let windows = window_columns(&aggregate.input);
+        let by_start = aggregate.group_expr.iter().map(|key| match key.clone().unalias() {
+            Expr::Column(column) => windows.contains(&column),
+            _ => false,
+        });
+        let results = &aggregate.schema.fields()[aggregate.group_expr.len()..];
+        let calls = aggregate.aggr_expr.iter().zip(results);
+        let calls = calls.map(|(call, field)| self.aggregate_call(call, field.data_type(), input_schema));
+        let plan = AggregationPlan {
+            keys,
+            by_start: by_start.collect(),
+            event_time: tagged.first().copied(),
+            calls: calls.collect::<Result<_>>()?,
+            schema: nullable(aggregate.schema.inner()),
+        };
+        let input = Box::new(self.node(&aggregate.input)?);
+        Ok(Node::Aggregate { input, operator: Box::new(Aggregation::new(plan)?) })
+    }
+
+    fn aggregate_call(
+        &self,
+        call: &Expr,
+        output: &arrow::datatypes::DataType,
+        input: &DFSchema,
+    ) -> Result<AggregateCall> {
+        let unsupported = |what: &str| Error::unsupported(format!("{what} over a stream is not supported by Skirl yet"));
+        let function = aggregate_function(call).ok_or_else(|| unsupported(&call.schema_name().to_string()))?;
+        let kind = match function.func.name() {
+            "count" => AggregateKind::Count,
+            "sum" => AggregateKind::Sum,
+            "avg" => AggregateKind::Avg,
+            "min" => AggregateKind::Min,
+            "max" => AggregateKind::Max,
+            other => return Err(unsupported(&format!("the aggregate function {other}"))),
+        };
+        if function.params.args.len() > 1 {
+            return Err(unsupported(&format!("{} of several arguments", function.func.name())));
+        }
+        // A literal that is not NULL is counted once per row, as `*` is.
+        let argument = function.params.args.first();
+        let every_row = kind == AggregateKind::Count
+            && argument.is_none_or(|a| matches!(a, Expr::Literal(value, _) if !value.is_null()));
+        let argument = argument.filter(|_| !every_row).map(|a| physical(a, input)).transpose()?;
+        let input_type = match &argument {
+            Some(argument) => argument.data_type(input.as_arrow())?,
+            None => arrow::datatypes::DataType::Null,
+        };
+        let filter = function.params.filter.as_ref().map(|f| physical(f, input)).transpose()?;
+        let spec = AggregateSpec { kind, input: input_type, output: output.clone(), ansi: self.settings.ansi };
+        Ok(AggregateCall { spec, argument, filter })
+    }
+
+    fn static_join(&mut self, join: &Join) -> Result<Node> {
+        let stream_left = streams(&join.left);
+        let stream = if stream_left { &join.left } else { &join.right };
+        let (leaf, leaf_plan) = Leaf::of(stream.schema())?;
+        let input = Box::new(self.node(stream)?);
+        let mut batch = join.clone();
+        *(if stream_left { &mut batch.left } else { &mut batch.right }) = Arc::new(leaf_plan);
+        let plan = LogicalPlan::Join(batch);
+        Ok(Node::Static { input, join: StaticJoin::new(&plan, leaf)? })
+    }
+
+    fn stream_join(&mut self, join: &Join) -> Result<Node> {
+        if join.on.is_empty() {
+            return Err(at_run_time(Error::spark(
+                "_LEGACY_ERROR_TEMP_3108",
+                "Stream-stream join without equality predicate is not supported.",
+            )));
+        }
+        let plan = join_plan(join)?;
+        let left = Box::new(self.node(&join.left)?);
+        let right = Box::new(self.node(&join.right)?);
+        let (left_schema, right_schema) = (nullable(join.left.schema().inner()), nullable(join.right.schema().inner()));
+        let operator = Box::new(StreamJoin::new(plan, &left_schema, &right_schema)?);
+        Ok(Node::Join { left, right, operator })
+    }
+
+    fn limit(&mut self, limit: &LimitNode) -> Result<Node> {
+        let number = |e: &Expr| -> Result<usize> {
+            let value = constant(e)?.to_string();
+            value.parse().map_err(|_| Error::Invalid(format!("LIMIT needs a number that is not negative, not {value}")))
+        };
+        let input = Box::new(self.node(&limit.input)?);
+        let skip = limit.skip.as_ref().map_or(Ok(0), |e| number(e))?;
+        let fetch = limit.fetch.as_ref().map(|e| number(e)).transpose()?;
+        Ok(match (self.settings.mode, fetch) {
+            (OutputMode::Complete, _) | (_, None) => Node::Slice { input, slice: Slice { skip, fetch } },
+            (_, Some(fetch)) => Node::Limit { input, operator: Limit::new(fetch as u64) },
+        })
+    }
+
+    fn sort(&mut self, sort: &SortNode) -> Result<Node> {
+        let keys = sort.expr.iter().map(|key| {
+            let options = SortOptions { descending: !key.asc, nulls_first: key.nulls_first };
+            Ok((physical(&key.expr, sort.input.schema())?, options))
+        });
+        let keys = keys.collect::<Result<_>>()?;
+        let input = Node::Sort { input: Box::new(self.node(&sort.input)?), sort: Sort { keys } };
+        Ok(match sort.fetch {
+            Some(fetch) => Node::Slice { input: Box::new(input), slice: Slice { skip: 0, fetch: Some(fetch) } },
+            None => input,
+        })
+    }
+}
+
+/// `expr` ready to run over rows of `schema`.
+fn physical(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+    let expr = sql::resolve_scalar_subqueries(expr.clone())?;
+    sql::physical_expr(&expr, schema)
+}
+
+/// `step` after `node`.
+fn then(node: Node, step: Step) -> Node {
+    match node {
+        Node::Stateless { input, mut steps } => {
+            steps.push(step);
+            Node::Stateless { input, steps }
+        }
+        other => Node::Stateless { input: Box::new(other), steps: vec![step] },
+    }
+}
+
+/// What a stream promises about NULL a dirty row may break, so nothing is promised.
+fn nullable(schema: &SchemaRef) -> SchemaRef {
+    let fields = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
+    Arc::new(Schema::new(fields))
+}
+
+/// Columns that are windows of one fixed length, straight from a window node.
+fn window_columns(plan: &LogicalPlan) -> Vec<Column> {
+    match plan {
+        LogicalPlan::Extension(extension) => match extension.node.as_any().downcast_ref::<TimeWindowNode>() {
+            Some(window) => vec![window.window_column()],
+            None => vec![],
+        },
+        LogicalPlan::Filter(filter) => window_columns(&filter.input),
+        _ => vec![],
+    }
+}
+
+/// Errors Spark raises only when it plans the first batch.
+fn at_run_time(source: Error) -> Error {
+    Error::StreamFailed { batch_id: 0, source: Box::new(source) }
+}
+
+fn several_event_times(columns: Vec<String>) -> Error {
+    at_run_time(Error::spark(
+        "_LEGACY_ERROR_TEMP_3077",
+        format!(
+            "More than one event time columns are available. Please ensure there is at most one event time column per \
+             stream. event time columns: ({})",
+            columns.join(",")
+        ),
+    ))
+}
+
+fn join_plan(join: &Join) -> Result<JoinPlan> {
+    let (left, right) = (join.left.schema(), join.right.schema());
+    let tagged_left = event_time::tagged_columns(&join.left);
+    let tagged_right = event_time::tagged_columns(&join.right);
+    for tagged in [&tagged_left, &tagged_right] {
+        if tagged.len() > 1 {
+            return Err(several_event_times(tagged.iter().map(Column::to_string).collect()));
+        }
+    }
+    let conjuncts = join.filter.clone().map(split_conjunction_owned).unwrap_or_default();
+    let bounds: Vec<TimeBound> = conjuncts.iter().flat_map(time_bounds).collect();
+    let range = time_range(&bounds, left, right);
+    let eviction = |mine: &DFSchema, my_time: Option<&Column>, other_time: Option<&Column>| -> Result<Option<Eviction>> {
+        Ok(match key_eviction(join, &tagged_left, &tagged_right) {
+            Some(position) => Some(Eviction::Key(position)),
+            None => value_eviction(&bounds, mine, my_time, other_time)?,
+        })
+    };
+    let keys = |side: usize, schema: &DFSchema| {
+        let exprs = join.on.iter().map(|(l, r)| if side == 0 { l } else { r });
+        exprs.map(|e| physical(e, schema)).collect::<Result<Vec<_>>>()
+    };
+    let index = |schema: &DFSchema, column: Option<&Column>| column.map(|c| schema.index_of_column(c)).transpose();
+    let (left_time, right_time) = (tagged_left.first(), tagged_right.first());
+    // A pair found within the range needs no second look at the conditions the range is made of.
+    let open: Vec<Expr> = conjuncts.into_iter().filter(|c| !range.as_ref().is_some_and(|r| r.covers(c))).collect();
+    let both = left.join(right)?;
+    let residual = datafusion::logical_expr::utils::conjunction(open).map(|e| physical(&e, &both)).transpose()?;
+    Ok(JoinPlan {
+        left: SidePlan {
+            keys: keys(0, left)?,
+            event_time: index(left, left_time)?,
+            eviction: eviction(left, left_time, right_time)?,
+        },
+        right: SidePlan {
+            keys: keys(1, right)?,
+            event_time: index(right, right_time)?,
+            eviction: eviction(right, right_time, left_time)?,
+        },
+        null_equals_null: join.null_equality == NullEquality::NullEqualsNull,
+        range: range.map(|r| r.range(left, right)).transpose()?,
+        residual,
+        schema: nullable(join.schema.inner()),
+    })
+}
+
+/// The first pair of keys of which one is a bare event-time column: then both sides leave by it.
+fn key_eviction(join: &Join, left: &[Column], right: &[Column]) -> Option<usize> {
+    let is = |e: &Expr, tagged: &[Column]| matches!(e, Expr::Column(c) if tagged.contains(c));
+    join.on.iter().position(|(l, r)| is(l, left) || is(r, right))
+}
+
+/// When rows with event time `my_time` leave: from conditions `other_time + c <= mine` (spark-semantics 6.3).
+fn value_eviction(
+    bounds: &[TimeBound],
+    mine: &DFSchema,
+    my_time: Option<&Column>,
+    other_time: Option<&Column>,
+) -> Result<Option<Eviction>> {
+    let (Some(my_time), Some(other_time)) = (my_time, other_time) else { return Ok(None) };
+    let found = bounds.iter().filter(|b| b.earlier.column == *other_time && mine.has_column(&b.later.column));
+    let shifts = found.map(|b| StateBound { shift_us: b.earlier.offset_us - b.later.offset_us, strict: b.strict });
+    let bounds: Vec<StateBound> = shifts.collect();
+    if bounds.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Eviction::Value { column: mine.index_of_column(my_time)?, bounds }))
+}
+
+/// The bounds on how far two times lie apart, and which columns they are.
+struct Range {
+    left: Column,
+    right: Column,
+    min_us: i64,
+    max_us: i64,
+}
+
+impl Range {
+    fn range(&self, left: &DFSchema, right: &DFSchema) -> Result<TimeRange> {
+        Ok(TimeRange {
+            left_column: left.index_of_column(&self.left)?,
+            right_column: right.index_of_column(&self.right)?,
+            min_us: self.min_us,
+            max_us: self.max_us,
+        })
+    }
+
+    /// Whether a conjunct says nothing beyond this range.
+    fn covers(&self, conjunct: &Expr) -> bool {
+        let bounds = time_bounds(conjunct);
+        let ends = |c: &Column| *c == self.left || *c == self.right;
+        let about_us = |b: &TimeBound| ends(&b.earlier.column) && ends(&b.later.column) && b.earlier.column != b.later.column;
+        let expected = if matches!(conjunct, Expr::Between(_)) { 2 } else { 1 };
+        let is_not_null = matches!(conjunct, Expr::IsNotNull(e) if matches!(&**e, Expr::Column(c) if ends(c)));
+        is_not_null || (bounds.len() == expected && bounds.iter().all(about_us))
+    }
+}
+
+/// The range from the first pair of timestamp columns the condition compares across sides.
+fn time_range(bounds: &[TimeBound], left: &DFSchema, right: &DFSchema) -> Option<Range> {
+    let is_time = |schema: &DFSchema, c: &Column| {
+        schema.maybe_index_of_column(c).is_some_and(|i| *schema.field(i).data_type() == sql::timestamp_type())
+    };
+    let mut range: Option<Range> = None;
+    for bound in bounds {
+        let (earlier, later) = (&bound.earlier.column, &bound.later.column);
+        let (l, r, right_is_later) = if is_time(left, earlier) && is_time(right, later) {
+            (earlier, later, true)
+        } else if is_time(right, earlier) && is_time(left, later) {
+            (later, earlier, false)
+        } else {
+            continue;
+        };
+        let range = range.get_or_insert(Range { left: l.clone(), right: r.clone(), min_us: i64::MIN, max_us: i64::MAX });
+        if range.left != *l || range.right != *r {
+            continue;
+        }
+        // earlier + e <= later + t, so later - earlier >= e - t; strictly: one microsecond more.
+        let gap_us = bound.earlier.offset_us - bound.later.offset_us + i64::from(bound.strict);
+        if right_is_later {
+            range.min_us = range.min_us.max(gap_us);
+        } else {
+            range.max_us = range.max_us.min(-gap_us);
+        }
+    }
+    range
+}

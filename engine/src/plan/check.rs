@@ -1,0 +1,307 @@
+//! What Spark refuses to stream, in Spark's words (spark-semantics 5), and then what Skirl does not run yet.
+
+use datafusion::common::{Column, JoinType};
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan};
+
+use super::expr::time_bounds;
+use super::{event_time, streams};
+use crate::sql::{TimeWindowNode, WatermarkNode};
+use crate::{Error, OutputMode, Result};
+
+/// Refuses a query that cannot run in an output mode.
+///
+/// # Errors
+/// Spark's condition and message, or `SKIRL_UNSUPPORTED`.
+pub(super) fn refuse(plan: &LogicalPlan, mode: OutputMode) -> Result<()> {
+    if !streams(plan) {
+        return Err(Error::spark(
+            "WRITE_STREAM_NOT_ALLOWED",
+            "[WRITE_STREAM_NOT_ALLOWED] `writeStream` can be called only on streaming Dataset/DataFrame.",
+        ));
+    }
+    let nodes = streaming_nodes(plan);
+    refuse_chains(&nodes, mode)?;
+    refuse_mode(&nodes, mode)?;
+    for node in nodes.iter().rev() {
+        refuse_node(node, mode)?;
+    }
+    unsupported(&nodes)
+}
+
+/// The parts of a plan that stream, topmost first.
+fn streaming_nodes(plan: &LogicalPlan) -> Vec<&LogicalPlan> {
+    if !streams(plan) {
+        return vec![];
+    }
+    let below = plan.inputs().into_iter().flat_map(streaming_nodes);
+    std::iter::once(plan).chain(below).collect()
+}
+
+fn legacy(message: impl Into<String>) -> Error {
+    Error::spark("_LEGACY_ERROR_TEMP_3102", message)
+}
+
+fn unsupported_mode(mode: OutputMode, operation: &str) -> Error {
+    Error::spark(
+        "STREAMING_OUTPUT_MODE.UNSUPPORTED_OPERATION",
+        format!(
+            "[STREAMING_OUTPUT_MODE.UNSUPPORTED_OPERATION] Invalid streaming output mode: {}. This output mode is not \
+             supported for {operation} on streaming DataFrames/DataSets. SQLSTATE: 42KDE",
+            mode.name()
+        ),
+    )
+}
+
+/// Spark's name of a mode within sentences.
+fn capitalised(mode: OutputMode) -> &'static str {
+    match mode {
+        OutputMode::Append => "Append",
+        OutputMode::Update => "Update",
+        OutputMode::Complete => "Complete",
+    }
+}
+
+fn as_aggregate(plan: &LogicalPlan) -> Option<&Aggregate> {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => Some(aggregate),
+        _ => None,
+    }
+}
+
+fn as_stream_join(plan: &LogicalPlan) -> Option<&Join> {
+    match plan {
+        LogicalPlan::Join(join) if streams(&join.left) && streams(&join.right) => Some(join),
+        _ => None,
+    }
+}
+
+/// A stateful operator above an aggregation that revises its results would take revisions for new rows.
+fn refuse_chains(nodes: &[&LogicalPlan], mode: OutputMode) -> Result<()> {
+    let stateful = |n: &LogicalPlan| as_aggregate(n).is_some() || as_stream_join(n).is_some();
+    for node in nodes.iter().filter(|n| stateful(n)) {
+        let below = node.inputs().into_iter().flat_map(streaming_nodes);
+        if mode != OutputMode::Append && below.into_iter().any(|n| as_aggregate(n).is_some()) {
+            return Err(legacy(
+                "Detected pattern of possible 'correctness' issue due to global watermark. The query contains stateful \
+                 operation which can emit rows older than the current watermark plus allowed late record delay, which \
+                 are \"late rows\" in downstream stateful operations and these rows can be discarded. Please refer the \
+                 programming guide doc for more details. If you understand the possible risk of correctness issue and \
+                 still need to run the query, you can disable this check by setting the config \
+                 `spark.sql.streaming.statefulOperator.checkCorrectness.enabled` to false.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn refuse_mode(nodes: &[&LogicalPlan], mode: OutputMode) -> Result<()> {
+    let topmost = nodes.iter().find_map(|n| as_aggregate(n));
+    match (mode, topmost) {
+        (OutputMode::Append, Some(aggregate)) if !has_event_time_key(aggregate) => {
+            Err(unsupported_mode(mode, "streaming aggregations without watermark"))
+        }
+        (OutputMode::Complete, None) => Err(unsupported_mode(mode, "no streaming aggregations")),
+        _ => Ok(()),
+    }
+}
+
+fn has_event_time_key(aggregate: &Aggregate) -> bool {
+    aggregate.group_expr.iter().any(|key| event_time::is_tagged(key, &aggregate.input))
+}
+
+fn refuse_node(node: &LogicalPlan, mode: OutputMode) -> Result<()> {
+    match node {
+        LogicalPlan::Aggregate(aggregate) => refuse_distinct(aggregate),
+        LogicalPlan::Join(join) => refuse_join(join, mode),
+        LogicalPlan::Limit(limit) => {
+            if limit.skip.as_ref().is_some_and(|skip| !is_zero(skip)) {
+                return Err(legacy("Offset is not supported on streaming DataFrames/Datasets;"));
+            }
+            if mode == OutputMode::Update {
+                return Err(legacy("Limits are not supported on streaming DataFrames/Datasets in Update output mode;"));
+            }
+            Ok(())
+        }
+        LogicalPlan::Sort(sort) => {
+            let complete = mode == OutputMode::Complete;
+            if complete && streaming_nodes(&sort.input).iter().any(|n| as_aggregate(n).is_some()) {
+                return Ok(());
+            }
+            Err(legacy(
+                "Sorting is not supported on streaming DataFrames/Datasets, unless it is on aggregated \
+                 DataFrame/Dataset in Complete output mode;",
+            ))
+        }
+        LogicalPlan::Union(union) if union.inputs.iter().any(|input| !streams(input)) => {
+            Err(legacy("Union between streaming and batch DataFrames/Datasets is not supported;"))
+        }
+        LogicalPlan::Window(_) => Err(Error::spark(
+            "NON_TIME_WINDOW_NOT_SUPPORTED_IN_STREAMING",
+            "[NON_TIME_WINDOW_NOT_SUPPORTED_IN_STREAMING] a window function over rows is not supported on streaming \
+             DataFrames/Datasets; structured streaming only supports time windows through `window`",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn is_zero(expr: &Expr) -> bool {
+    super::expr::constant(expr).is_ok_and(|v| v.to_string() == "0")
+}
+
+/// The aggregate function of an aggregate expression.
+pub(super) fn aggregate_function(expr: &Expr) -> Option<&AggregateFunction> {
+    match expr {
+        Expr::Alias(alias) => aggregate_function(&alias.expr),
+        Expr::AggregateFunction(function) => Some(function),
+        _ => None,
+    }
+}
+
+fn refuse_distinct(aggregate: &Aggregate) -> Result<()> {
+    if aggregate.aggr_expr.iter().filter_map(aggregate_function).any(|f| f.params.distinct) {
+        return Err(legacy(
+            "Distinct aggregations are not supported on streaming DataFrames/Datasets. Consider using \
+             approx_count_distinct() instead.;",
+        ));
+    }
+    Ok(())
+}
+
+fn spark_name(join_type: JoinType) -> &'static str {
+    match join_type {
+        JoinType::Inner => "Inner",
+        JoinType::Left => "LeftOuter",
+        JoinType::Right => "RightOuter",
+        JoinType::Full => "FullOuter",
+        JoinType::LeftSemi | JoinType::RightSemi => "LeftSemi",
+        JoinType::LeftAnti | JoinType::RightAnti => "LeftAnti",
+        JoinType::LeftMark | JoinType::RightMark => "ExistenceJoin",
+    }
+}
+
+fn refuse_join(join: &Join, mode: OutputMode) -> Result<()> {
+    let (left, right) = (streams(&join.left), streams(&join.right));
+    let name = spark_name(join.join_type);
+    if left && right && join.join_type != JoinType::Inner && mode != OutputMode::Append {
+        return Err(legacy(format!(
+            "{name} join between two streaming DataFrames/Datasets is not supported in {} output mode, only in Append \
+             output mode;",
+            capitalised(mode)
+        )));
+    }
+    if left && right && join.join_type == JoinType::Inner && mode == OutputMode::Complete {
+        return Err(legacy(
+            "Inner join between two streaming DataFrames/Datasets is not supported in Complete output mode, only in \
+             Append and Update output modes;",
+        ));
+    }
+    match (join.join_type, left, right) {
+        (JoinType::LeftAnti, _, true) => {
+            Err(legacy("LeftAnti joins with a streaming DataFrame/Dataset on the right are not supported;"))
+        }
+        (JoinType::Full, true, false) => Err(legacy(
+            "FullOuter joins with streaming DataFrames/Datasets on the left and a static DataFrame/Dataset on the right \
+             is not supported;",
+        )),
+        (JoinType::Full, false, true) => Err(legacy(
+            "FullOuter joins with streaming DataFrames/Datasets on the right and a static DataFrame/Dataset on the left \
+             is not supported;",
+        )),
+        (JoinType::Left | JoinType::LeftSemi | JoinType::LeftMark, false, true) => Err(legacy(format!(
+            "{name} join with a streaming DataFrame/Dataset on the right and a static DataFrame/Dataset on the left is \
+             not supported;"
+        ))),
+        (JoinType::Right, true, false) => Err(legacy(
+            "RightOuter join with a streaming DataFrame/Dataset on the left and a static DataFrame/DataSet on the right \
+             not supported;",
+        )),
+        (JoinType::Left | JoinType::Right | JoinType::Full | JoinType::LeftSemi, true, true) if !is_bounded(join) => {
+            Err(legacy(format!(
+                "Stream-stream {name} join between two streaming DataFrame/Datasets is not supported without a \
+                 watermark in the join keys, or a watermark on the nullable side and an appropriate range condition;"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether an outer or semi join can ever say that a row has no partner (rule R of spark-semantics 5).
+fn is_bounded(join: &Join) -> bool {
+    let mut conjuncts: Vec<Expr> = join.filter.iter().flat_map(|f| datafusion::logical_expr::utils::split_conjunction(f)).cloned().collect();
+    let mut keys: Vec<(Expr, Expr)> = join.on.clone();
+    conjuncts.retain(|c| match c {
+        Expr::BinaryExpr(b) if b.op == datafusion::logical_expr::Operator::Eq => {
+            keys.push(((*b.left).clone(), (*b.right).clone()));
+            false
+        }
+        _ => true,
+    });
+    let tagged = [event_time::tagged_columns(&join.left), event_time::tagged_columns(&join.right)];
+    let is_tagged = |e: &Expr| matches!(e, Expr::Column(c) if tagged.iter().any(|t| t.contains(c)));
+    if keys.iter().any(|(l, r)| is_tagged(l) || is_tagged(r)) {
+        return true;
+    }
+    let bounds: Vec<_> = conjuncts.iter().flat_map(time_bounds).collect();
+    let has = |side: &LogicalPlan, c: &Column| side.schema().has_column(c);
+    let bounded = |mine: &LogicalPlan, other: &LogicalPlan, others_time: &[Column]| {
+        let of_mine = |c: &Column| has(mine, c) && !has(other, c);
+        bounds.iter().any(|b| of_mine(&b.later.column) && others_time.contains(&b.earlier.column))
+    };
+    let left = bounded(&join.left, &join.right, &tagged[1]);
+    let right = bounded(&join.right, &join.left, &tagged[0]);
+    match join.join_type {
+        JoinType::Left | JoinType::LeftSemi => left,
+        JoinType::Right => right,
+        _ => left || right,
+    }
+}
+
+/// What Spark runs and Skirl does not yet.
+fn unsupported(nodes: &[&LogicalPlan]) -> Result<()> {
+    for node in nodes {
+        match node {
+            LogicalPlan::Join(join) if as_stream_join(node).is_some() && join.join_type != JoinType::Inner => {
+                return Err(Error::unsupported(format!(
+                    "{} joins of two streams are not supported by Skirl yet; inner joins are",
+                    spark_name(join.join_type)
+                )));
+            }
+            LogicalPlan::Aggregate(aggregate) => {
+                let chained = streaming_nodes(&aggregate.input).iter().any(|n| as_aggregate(n).is_some());
+                if chained {
+                    return Err(Error::unsupported("an aggregation of an aggregation is not supported by Skirl yet"));
+                }
+            }
+            LogicalPlan::Join(_) if as_stream_join(node).is_some() => {
+                let below = node.inputs().into_iter().flat_map(streaming_nodes);
+                if below.into_iter().any(|n| as_aggregate(n).is_some() || as_stream_join(n).is_some()) {
+                    return Err(Error::unsupported(
+                        "a join of streams above another join or an aggregation is not supported by Skirl yet",
+                    ));
+                }
+            }
+            LogicalPlan::Extension(extension) => {
+                let known = extension.node.as_any();
+                if !known.is::<WatermarkNode>() && !known.is::<TimeWindowNode>() {
+                    return Err(Error::unsupported(format!("{} is not supported by Skirl yet", extension.node.name())));
+                }
+            }
+            LogicalPlan::Projection(_)
+            | LogicalPlan::Filter(_)
+            | LogicalPlan::Join(_)
+            | LogicalPlan::SubqueryAlias(_)
+            | LogicalPlan::Union(_)
+            | LogicalPlan::Sort(_)
+            | LogicalPlan::Limit(_)
+            | LogicalPlan::TableScan(_) => {}
+            other => {
+                return Err(Error::unsupported(format!(
+                    "`{}` over a stream is not supported by Skirl yet",
+                    other.display().to_string().split(':').next().unwrap_or_default()
+                )));
+            }
+        }
+    }
+    Ok(())
+}

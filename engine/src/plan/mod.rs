@@ -1,0 +1,63 @@
+//! From a logical plan to operators, once per query.
+//!
+//! [`prepare`] reads like the journey: refuse what Spark refuses, put filters where Spark evaluates them, cut columns
+//! nobody needs, then build the operators.
+
+mod build;
+mod check;
+mod event_time;
+mod expr;
+mod placement;
+mod prune;
+
+pub(crate) use build::output_schema;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::LogicalPlan;
+
+use crate::operator::Node;
+use crate::sql::StreamTable;
+use crate::{OutputMode, Result};
+
+/// A query ready to run.
+pub(crate) struct Prepared {
+    /// The topmost operator.
+    pub root: Node,
+    /// Names and types of what is emitted.
+    pub schema: SchemaRef,
+    /// The streams it reads, by name; [`Node::Source`] counts in this order.
+    pub streams: Vec<String>,
+    /// The delay of each watermark node in milliseconds.
+    pub delays_ms: Vec<i64>,
+}
+
+/// Settings that decide how a query is planned.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlanSettings {
+    pub mode: OutputMode,
+    pub ansi: bool,
+}
+
+/// Checks and plans a query.
+///
+/// # Errors
+/// Spark's refusals by their conditions; `SKIRL_UNSUPPORTED` for what Skirl does not run yet.
+pub(crate) fn prepare(plan: LogicalPlan, settings: PlanSettings) -> Result<Prepared> {
+    check::refuse(&plan, settings.mode)?;
+    let schema = build::output_schema(&plan);
+    let plan = placement::place_filters(plan)?;
+    let plan = prune::prune_columns(plan)?;
+    build::build(&plan, schema, settings)
+}
+
+/// Whether a plan reads a stream.
+fn streams(plan: &LogicalPlan) -> bool {
+    let mut found = false;
+    let visit = plan.apply(|node| {
+        found |= StreamTable::of(node).is_some();
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    visit.expect("looking at a plan cannot fail");
+    found
+}

@@ -1,0 +1,135 @@
+//! `skirl run`: scenarios and cases, from file to report.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+
+use crate::case;
+use crate::cli::trials::{Planned, run_all};
+use crate::judge::Trial;
+use crate::report::{self, Paint, Report};
+use crate::scenario::{ReadError, Scenario, find};
+
+/// Run scenarios and check what comes out.
+///
+/// Exit code 0: every check passed; 1: a check failed; 2: something could not run.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Scenario files, or directories of them.
+    #[arg(required_unless_present = "case")]
+    paths: Vec<PathBuf>,
+
+    /// Run only scenarios whose name or title contains this text.
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+
+    /// Make random rows from this seed instead of each scenario's own.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    seed: Option<u64>,
+
+    /// Write a JSON line for every batch that was executed.
+    #[arg(long, value_name = "FILE")]
+    results: Option<PathBuf>,
+
+    /// Write a JUnit report.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+
+    /// How the report on standard output is written.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    report: Format,
+
+    /// Run vector cases instead of scenarios: a JSON file or a directory of them.
+    #[arg(long, value_name = "PATH", conflicts_with = "paths")]
+    case: Option<PathBuf>,
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl Run {
+    /// Runs what the paths name and reports.
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
+        let planned = match &self.case {
+            Some(path) => plan_cases(path, self.filter.as_deref())?,
+            None => plan_scenarios(&self.paths, self.filter.as_deref(), self.seed)?,
+        };
+        if planned.is_empty() {
+            bail!("no scenario's name or title contains `{}`", self.filter.unwrap_or_default());
+        }
+        let report = run_all(planned);
+        if let Some(path) = &self.results {
+            write(path, &report::results::render(&report))?;
+        }
+        if let Some(path) = &self.junit {
+            write(path, &report::junit::render(&report))?;
+        }
+        print(&report, self.report);
+        Ok(ExitCode::from(report.exit_code()))
+    }
+}
+
+/// Reads every scenario; a wrong one is reported and the others run.
+fn plan_scenarios(paths: &[PathBuf], filter: Option<&str>, seed: Option<u64>) -> anyhow::Result<Vec<Planned>> {
+    let colours = Paint::of(&std::io::stderr());
+    let mut planned = Vec::new();
+    for path in find(paths, "toml")? {
+        match Scenario::read(&path) {
+            Ok(scenario) if is_wanted(&scenario.name, &scenario.title, filter) => {
+                planned.push(Planned::Scenario { seed: seed.unwrap_or(scenario.seed), scenario: Box::new(scenario) });
+            }
+            Ok(_) => {}
+            Err(error) => planned.push(not_run(&path, error, colours)),
+        }
+    }
+    Ok(planned)
+}
+
+fn not_run(path: &Path, error: ReadError, colours: Paint) -> Planned {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    if let ReadError::Wrong(wrong) = &error {
+        eprint!("{}", wrong.render(colours.has_colours()));
+        let count = wrong.mistakes.len();
+        let mistakes = if count == 1 { "a mistake".to_string() } else { format!("{count} mistakes") };
+        return Planned::NotRun { name, reason: format!("{} has {mistakes}", path.display()) };
+    }
+    Planned::NotRun { name, reason: error.to_string() }
+}
+
+fn plan_cases(path: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Planned>> {
+    let mut planned = Vec::new();
+    for path in find(&[path.to_path_buf()], "json")? {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if !is_wanted(&name, "", filter) {
+            continue;
+        }
+        planned.push(match case::read_case(&path) {
+            Ok(case) => Planned::Case { trial: Box::new(Trial::of_case(&name, case.job, case.trace)), path },
+            Err(error) => Planned::NotRun { name, reason: error.to_string() },
+        });
+    }
+    Ok(planned)
+}
+
+fn is_wanted(name: &str, title: &str, filter: Option<&str>) -> bool {
+    filter.is_none_or(|text| name.contains(text) || title.contains(text))
+}
+
+fn print(report: &Report, format: Format) {
+    match format {
+        Format::Text => print!("{}", report::terminal::render(report, Paint::of(&std::io::stdout()))),
+        Format::Json => print!("{}", report::json::render(report)),
+    }
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}

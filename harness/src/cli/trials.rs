@@ -1,0 +1,88 @@
+//! Runs many trials on all cores; the report has them in the order given.
+
+use std::io::IsTerminal;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::judge::{Status, Trial, judge};
+use crate::report::{Entry, Report};
+use crate::scenario::{Scenario, save, save_case};
+use crate::system::Embedded;
+
+/// Something to run.
+pub(super) enum Planned {
+    /// A scenario with the seed of its rows.
+    Scenario { scenario: Box<Scenario>, seed: u64 },
+    /// A vector case and its file.
+    Case { trial: Box<Trial>, path: PathBuf },
+    /// Something that cannot be run, and why.
+    NotRun { name: String, reason: String },
+}
+
+/// Where failures are saved, below the working directory.
+const FAILURES: &str = "target/failures";
+
+/// Runs everything planned and saves what failed.
+pub(super) fn run_all(planned: Vec<Planned>) -> Report {
+    let progress = progress(planned.len());
+    let entries: Vec<Mutex<Option<Entry>>> = planned.iter().map(|_| Mutex::new(None)).collect();
+    let next = AtomicUsize::new(0);
+    let workers = std::thread::available_parallelism().map_or(1, NonZero::get).min(planned.len().max(1));
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(planned) = planned.get(n) else { break };
+                    *entries[n].lock().expect("no worker panics while it holds an entry") = Some(run_one(planned));
+                    progress.inc(1);
+                }
+            });
+        }
+    });
+    progress.finish_and_clear();
+    let taken = |entry: Mutex<Option<Entry>>| {
+        entry.into_inner().expect("no worker panics while it holds an entry").expect("every trial was run")
+    };
+    Report { entries: entries.into_iter().map(taken).collect() }
+}
+
+fn run_one(planned: &Planned) -> Entry {
+    match planned {
+        Planned::NotRun { name, reason } => Entry::NotRun { name: name.clone(), reason: reason.clone() },
+        Planned::Scenario { scenario, seed } => match scenario.rows(*seed) {
+            Ok(rows) => {
+                let trial = Trial::of(scenario, *seed, rows.clone());
+                run_trial(&trial, |dir| save(dir, scenario, *seed, &rows))
+            }
+            Err(reason) => Entry::NotRun { name: scenario.name.clone(), reason },
+        },
+        Planned::Case { trial, path } => run_trial(trial, |dir| save_case(dir, &trial.name, path)),
+    }
+}
+
+fn run_trial(trial: &Trial, save: impl Fn(&Path) -> Result<(), crate::scenario::SaveError>) -> Entry {
+    let outcome = Box::new(judge(trial, &mut Embedded::default()));
+    let again = (outcome.status == Status::Failed).then(|| {
+        let dir = Path::new(FAILURES).join(format!("{}-{}", trial.name, trial.seed));
+        match save(&dir) {
+            Ok(()) => format!("skirl replay {}", dir.display()),
+            Err(error) => format!("(not saved: {error})"),
+        }
+    });
+    Entry::Ran { outcome, again }
+}
+
+/// A bar on standard error, in a terminal only.
+fn progress(total: usize) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} scenarios, {elapsed}").expect("the template is right");
+    bar.with_style(style)
+}

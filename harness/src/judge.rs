@@ -1,0 +1,194 @@
+//! One trial from start to verdict: replay, derive, compare, advise.
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use skirl_engine::Session;
+
+use crate::advice::{Subject, advise};
+use crate::check::{self, Answer, Evidence, Verdict, is_unsupported};
+use crate::job::{Job, OutputMode};
+use crate::oracle::{self, Expectation};
+use crate::replay::replay;
+use crate::rows::{Row, row_values};
+use crate::run::{Failure, Run};
+use crate::scenario::{Expect, FollowUp, Rows, Scenario, Stream};
+use crate::shape::Shape;
+use crate::system::{Question, System};
+use crate::trace::Trace;
+
+/// A query over a trace, and what it must show: a scenario with its rows made, or a vector's case.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    /// As results call it.
+    pub name: String,
+    /// What is proved; empty for a case.
+    pub title: String,
+    /// What its random rows were made from.
+    pub seed: u64,
+    /// What is run.
+    pub job: Job,
+    /// Over which rows.
+    pub trace: Trace,
+    /// What a reader makes of them, where some arrive spoilt; the system is fed these.
+    pub read: Option<Trace>,
+    /// The guards; none for a case, which only the oracle judges.
+    pub expect: Expect,
+    /// Queries on the memory table.
+    pub follow_ups: Vec<FollowUp>,
+    /// The scenario's streams, for advice on their options.
+    pub streams: Vec<Stream>,
+}
+
+impl Trial {
+    /// The trial of `scenario` over `rows`, which `seed` made.
+    pub fn of(scenario: &Scenario, seed: u64, rows: Rows) -> Trial {
+        let Rows { trace, read } = rows;
+        Trial {
+            name: scenario.name.clone(),
+            title: scenario.title.clone(),
+            seed,
+            job: scenario.job(),
+            trace,
+            read,
+            expect: scenario.expect.clone(),
+            follow_ups: scenario.follow_ups.clone(),
+            streams: scenario.streams.clone(),
+        }
+    }
+
+    /// The trial of a query that only the oracle judges.
+    pub fn of_case(name: &str, job: Job, trace: Trace) -> Trial {
+        Trial {
+            name: name.to_string(),
+            title: String::new(),
+            seed: 0,
+            job,
+            trace,
+            read: None,
+            expect: Expect::default(),
+            follow_ups: Vec::new(),
+            streams: Vec::new(),
+        }
+    }
+}
+
+/// What became of a trial.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The trial's name.
+    pub name: String,
+    /// The trial's title.
+    pub title: String,
+    /// The trial's seed.
+    pub seed: u64,
+    /// What the system did.
+    pub run: Run,
+    /// What each check says, by its name.
+    pub verdicts: Vec<(&'static str, Verdict)>,
+    /// What the author of the query may want to know.
+    pub advice: Vec<String>,
+    /// Whether it could be run and judged, and if so whether every check passed.
+    pub status: Status,
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// Every check passed, or could not be judged for a reason of its own.
+    Passed,
+    /// A check failed.
+    Failed,
+    /// The system or the oracle does not run this query yet.
+    CouldNotRun,
+}
+
+/// Runs `trial` on `system` and judges it.
+pub fn judge(trial: &Trial, system: &mut dyn System) -> Outcome {
+    let run = replay(system, &trial.job, trial.read.as_ref().unwrap_or(&trial.trace));
+    let expectation = oracle::expect(&trial.job, &trial.trace);
+    judge_run(trial, run, &expectation, system)
+}
+
+/// Judges what `system` did in `run`, by what the oracle derived.
+pub fn judge_run(trial: &Trial, run: Run, expectation: &Expectation, system: &mut dyn System) -> Outcome {
+    let shape = Shape::of_job(&trial.job).ok();
+    let answers: Vec<Answer> = trial.follow_ups.iter().map(|asked| ask(asked, trial, &run, expectation, system)).collect();
+    let evidence = Evidence {
+        job: &trial.job,
+        trace: &trial.trace,
+        run: &run,
+        promises: system.promises(),
+        expectation,
+        shape: shape.as_ref(),
+        expect: &trial.expect,
+        answers: &answers,
+    };
+    let verdicts: Vec<_> = check::all().iter().map(|check| (check.name(), check.judge(&evidence))).collect();
+    let status = status_of(&verdicts, &evidence);
+    let advice = advise(&Subject { job: &trial.job, expectation, streams: &trial.streams });
+    Outcome { name: trial.name.clone(), title: trial.title.clone(), seed: trial.seed, run, verdicts, advice, status }
+}
+
+fn status_of(verdicts: &[(&str, Verdict)], evidence: &Evidence) -> Status {
+    let failed = verdicts.iter().any(|(_, verdict)| matches!(verdict, Verdict::Failed(_)));
+    let unsupported = is_unsupported(evidence.run) || is_unsupported(&evidence.expectation.run);
+    match (unsupported, evidence.expect.error.is_some(), failed) {
+        // A scenario may wait for exactly this refusal.
+        (true, true, false) | (false, _, false) => Status::Passed,
+        (true, ..) => Status::CouldNotRun,
+        (false, _, true) => Status::Failed,
+    }
+}
+
+/// Asks a follow-up query, of the system and of the oracle's table.
+fn ask(asked: &FollowUp, trial: &Trial, run: &Run, expectation: &Expectation, system: &mut dyn System) -> Answer {
+    let last = run.batches.last().map_or(0, |batch| batch.batch_id);
+    let now_ms = asked.now_ms.unwrap_or_else(|| trial.job.clock.at(asked.after_batch.unwrap_or(last)));
+    let question = Question { sql: asked.sql.clone(), after_batch: asked.after_batch, now_ms };
+    let actual = system.ask(&question).map(|rows| row_values(&rows));
+    let derived = derived_answer(&question, trial, expectation);
+    let (expected, ordered) = match (&asked.rows, derived) {
+        (Some(rows), derived) => (Ok(given(rows)), derived.is_ok_and(|(_, ordered)| ordered)),
+        (None, Ok((rows, ordered))) => (Ok(rows), ordered),
+        (None, Err(failure)) => (Err(failure), false),
+    };
+    Answer { sql: asked.sql.clone(), after_batch: asked.after_batch, actual, expected, ordered }
+}
+
+/// The answer the oracle's table gives, and whether the question sorts. Batch SQL is the engine's: a follow-up proves
+/// what the table holds, and the rows a scenario gives prove the rest.
+fn derived_answer(question: &Question, trial: &Trial, expectation: &Expectation) -> Result<(Vec<Row>, bool), Failure> {
+    let name = trial.job.sink.name.as_deref().unwrap_or_default();
+    let mut session = Session::new(trial.job.conf.clone());
+    let answer = move || {
+        if let Some(table) = memory_table(&trial.job, &expectation.run, question.after_batch) {
+            session.add_table(name, table)?;
+        }
+        session.catalog().batch_time().set(question.now_ms);
+        let ordered = Shape::of(&session.plan(&question.sql)?, &[]).sorts();
+        Ok((row_values(&session.query(&question.sql)?), ordered))
+    };
+    answer_of(answer)
+}
+
+fn answer_of<T>(answer: impl FnOnce() -> skirl_engine::Result<T>) -> Result<T, Failure> {
+    answer().map_err(|error| Failure::from(&error))
+}
+
+/// What a memory table holds after batch `after_batch`: everything emitted, in complete mode the last result.
+fn memory_table(job: &Job, run: &Run, after_batch: Option<u64>) -> Option<RecordBatch> {
+    let until = |batch_id: u64| after_batch.is_none_or(|last| batch_id <= last);
+    let mut batches: Vec<&RecordBatch> =
+        run.batches.iter().filter(|batch| until(batch.batch_id)).map(|batch| &batch.rows).collect();
+    if job.output_mode == OutputMode::Complete {
+        batches.drain(..batches.len().saturating_sub(1));
+    }
+    let schema = batches.first()?.schema();
+    Some(concat_batches(&schema, batches).expect("a query has one schema"))
+}
+
+/// Rows of a scenario as values; what is no list is a row of one value.
+fn given(rows: &[serde_json::Value]) -> Vec<Row> {
+    let row = |row: &serde_json::Value| row.as_array().cloned().unwrap_or_else(|| vec![row.clone()]);
+    rows.iter().map(row).collect()
+}

@@ -1,0 +1,165 @@
+//! What is wrong in a scenario file: all of it at once, each mistake with its place and what to write instead.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+
+/// One mistake in a scenario file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// Where the offending text stands, in bytes from the start of the file.
+    pub span: Range<usize>,
+    /// What was found and what was wanted.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+/// Collects mistakes while a file is read, so that reading can go on after the first.
+#[derive(Debug, Default)]
+pub(super) struct Mistakes(RefCell<Vec<Mistake>>);
+
+impl Mistakes {
+    /// Notes a mistake that says what was found and wanted.
+    pub fn note(&self, span: Range<usize>, message: impl Into<String>) {
+        self.0.borrow_mut().push(Mistake { span, message: message.into(), help: None });
+    }
+
+    /// Notes a mistake and what to write instead.
+    pub fn note_with_help(&self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.0.borrow_mut().push(Mistake { span, message: message.into(), help: Some(help.into()) });
+    }
+
+    /// How many were noted so far.
+    pub fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    /// All mistakes in the order of their places.
+    pub fn into_sorted(self) -> Vec<Mistake> {
+        let mut mistakes = self.0.into_inner();
+        mistakes.sort_by_key(|mistake| (mistake.span.start, mistake.span.end));
+        mistakes.dedup();
+        mistakes
+    }
+}
+
+/// A scenario file that cannot be used, with everything that is wrong in it.
+#[derive(Debug)]
+pub struct WrongScenario {
+    /// The file.
+    pub path: PathBuf,
+    /// Its mistakes in the order of their places; never empty.
+    pub mistakes: Vec<Mistake>,
+    source: NamedSource<String>,
+}
+
+impl WrongScenario {
+    /// The mistakes of the file at `path` that holds `text`.
+    pub fn new(path: &Path, text: &str, mistakes: Vec<Mistake>) -> Self {
+        let source = NamedSource::new(path.display().to_string(), text.to_string());
+        WrongScenario { path: path.to_path_buf(), mistakes, source }
+    }
+
+    /// The mistakes as people read them: `file:line:column`, the offending line, what to write instead.
+    pub fn render(&self, colours: bool) -> String {
+        let theme = if colours { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(110).with_links(false).with_context_lines(0);
+        let mut text = String::new();
+        for mistake in &self.mistakes {
+            let pointed = Pointed { mistake, source: &self.source };
+            handler.render_report(&mut text, &pointed).expect("writing to a string cannot fail");
+        }
+        text
+    }
+}
+
+impl fmt::Display for WrongScenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.render(false).trim_end())
+    }
+}
+
+impl std::error::Error for WrongScenario {}
+
+/// A mistake beside the text it points into.
+#[derive(Debug)]
+struct Pointed<'a> {
+    mistake: &'a Mistake,
+    source: &'a NamedSource<String>,
+}
+
+impl fmt::Display for Pointed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.mistake.message)
+    }
+}
+
+impl std::error::Error for Pointed<'_> {}
+
+impl Diagnostic for Pointed<'_> {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.mistake.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+    }
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(self.source)
+    }
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let label = LabeledSpan::new_with_span(None, self.mistake.span.clone());
+        Some(Box::new(std::iter::once(label)))
+    }
+}
+
+/// ``did you mean `delay`?`` if one of `known` is close to `word`, else the list of what is known.
+pub(crate) fn suggestion(word: &str, known: &[&str]) -> String {
+    let closest = known.iter().map(|name| (distance(word, name), name)).min();
+    match closest {
+        Some((distance, name)) if distance <= name.len().max(word.len()).div_ceil(3) => {
+            format!("did you mean `{name}`?")
+        }
+        _ => format!("write one of {}", listed(known)),
+    }
+}
+
+/// `` `a`, `b` and `c` ``.
+pub(crate) fn listed(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => quoted.join(""),
+    }
+}
+
+/// How many letters must be added, removed or replaced to make `b` of `a`.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, letter_a) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, letter_b) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(letter_a != *letter_b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_key_is_recognised() {
+        for (word, answer) in [
+            ("watermrk", "did you mean `watermark`?"),
+            ("titel", "did you mean `title`?"),
+            ("zebra", "write one of `title` and `watermark`"),
+        ] {
+            assert_eq!(suggestion(word, &["title", "watermark"]), answer, "{word}");
+        }
+    }
+}

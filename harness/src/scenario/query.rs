@@ -1,0 +1,191 @@
+//! What is asked of the streams, and how it is driven: `[query]`, `[[views]]`, `feed`, `trigger`, `clock`, `[sink]`.
+
+use std::collections::BTreeMap;
+
+use skirl_engine::sql::WatermarkSpec;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::duration::{parse_duration_ms, parse_time_ms};
+use super::section::Section;
+use crate::job::{BatchClock, DropDuplicates, Feed, OutputMode, Sink, SinkFormat, View};
+
+/// The query of a scenario.
+#[derive(Debug, Clone)]
+pub struct Query {
+    /// The name it runs under; a memory sink's table has it.
+    pub name: Option<String>,
+    /// Spark's SQL.
+    pub sql: String,
+    /// Append unless said otherwise.
+    pub output_mode: OutputMode,
+}
+
+/// When a batch runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trigger {
+    /// As long as there is something to do, then the query ends.
+    AvailableNow,
+    /// One batch of everything there is.
+    Once,
+    /// At every multiple of so many milliseconds of the scenario's clock.
+    ProcessingTime(i64),
+}
+
+/// Reads `[query]`.
+pub(super) fn read(root: &mut Section) -> Option<Query> {
+    if !root.has("query") {
+        root.missing("query", "{ sql = \"SELECT * FROM scotsmen\" }");
+    }
+    let mut section = root.section("query")?;
+    let name = section.text("name").map(Spanned::into_inner);
+    let sql = section.required_text("sql", "\"SELECT * FROM scotsmen\"").map(Spanned::into_inner);
+    let modes = [OutputMode::Append, OutputMode::Update, OutputMode::Complete].map(|mode| (mode.name(), mode));
+    let output_mode = section.choice("output_mode", &modes).unwrap_or(OutputMode::Append);
+    section.finish();
+    Some(Query { name, sql: sql?, output_mode })
+}
+
+/// Reads `[[views]]`. A refusal may be what a scenario waits for, then a negative delay is no mistake.
+pub(super) fn read_views(root: &mut Section, refusal_expected: bool) -> Vec<View> {
+    root.sections("views").into_iter().filter_map(|section| read_view(section, refusal_expected)).collect()
+}
+
+fn read_view(mut section: Section, refusal_expected: bool) -> Option<View> {
+    let name = section.required_text("name", "\"conversions\"");
+    let sql = section.required_text("sql", "\"SELECT * FROM scotsmen\"");
+    let watermark = section.section("watermark").and_then(|section| read_watermark(section, refusal_expected));
+    let within_watermark = section.boolean("within_watermark");
+    let drop_duplicates = section.list("drop_duplicates").map(|columns| DropDuplicates {
+        columns: columns.into_iter().filter_map(|column| text_of(&section, column)).collect(),
+        within_watermark: within_watermark.unwrap_or(false),
+    });
+    section.finish();
+    Some(View { name: name?.into_inner(), sql: sql?.into_inner(), watermark, drop_duplicates })
+}
+
+fn read_watermark(mut section: Section, refusal_expected: bool) -> Option<WatermarkSpec> {
+    let column = section.required_text("column", "\"timestamp\"");
+    let delay = section.required_text("delay", "\"30 seconds\"");
+    if let Some(delay) = &delay
+        && delay.get_ref().trim_start().starts_with('-')
+        && !refusal_expected
+    {
+        let message = format!("the delay of a watermark is `{}`; it must not be negative", delay.get_ref());
+        let help = "write `delay = \"30 seconds\"`, or wait for Spark's refusal in [expect.error]";
+        section.mistakes.note_with_help(delay.span(), message, help);
+    }
+    section.finish();
+    Some(WatermarkSpec { column: column?.into_inner(), delay: delay?.into_inner() })
+}
+
+fn text_of(section: &Section, value: Spanned<DeValue>) -> Option<String> {
+    let span = value.span();
+    match value.into_inner() {
+        DeValue::String(text) => Some(text.into_owned()),
+        _ => {
+            section.mistakes.note(span, "the name of a column is text in quotes");
+            None
+        }
+    }
+}
+
+/// Reads `feed` and `restart_before`.
+pub(super) fn read_feed(root: &mut Section) -> Feed {
+    let feed = root.choice("feed", &[("backlog", false), ("drip", true)]);
+    let restarts = root.take("restart_before");
+    let Some(restarts) = restarts else {
+        return if feed == Some(true) { Feed::Drip } else { Feed::Backlog };
+    };
+    let span = restarts.span();
+    if feed == Some(true) {
+        let help = "remove one of the two: a drip feed restarts before every micro-batch";
+        root.mistakes.note_with_help(span.clone(), "`restart_before` and `feed = \"drip\"` contradict each other", help);
+    }
+    match positions_of(restarts.into_inner()) {
+        Some(positions) => Feed::RestartBefore(positions),
+        None => {
+            let message = "`restart_before` is no ascending list of micro-batches";
+            root.mistakes.note_with_help(span, message, "write `restart_before = [3, 5]`; the first micro-batch is 0");
+            Feed::Backlog
+        }
+    }
+}
+
+fn positions_of(value: DeValue) -> Option<Vec<usize>> {
+    let DeValue::Array(items) = value else { return None };
+    let number = |item: Spanned<DeValue>| match item.into_inner() {
+        DeValue::Integer(number) => number.to_string().parse().ok().filter(|n| *n > 0),
+        _ => None,
+    };
+    let positions: Vec<usize> = items.into_iter().map(number).collect::<Option<_>>()?;
+    positions.is_sorted_by(|a, b| a < b).then_some(positions)
+}
+
+/// Reads `trigger`.
+pub(super) fn read_trigger(root: &mut Section) -> Trigger {
+    let Some(text) = root.text("trigger") else { return Trigger::AvailableNow };
+    match text.get_ref().as_str() {
+        "available-now" => Trigger::AvailableNow,
+        "once" => Trigger::Once,
+        interval => match parse_duration_ms(interval) {
+            Some(ms) => Trigger::ProcessingTime(ms),
+            None => {
+                let message = format!("`{interval}` is no trigger");
+                let help = "write \"available-now\", \"once\" or an interval: \"10 seconds\"";
+                root.mistakes.note_with_help(text.span(), message, help);
+                Trigger::AvailableNow
+            }
+        },
+    }
+}
+
+/// Reads `clock`. A trigger with an interval is a clock that steps by it.
+pub(super) fn read_clock(root: &mut Section, trigger: &Trigger) -> BatchClock {
+    let mut clock = BatchClock::default();
+    if let Trigger::ProcessingTime(ms) = trigger {
+        clock.step_ms = *ms;
+    }
+    let Some(mut section) = root.section("clock") else { return clock };
+    if let Some(start) = section.text("start") {
+        match parse_time_ms(start.get_ref()) {
+            Some(ms) => clock.start_ms = ms,
+            None => {
+                let message = format!("`{}` is no time", start.get_ref());
+                section.mistakes.note_with_help(start.span(), message, "write \"2024-12-03T10:00:00Z\"");
+            }
+        }
+    }
+    if let Some(step) = section.text("step") {
+        match parse_duration_ms(step.get_ref()) {
+            Some(ms) => clock.step_ms = ms,
+            None => {
+                let message = format!("`{}` is no duration", step.get_ref());
+                section.mistakes.note_with_help(step.span(), message, "write \"10 seconds\"");
+            }
+        }
+    }
+    section.finish();
+    clock
+}
+
+/// Reads `[sink]`. A memory sink's table has the query's name.
+pub(super) fn read_sink(root: &mut Section, query: Option<&Query>) -> Sink {
+    let name = query.and_then(|query| query.name.clone());
+    let Some(mut section) = root.section("sink") else {
+        // Who names the query of a scenario wants to ask its table.
+        let format = if name.is_some() { SinkFormat::Memory } else { SinkFormat::ForeachBatch };
+        return Sink { format, name, options: BTreeMap::new() };
+    };
+    if !section.has("format") {
+        section.missing("format", "\"memory\"");
+    }
+    let format = section.choice("format", SinkFormat::ALL).unwrap_or_default();
+    if format == SinkFormat::Memory && name.is_none() {
+        let message = "a memory sink needs a query name: its table has it";
+        section.mistakes.note_with_help(section.span.clone(), message, "add `name = \"totals\"` to [query]");
+    }
+    let options = section.settings("options").into_iter().map(|(name, value)| (name.into_inner(), value)).collect();
+    section.finish();
+    Sink { format, name, options }
+}

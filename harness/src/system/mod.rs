@@ -1,0 +1,70 @@
+//! Systems under test: a few verbs drive every stream processor.
+//!
+//! To add a system, write `system/<name>.rs` with an implementation of [`System`].
+
+mod embedded;
+
+use arrow::array::RecordBatch;
+
+use crate::job::Job;
+use crate::run::{Failure, OutputBatch};
+use crate::trace::MicroBatch;
+
+pub use embedded::Embedded;
+
+/// What a verb of a [`System`] ends in: the query was refused or failed.
+pub type Result<T> = std::result::Result<T, Failure>;
+
+/// A stream processor the harness can drive; blocking on purpose, a replay is a sequence.
+pub trait System {
+    /// Starts the query, or resumes it from its checkpoint.
+    fn start(&mut self, job: &Job) -> Result<()>;
+
+    /// Makes one micro-batch of input visible.
+    fn feed(&mut self, batch: &MicroBatch) -> Result<()>;
+
+    /// Processes all input fed so far, batches without data included. What was emitted since the last drain; a failure
+    /// keeps the batches before it.
+    fn drain(&mut self) -> Drained;
+
+    /// Finishes the batch in flight, then ends; [`System::start`] goes on from there.
+    fn stop(&mut self) -> Result<()>;
+
+    /// Ends as a crash would.
+    fn kill(&mut self) -> Result<()>;
+
+    /// What checks may count on.
+    fn promises(&self) -> Promises;
+
+    /// Asks the query's memory table with a batch query, as after batch `question.after_batch`.
+    fn ask(&mut self, question: &Question) -> Result<RecordBatch>;
+}
+
+/// What a drain brought.
+#[derive(Debug, Clone, Default)]
+pub struct Drained {
+    /// Executed batches in order.
+    pub batches: Vec<OutputBatch>,
+    /// Why the query ended, if it did.
+    pub failure: Option<Failure>,
+}
+
+/// A batch query on the memory table of a query.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// Spark's SQL; the table has the query's name.
+    pub sql: String,
+    /// The batch whose outcome the table holds; `None`: the last.
+    pub after_batch: Option<u64>,
+    /// What `current_timestamp()` is, in milliseconds since 1970-01-01T00:00:00 UTC.
+    pub now_ms: i64,
+}
+
+/// What checks may count on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Promises {
+    /// It executes exactly the micro-batches it is fed: batch ids, watermarks and rows per batch can be compared.
+    pub steps_exactly: bool,
+    /// It emits nothing twice, also after a crash.
+    pub exactly_once: bool,
+}
