@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::compute::SortOptions;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::{Column, DFSchema, NullEquality};
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Aggregate, Expr, Join, Limit as LimitNode, LogicalPlan, Sort as SortNode, Union};
@@ -21,7 +21,9 @@ use crate::{Error, OutputMode, Result};
 
 /// Names and types of a plan's output.
 pub(crate) fn output_schema(plan: &LogicalPlan) -> SchemaRef {
-    Arc::clone(plan.schema().inner())
+    let fields = plan.schema().fields().iter().zip(sql::output_names(plan));
+    let fields = fields.map(|(field, name)| Field::new(name, field.data_type().clone(), true)).collect::<Vec<_>>();
+    Arc::new(Schema::new(fields))
 }
 
 /// Builds the operators of a plan.

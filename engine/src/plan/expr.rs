@@ -27,10 +27,10 @@ pub(super) fn constant(expr: &Expr) -> Result<ScalarValue> {
 
 /// Functions Spark marks as NULL-intolerant: a NULL argument makes a NULL answer.
 pub(super) fn answers_null_to_null(function: &ScalarFunction) -> bool {
-    const STRICT: [&str; 28] = [
-        "upper", "lower", "substr", "substring", "length", "char_length", "abs", "floor", "ceil", "sqrt", "reverse", "trim",
-        "btrim", "ltrim", "rtrim", "year", "month", "day", "hour", "minute", "second", "spark_add", "spark_subtract",
-        "spark_multiply", "spark_divide", "spark_mod", "spark_cast", "spark_div",
+    const STRICT: [&str; 30] = [
+        "abs", "add", "cast", "ceil", "char_length", "div", "divide", "floor", "hour", "length", "like", "lower", "ltrim", "minute",
+        "mod", "month", "multiply", "negative", "pmod", "reverse", "rlike", "rtrim", "second", "sqrt", "substr", "substring",
+        "subtract", "trim", "upper", "year",
     ];
     STRICT.contains(&function.name())
 }
@@ -96,8 +96,8 @@ fn shifted(expr: &Expr) -> Option<Shifted> {
         Expr::ScalarFunction(function) if function.args.len() == 2 => {
             let (left, right) = (&function.args[0], &function.args[1]);
             match function.name() {
-                "spark_add" => plus(left, right, 1).or_else(|| plus(right, left, 1)),
-                "spark_subtract" => plus(left, right, -1),
+                "add" => plus(left, right, 1).or_else(|| plus(right, left, 1)),
+                "subtract" => plus(left, right, -1),
                 _ => None,
             }
         }

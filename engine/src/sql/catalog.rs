@@ -5,10 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use datafusion::logical_expr::LogicalPlan;
+use arrow::compute::concat_batches;
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::datasource::{MemTable, provider_as_source};
+use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
+use datafusion::logical_expr::{LogicalPlan, TableScanBuilder};
 
-use crate::Result;
+use super::execute;
+use super::interval::parse_delay_ms;
+use super::node::StreamTable;
+use super::parse::parse_query;
+use super::plan::{Env, Planner, attrs_of, watermark_node};
+use super::scope::{Rel, Scope};
+use crate::{Error, Result};
 
 /// The event-time column and delay of a view's `withWatermark`, as a user writes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,14 +53,151 @@ pub struct Catalog {
     conf: BTreeMap<String, String>,
     batch_time: BatchTime,
     relations: BTreeMap<String, LogicalPlan>,
+    tables: BTreeMap<String, Arc<MemTable>>,
 }
-impl Catalog { // TEMP until the sql branch lands
-  pub fn new(conf: BTreeMap<String,String>)->Self{Self{conf,batch_time:Default::default(),relations:Default::default()}}
-  pub fn conf(&self)->&BTreeMap<String,String>{&self.conf}
-  pub fn batch_time(&self)->&BatchTime{&self.batch_time}
-  pub fn add_stream(&mut self,_:&str,_:SchemaRef)->Result<()>{todo!()}
-  pub fn add_table(&mut self,_:&str,_:RecordBatch)->Result<()>{todo!()}
-  pub fn create_view(&mut self,_:&str,_:&str,_:Option<&WatermarkSpec>)->Result<()>{todo!()}
-  pub fn plan(&self,_:&str)->Result<LogicalPlan>{todo!()}
-  pub fn query_table(&self,_:&str)->Result<RecordBatch>{todo!()}
+
+impl Catalog {
+    /// An empty catalog; of `conf`, the front end itself reads `spark.sql.ansi.enabled` (on by default).
+    pub fn new(conf: BTreeMap<String, String>) -> Self {
+        Self { conf, batch_time: BatchTime::default(), relations: BTreeMap::new(), tables: BTreeMap::new() }
+    }
+
+    /// The settings the catalog was made with.
+    pub fn conf(&self) -> &BTreeMap<String, String> {
+        &self.conf
+    }
+
+    /// The clock of every plan of this catalog.
+    pub fn batch_time(&self) -> &BatchTime {
+        &self.batch_time
+    }
+
+    /// Whether overflow, division by zero and malformed casts are errors.
+    pub(super) fn ansi(&self) -> bool {
+        self.conf.get("spark.sql.ansi.enabled").is_none_or(|value| !value.eq_ignore_ascii_case("false"))
+    }
+
+    pub(super) fn relation(&self, name: &str) -> Option<&LogicalPlan> {
+        self.relations.get(&name.to_lowercase())
+    }
+
+    /// Adds a stream, or replaces what has its name.
+    ///
+    /// # Errors
+    /// If two columns have one name.
+    pub fn add_stream(&mut self, name: &str, schema: SchemaRef) -> Result<()> {
+        // Whatever a source says, a row of a stream may miss any value.
+        let fields = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let key = name.to_lowercase();
+        let source = Arc::new(StreamTable { name: name.to_string(), schema });
+        let scan = TableScanBuilder::new(TableReference::bare(key.clone()), source).build()?;
+        self.tables.remove(&key);
+        self.relations.insert(key, LogicalPlan::TableScan(scan));
+        Ok(())
+    }
+
+    /// Adds a static table, or replaces what has its name.
+    ///
+    /// # Errors
+    /// If two columns have one name.
+    pub fn add_table(&mut self, name: &str, rows: RecordBatch) -> Result<()> {
+        let key = name.to_lowercase();
+        let table = Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?);
+        let source = provider_as_source(Arc::clone(&table) as _);
+        let scan = TableScanBuilder::new(TableReference::bare(key.clone()), source).build()?;
+        self.tables.insert(key.clone(), table);
+        self.relations.insert(key, LogicalPlan::TableScan(scan));
+        Ok(())
+    }
+
+    /// Gives a table new rows; plans made before, and views over it, read the new rows from then on.
+    ///
+    /// # Errors
+    /// As [`Catalog::add_table`], which it is where there is no table of that name and schema.
+    pub fn replace_table(&mut self, name: &str, rows: RecordBatch) -> Result<()> {
+        match self.tables.get(&name.to_lowercase()) {
+            Some(table) if table.schema() == rows.schema() => {
+                let partition = table.batches[0].try_write();
+                let mut partition = partition.map_err(|_| Error::Invalid(format!("table `{name}` is being read")))?;
+                *partition = vec![rows];
+                Ok(())
+            }
+            _ => self.add_table(name, rows),
+        }
+    }
+
+    /// Adds a view, or replaces what has its name; with a watermark, the view is `withWatermark` over its query.
+    ///
+    /// # Errors
+    /// What [`Catalog::plan`] refuses; a watermark on no column, on no timestamp, or with a delay that is negative or no
+    /// interval.
+    pub fn create_view(&mut self, name: &str, sql: &str, watermark: Option<&WatermarkSpec>) -> Result<()> {
+        let mut rel = self.rel(sql)?;
+        if let Some(WatermarkSpec { column, delay }) = watermark {
+            let delay_ms = parse_delay_ms(delay)?;
+            let attr = {
+                let scope = Scope::new(&rel, None);
+                let parts = [column.trim_matches('`').to_string()];
+                let found = scope.find(&parts)?.map(|(attr, _)| attr.clone());
+                found.ok_or_else(|| scope.unresolved(&parts))?
+            };
+            rel.plan = watermark_node(rel.plan, &attr, delay_ms)?;
+        }
+        let key = name.to_lowercase();
+        self.tables.remove(&key);
+        self.relations.insert(key, rel.plan);
+        Ok(())
+    }
+
+    /// Adds a relation that is already a plan: what DataFrame operations made of a view.
+    pub fn add_plan(&mut self, name: &str, plan: LogicalPlan) {
+        let key = name.to_lowercase();
+        self.tables.remove(&key);
+        self.relations.insert(key, plan);
+    }
+
+    /// The plan of a relation, as a query of all its columns.
+    ///
+    /// # Errors
+    /// `TABLE_OR_VIEW_NOT_FOUND`.
+    pub fn relation_plan(&self, name: &str) -> Result<LogicalPlan> {
+        self.relation(name).cloned().ok_or_else(|| {
+            Error::spark("TABLE_OR_VIEW_NOT_FOUND", format!("The table or view `{name}` cannot be found."))
+        })
+    }
+
+    /// Plans a query. See [the module](super) for what the plan consists of.
+    ///
+    /// # Errors
+    /// Spark's syntax and analysis errors, by their conditions; `SKIRL_UNSUPPORTED` for what Skirl does not plan yet.
+    pub fn plan(&self, sql: &str) -> Result<LogicalPlan> {
+        Ok(self.rel(sql)?.plan)
+    }
+
+    fn rel(&self, sql: &str) -> Result<Rel> {
+        let query = parse_query(sql)?;
+        let planner = Planner::new(self);
+        Ok(planner.query(&query, &Env::empty(), None)?.rel)
+    }
+
+    /// Runs a batch query on static tables; the batch's columns have Spark's names.
+    ///
+    /// # Errors
+    /// As [`Catalog::plan`], and what a row raises; an error if the query reads a stream.
+    pub fn query_table(&self, sql: &str) -> Result<RecordBatch> {
+        let plan = self.plan(sql)?;
+        let batches = execute::execute_static(&plan)?;
+        let fields = attrs_of(&plan, None).into_iter().zip(plan.schema().fields());
+        let fields = fields.map(|(attr, field)| field.as_ref().clone().with_name(attr.name).with_metadata(Default::default()));
+        let schema = Arc::new(Schema::new(fields.map(|f| f.with_nullable(true)).collect::<Vec<_>>()));
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        let batches = batches.into_iter().map(|batch| {
+            let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            Ok(RecordBatch::try_new_with_options(Arc::clone(&schema), batch.columns().to_vec(), &options)?)
+        });
+        let batches = batches.collect::<Result<Vec<_>>>()?;
+        debug_assert_eq!(rows, batches.iter().map(RecordBatch::num_rows).sum::<usize>());
+        Ok(concat_batches(&schema, &batches)?)
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! Everything here is shared by the engine and the oracle, so that the same words mean the same: the parser, Spark's
 //! spellings and typing, scalar functions, output names. Window arithmetic, watermark rules and filter placement do
-//! *not* live here: both sides derive them on their own.
+//! *not* live here: both sides derive them on their own. (Batch queries on static tables have no sides, so
+//! [`execute_static`] assigns windows by itself.)
 //!
 //! The plan that [`Catalog::plan`] returns consists of these nodes only:
 //! - `TableScan` over a [`StreamTable`] (a stream's leaf) or over any other provider (a static table; executable);
@@ -13,22 +14,50 @@
 //!
 //! Types are final: `create_physical_expr` works on every expression as it stands. IN, EXISTS and correlated scalar
 //! subqueries have become joins; an uncorrelated scalar subquery is an `Expr::ScalarSubquery` over a static plan.
-//! Timestamps are [`timestamp_type`], strings `Utf8`.
+//! Timestamps are [`timestamp_type`], strings `Utf8`, `time ± INTERVAL` a `BinaryExpr` with a `DurationMicrosecond`
+//! (or, for months, `IntervalYearMonth`) literal, `window.start` a call of `get_field`.
+//!
+//! A join's whole condition is its `filter`, a conjunction; `on` is empty. Besides the joins a query writes there are
+//! `LeftSemi` and `LeftAnti` (IN and EXISTS at the top of WHERE), `LeftMark` (elsewhere) and `Left` (correlated scalar
+//! subqueries), all with a static right side. Aggregates and their keys are bare, without aliases: a projection above
+//! names them.
+//!
+//! Conditions stay plain conjunctions, so that they can be split; [`physical_expr`] puts Spark's short circuits back.
+//!
+//! Spark allows two columns of one name, DataFusion does not: [`output_names`] gives the names Spark would, by position.
 
 mod catalog;
+mod execute;
+mod expr;
+mod function;
+mod interval;
 mod node;
+mod parse;
+mod plan;
+mod scope;
+mod types;
 
 pub use catalog::{BatchTime, Catalog, WatermarkSpec};
+pub use execute::{execute_static, physical_expr, resolve_scalar_subqueries};
+pub use interval::{parse_delay_ms, parse_interval_us};
 pub use node::{StreamTable, TimeWindowNode, WatermarkNode};
+pub use types::{parse_schema_ddl, spark_type_name};
 
 use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::tree_node::TreeNode;
+use datafusion::logical_expr::LogicalPlan;
 
 /// The Arrow type of Spark's TIMESTAMP: microseconds since 1970-01-01T00:00:00 UTC.
 pub fn timestamp_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()))
 }
 
-/// TEMP until the sql branch lands
-pub fn physical_expr(e:&datafusion::logical_expr::Expr, s:&datafusion::common::DFSchema)->crate::Result<std::sync::Arc<dyn datafusion::physical_expr::PhysicalExpr>>{ Ok(datafusion::physical_expr::create_physical_expr(e,s,&Default::default(),&Default::default())?) }
-/// TEMP
-pub fn resolve_scalar_subqueries(e: datafusion::logical_expr::Expr)->crate::Result<datafusion::logical_expr::Expr>{Ok(e)}
+/// Whether a plan reads a stream.
+pub fn is_streaming(plan: &LogicalPlan) -> bool {
+    plan.exists(|node| Ok(StreamTable::of(node).is_some())).unwrap_or(false)
+}
+
+/// The names of a plan's columns as Spark has them: the plan's own differ where two columns have one name.
+pub fn output_names(plan: &LogicalPlan) -> Vec<String> {
+    plan.schema().fields().iter().map(|field| plan::spark_name(field)).collect()
+}

@@ -1,5 +1,7 @@
 //! `skirl query`: a streaming query on directories or sockets, as a notebook would run it.
 
+mod execute;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -143,7 +145,7 @@ pub struct SinkRequest {
 impl Query {
     /// Runs the query until its trigger is done or it is interrupted.
     pub fn execute(self) -> Result<ExitCode> {
-        execute(&self.into_request()?)
+        execute::execute(&self.into_request()?)
     }
 
     /// What the arguments ask for, all of it checked.
@@ -190,12 +192,6 @@ impl Query {
             name: self.name,
         })
     }
-}
-
-/// Runs `request`.
-fn execute(request: &Request) -> Result<ExitCode> {
-    let _ = request;
-    bail!("`skirl query` is not wired to the engine yet")
 }
 
 /// `name=rest` of an argument.

@@ -1,0 +1,180 @@
+//! Evaluation: physical expressions for whoever runs streams, whole plans for static tables.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::Schema;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::execution::context::SessionState;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::{
+    BinaryExpr, Case, ColumnarValue, Expr, Extension, Filter, LogicalPlan, Operator, Projection, Union, lit,
+};
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use datafusion::prelude::SessionConfig;
+
+use super::function::is_fallible;
+use super::node::{TimeWindowNode, WatermarkNode};
+use super::{is_streaming, timestamp_type};
+use crate::{Error, Result};
+
+/// The physical form of an expression of a plan: short circuits kept where a row Spark would not evaluate could fail.
+///
+/// # Errors
+/// If the expression names a column that `schema` has not.
+pub fn physical_expr(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+    static PROPS: LazyLock<ExecutionProps> = LazyLock::new(ExecutionProps::new);
+    let expr = short_circuit(expr.clone())?;
+    Ok(create_physical_expr(&expr, schema, &PROPS, &Default::default())?)
+}
+
+/// Rewrites `a AND b` and `a OR b` where `b` can fail into a CASE, which evaluates `b` for the rows that need it.
+fn short_circuit(expr: Expr) -> Result<Expr> {
+    if !is_fallible(&expr) {
+        return Ok(expr);
+    }
+    let rewritten = expr.transform_up(|e| {
+        let Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) = e else {
+            return Ok(Transformed::no(e));
+        };
+        if !is_fallible(&right) {
+            return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })));
+        }
+        // Where the left side decides, the right one is not asked.
+        let decided = Expr::BinaryExpr(BinaryExpr::new(left.clone(), Operator::IsNotDistinctFrom, Box::new(lit(op == Operator::Or))));
+        let both = Expr::BinaryExpr(BinaryExpr { left, op, right });
+        Ok(Transformed::yes(Expr::Case(Case {
+            expr: None,
+            when_then_expr: vec![(Box::new(decided), Box::new(lit(op == Operator::Or)))],
+            else_expr: Some(Box::new(both)),
+        })))
+    })?;
+    Ok(rewritten.data)
+}
+
+/// The value of an expression without columns.
+pub(super) fn constant(expr: &Expr) -> Result<ScalarValue> {
+    let physical = physical_expr(expr, &DFSchema::empty())?;
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options)?;
+    Ok(match physical.evaluate(&row)? {
+        ColumnarValue::Scalar(value) => value,
+        ColumnarValue::Array(array) => ScalarValue::try_from_array(&array, 0)?,
+    })
+}
+
+/// Replaces the uncorrelated scalar subqueries of an expression by their values.
+///
+/// # Errors
+/// `SCALAR_SUBQUERY_TOO_MANY_ROWS` for more than one row, and what evaluating a subquery raises.
+pub fn resolve_scalar_subqueries(expr: Expr) -> Result<Expr> {
+    let resolved = expr.transform_up(|e| match e {
+        Expr::ScalarSubquery(subquery) => {
+            let value = scalar_value(&subquery.subquery)?;
+            Ok(Transformed::yes(lit(value)))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    Ok(resolved.data)
+}
+
+fn scalar_value(plan: &LogicalPlan) -> Result<ScalarValue> {
+    let batches = execute_static(plan)?;
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    if rows > 1 {
+        return Err(Error::spark(
+            "SCALAR_SUBQUERY_TOO_MANY_ROWS",
+            "More than one row returned by a subquery used as an expression.",
+        ));
+    }
+    match batches.iter().find(|batch| batch.num_rows() == 1) {
+        Some(batch) => Ok(ScalarValue::try_from_array(batch.column(0), 0)?),
+        None => Ok(ScalarValue::try_from(plan.schema().field(0).data_type())?),
+    }
+}
+
+/// Runs a plan over static tables, in one partition; the rows are in the plan's order, the batches may be empty.
+///
+/// # Errors
+/// If the plan reads a stream; what a row raises, by Spark's condition.
+pub fn execute_static(plan: &LogicalPlan) -> Result<Vec<RecordBatch>> {
+    if is_streaming(plan) {
+        return Err(Error::Invalid("a stream cannot be read by a batch query; write it to a table first".into()));
+    }
+    let plan = executable(plan.clone())?;
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.map_err(|error| Error::Invalid(format!("cannot start a runtime: {error}")))?;
+        runtime.block_on(async {
+            let physical = SESSION.create_physical_plan(&plan).await?;
+            Ok(datafusion::physical_plan::collect(physical, SESSION.task_ctx()).await?)
+        })
+    };
+    if tokio::runtime::Handle::try_current().is_err() {
+        return run();
+    }
+    // A runtime cannot be entered twice on one thread.
+    std::thread::scope(|scope| scope.spawn(run).join())
+        .unwrap_or_else(|_| Err(Error::Invalid("a batch query panicked".into())))
+}
+
+/// DataFusion with its optimizer, without its analyzer: types are final.
+static SESSION: LazyLock<SessionState> = LazyLock::new(|| {
+    let mut config = SessionConfig::new().with_target_partitions(1).with_information_schema(false);
+    config.options_mut().execution.time_zone = Some("+00:00".into());
+    SessionStateBuilder::new().with_config(config).with_analyzer_rules(vec![]).build()
+});
+
+/// The plan in DataFusion's own nodes, scalar subqueries evaluated, short circuits kept.
+fn executable(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let lowered = plan.transform_up(|plan| {
+        let LogicalPlan::Extension(Extension { node }) = &plan else {
+            return plan.map_expressions(|expr| {
+                let resolved = resolve_scalar_subqueries(expr)?;
+                Ok(Transformed::yes(short_circuit(resolved)?))
+            });
+        };
+        let node = node.as_any();
+        if let Some(watermark) = node.downcast_ref::<WatermarkNode>() {
+            return Ok(Transformed::yes(watermark.input.clone()));
+        }
+        match node.downcast_ref::<TimeWindowNode>() {
+            Some(window) => Ok(Transformed::yes(windows_of(window)?)),
+            None => Ok(Transformed::no(plan)),
+        }
+    })?;
+    Ok(lowered.data)
+}
+
+/// A window column over static rows: one projection per window a row can be in, and their union.
+///
+/// Streams have derivations of their own, one in the engine and one in the oracle.
+fn windows_of(window: &TimeWindowNode) -> Result<LogicalPlan> {
+    let present = Expr::IsNotNull(Box::new(window.time.clone()));
+    let input = Arc::new(LogicalPlan::Filter(Filter::new(present, Arc::new(window.input.clone()))));
+    let places = (window.duration_us + window.slide_us - 1) / window.slide_us;
+    let name = window.window_column().name;
+    let each = (0..places).map(|place| -> Result<Arc<LogicalPlan>> {
+        let sizes = (window.duration_us, window.slide_us, window.start_us);
+        let column = super::function::datetime::window(sizes, place, TimeWindowNode::window_type());
+        let column = column.call(vec![window.time.clone()]);
+        let mut items: Vec<Expr> = window.input.schema().columns().into_iter().map(Expr::Column).collect();
+        items.push(column.alias(&name));
+        let projected = LogicalPlan::Projection(Projection::try_new(items, Arc::clone(&input))?);
+        if window.duration_us % window.slide_us == 0 {
+            return Ok(Arc::new(projected));
+        }
+        // The last place is a window for some rows only: the kernel gives NULL for the others.
+        let inside = Expr::IsNotNull(Box::new(Expr::Column(datafusion::common::Column::new_unqualified(&name))));
+        Ok(Arc::new(LogicalPlan::Filter(Filter::new(inside, Arc::new(projected)))))
+    });
+    let mut inputs = each.collect::<Result<Vec<_>>>()?;
+    debug_assert_eq!(window.schema.field(window.schema.fields().len() - 1).name(), &name);
+    debug_assert!(matches!(timestamp_type(), arrow::datatypes::DataType::Timestamp(..)));
+    if inputs.len() == 1 {
+        return Ok(Arc::unwrap_or_clone(inputs.remove(0)));
+    }
+    Ok(LogicalPlan::Union(Union { inputs, schema: Arc::clone(&window.schema) }))
+}

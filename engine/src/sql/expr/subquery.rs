@@ -1,0 +1,192 @@
+//! Subqueries in expressions: IN and EXISTS become joins, so do correlated scalars; other scalars stay.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, ScalarValue, Spans};
+use datafusion::logical_expr::{Case, Expr, JoinType, LogicalPlan, Operator, Subquery, lit};
+
+use super::operator::{binary_expr, one_zero};
+use super::{Exprs, mismatch};
+use crate::sql::is_streaming;
+use crate::sql::parse::ast::{Ast, Query};
+use crate::sql::scope::{Attr, Typed};
+use crate::sql::types::{Meeting, message_type_name};
+use crate::{Error, Result};
+
+/// A join that an expression asks for, below the node that evaluates it.
+pub(in crate::sql) struct PendingJoin {
+    pub right: LogicalPlan,
+    pub kind: JoinType,
+    pub condition: Expr,
+}
+
+/// A subquery under an alias of its own.
+struct SubPlan {
+    plan: LogicalPlan,
+    /// What it selects.
+    values: Vec<Attr>,
+    /// What ties it to the query around, over both sides.
+    condition: Vec<Expr>,
+    /// Value `i` where no row matches, if that is not NULL.
+    defaults: Vec<Option<ScalarValue>>,
+    aggregates: bool,
+    outer_names: Vec<String>,
+}
+
+impl Exprs<'_> {
+    fn subquery(&self, query: &Query) -> Result<SubPlan> {
+        let planned = self.planner.query(query, self.env, Some(self.scope))?;
+        if is_streaming(&planned.rel.plan) {
+            return Err(Error::spark(
+                "INVALID_SUBQUERY_EXPRESSION.STREAMING_QUERY",
+                "Invalid subquery: Streaming query is not allowed in subquery expressions.",
+            ));
+        }
+        let hidden = planned.hidden;
+        let before: Vec<Column> = planned.rel.attrs.iter().map(|a| a.column.clone()).collect();
+        let rel = self.planner.alias(planned.rel, None)?;
+        let mut outer_names = vec![];
+        let rename = |expr: Expr, outer_names: &mut Vec<String>| {
+            expr.transform(|e| {
+                Ok(match e {
+                    Expr::Column(column) => {
+                        let at = before.iter().position(|b| *b == column);
+                        Transformed::yes(at.map_or(Expr::Column(column), |at| rel.attrs[at].expr()))
+                    }
+                    Expr::OuterReferenceColumn(_, column) => {
+                        if !outer_names.contains(&column.name) {
+                            outer_names.push(column.name.clone());
+                        }
+                        Transformed::yes(Expr::Column(column))
+                    }
+                    other => Transformed::no(other),
+                })
+            })
+            .map(|t| t.data)
+        };
+        let condition = planned.correlated.into_iter().map(|expr| Ok(rename(expr, &mut outer_names)?));
+        let condition = condition.collect::<Result<Vec<_>>>()?;
+        let mut values = rel.attrs;
+        values.truncate(values.len() - hidden);
+        let aggregates = planned.aggregates;
+        Ok(SubPlan { plan: rel.plan, values, condition, defaults: planned.defaults, aggregates, outer_names })
+    }
+
+    pub(super) fn scalar_query(&self, query: &Query) -> Result<Typed> {
+        let sub = self.subquery(query)?;
+        let [value] = sub.values.as_slice() else {
+            return Err(Error::spark(
+                "INVALID_SUBQUERY_EXPRESSION.SCALAR_SUBQUERY_RETURN_MORE_THAN_ONE_OUTPUT_COLUMN",
+                format!("Invalid subquery: Scalar subquery must return only one column, but got {}.", sub.values.len()),
+            ));
+        };
+        let name = format!("scalarsubquery({})", sub.outer_names.join(", "));
+        let data_type = value.data_type.clone();
+        if sub.condition.is_empty() {
+            let subquery = Subquery { subquery: Arc::new(sub.plan), outer_ref_columns: vec![], spans: Spans::new() };
+            return Ok(Typed::new(Expr::ScalarSubquery(subquery), data_type, name));
+        }
+        if !sub.aggregates {
+            return Err(Error::unsupported(
+                "a correlated scalar subquery must aggregate; others are not supported yet",
+            ));
+        }
+        let mut expr = value.expr();
+        if let Some(Some(default)) = sub.defaults.first().cloned() {
+            // An aggregate over no rows has a value, a left join has NULL.
+            let absent = Expr::IsNull(Box::new(expr.clone()));
+            let branches = vec![(Box::new(absent), Box::new(lit(default)))];
+            expr = Expr::Case(Case { expr: None, when_then_expr: branches, else_expr: Some(Box::new(expr)) });
+        }
+        self.join(sub.plan, JoinType::Left, sub.condition);
+        Ok(Typed::new(expr, data_type, name))
+    }
+
+    pub(super) fn in_query(&self, value: &Ast, query: &Query) -> Result<Typed> {
+        self.in_query_mark(value, query, false)
+    }
+
+    /// IN anywhere but at the top of WHERE: a column that says whether there is a match.
+    pub(super) fn in_query_mark(&self, value: &Ast, query: &Query, negated: bool) -> Result<Typed> {
+        let (plan, condition, name) = self.in_condition(value, query, negated)?;
+        let mark = self.mark(plan, condition)?;
+        let expr = if negated { Expr::Not(Box::new(mark)) } else { mark };
+        let name = if negated { format!("(NOT {name})") } else { name };
+        Ok(Typed::new(expr, DataType::Boolean, name))
+    }
+
+    pub(super) fn exists(&self, query: &Query) -> Result<Typed> {
+        let sub = self.subquery(query)?;
+        let name = format!("exists({})", sub.outer_names.join(", "));
+        Ok(Typed::new(self.mark(sub.plan, sub.condition)?, DataType::Boolean, name))
+    }
+
+    fn mark(&self, plan: LogicalPlan, condition: Vec<Expr>) -> Result<Expr> {
+        let qualifier = plan.schema().iter().find_map(|(qualifier, _)| qualifier.cloned());
+        self.join(plan, JoinType::LeftMark, condition);
+        Ok(Expr::Column(Column::new(qualifier, "mark")))
+    }
+
+    fn join(&self, right: LogicalPlan, kind: JoinType, condition: Vec<Expr>) {
+        let condition = condition.into_iter().reduce(|l, r| l.and(r)).unwrap_or(lit(true));
+        self.joins.borrow_mut().push(PendingJoin { right, kind, condition });
+    }
+
+    /// A conjunct of WHERE that is IN or EXISTS: a semi or an anti join; None for any other conjunct.
+    pub(in crate::sql) fn subquery_filter(&self, conjunct: &Ast, negated: bool) -> Result<Option<PendingJoin>> {
+        use crate::sql::parse::ast::UnaryOp;
+        let kind = if negated { JoinType::LeftAnti } else { JoinType::LeftSemi };
+        let (right, condition) = match conjunct {
+            Ast::Unary(UnaryOp::Not, inner) => return self.subquery_filter(inner, !negated),
+            Ast::Exists(query) => {
+                let sub = self.subquery(query)?;
+                (sub.plan, sub.condition)
+            }
+            Ast::InQuery(value, query) => {
+                let (plan, condition, _) = self.in_condition(value, query, negated)?;
+                (plan, condition)
+            }
+            _ => return Ok(None),
+        };
+        let condition = condition.into_iter().reduce(|l, r| l.and(r)).unwrap_or(lit(true));
+        Ok(Some(PendingJoin { right, kind, condition }))
+    }
+
+    /// The subquery of an IN and what matches. NOT IN also matches where equality is NULL.
+    fn in_condition(&self, value: &Ast, query: &Query, negated: bool) -> Result<(LogicalPlan, Vec<Expr>, String)> {
+        let values = match value {
+            Ast::Tuple(values) => self.plan_all(values)?,
+            one => vec![self.plan(one)?],
+        };
+        let names: Vec<_> = values.iter().map(|v| v.name.as_str()).collect();
+        let left = if names.len() == 1 { names[0].to_string() } else { format!("named_struct({})", names.join(", ")) };
+        let name = format!("({left} IN (listquery()))");
+        let sub = self.subquery(query)?;
+        if values.len() != sub.values.len() {
+            let reason = format!(
+                "The number of columns in the left hand side of an IN subquery does not match the number of columns in \
+                 the output of subquery: {} and {}",
+                values.len(),
+                sub.values.len()
+            );
+            return Err(mismatch("IN_SUBQUERY_LENGTH_MISMATCH", &name, reason));
+        }
+        let mut condition = sub.condition;
+        for (value, attr) in values.iter().zip(&sub.values) {
+            let column = Typed::new(attr.expr(), attr.data_type.clone(), &attr.name);
+            let common = self.common(&value.data_type, &attr.data_type, Meeting::Comparison);
+            let Some(common) = common else {
+                let (l, r) = (message_type_name(&value.data_type), message_type_name(&attr.data_type));
+                let reason = format!("The data type of one or more elements in the IN subquery differ: {l} and {r}");
+                return Err(mismatch("IN_SUBQUERY_DATA_TYPE_MISMATCH", &name, reason));
+            };
+            let (l, r) = (self.cast(value, &common), self.cast(&column, &common));
+            let equal = binary_expr(one_zero(l, &common), Operator::Eq, one_zero(r, &common));
+            let matched = if negated { equal.clone().or(Expr::IsNull(Box::new(equal))) } else { equal };
+            condition.push(matched);
+        }
+        Ok((sub.plan, condition, name))
+    }
+}

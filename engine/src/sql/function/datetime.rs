@@ -1,0 +1,556 @@
+//! Functions of timestamps, dates and intervals. The session's time zone is UTC.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, DurationMicrosecondArray, Float64Array, Int32Array, Int64Array, StructArray,
+    TimestampMicrosecondArray,
+};
+use arrow::compute::unary;
+use arrow::datatypes::{
+    DataType, Date32Type, DurationMicrosecondType, Float64Type, Int32Type, Int64Type, IntervalYearMonthType, TimestampMicrosecondType,
+};
+use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, Timelike};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::Expr;
+
+use super::arithmetic::overflow_error;
+use super::{Kernel, SparkFn, unary_opt};
+use crate::format::time::{Pattern, PatternError};
+use crate::sql::catalog::BatchTime;
+use crate::sql::timestamp_type;
+use crate::{Error, Result};
+
+/// Microseconds of a day.
+pub const DAY_US: i64 = 86_400_000_000;
+const HOUR_US: i64 = 3_600_000_000;
+
+/// The calendar time of a timestamp, if the calendar reaches that far.
+fn calendar(micros: i64) -> Option<NaiveDateTime> {
+    DateTime::from_timestamp_micros(micros).map(|t| t.naive_utc())
+}
+
+fn calendar_day(days: i32) -> Option<NaiveDate> {
+    NaiveDate::from_epoch_days(days)
+}
+
+fn timestamps(array: TimestampMicrosecondArray) -> ArrayRef {
+    Arc::new(array.with_data_type(timestamp_type()))
+}
+
+// ---- now
+
+/// `current_timestamp()`: the time of the batch.
+pub fn current_timestamp(clock: &BatchTime) -> SparkFn {
+    SparkFn::new("current_timestamp", timestamp_type(), Kernel::Values(|f, _, _| {
+        let ms = f.clock.as_ref().map_or(0, BatchTime::get);
+        Ok(ScalarValue::TimestampMicrosecond(Some(ms.saturating_mul(1000)), Some("+00:00".into())).into())
+    }))
+    .at(clock)
+}
+
+/// `current_date()`: the day of the batch.
+pub fn current_date(clock: &BatchTime) -> SparkFn {
+    SparkFn::new("current_date", DataType::Date32, Kernel::Values(|f, _, _| {
+        let ms = f.clock.as_ref().map_or(0, BatchTime::get);
+        Ok(ScalarValue::Date32(Some(ms.div_euclid(DAY_US / 1000) as i32)).into())
+    }))
+    .at(clock)
+}
+
+// ---- truncation
+
+/// `date_trunc(unit, time)`; a literal unit is understood once.
+pub fn date_trunc(unit: Expr, time: Expr) -> Expr {
+    if let Expr::Literal(ScalarValue::Utf8(Some(unit)), _) = &unit {
+        let kernel = Kernel::Arrays(|f, arrays| {
+            let values = arrays[0].as_primitive::<TimestampMicrosecondType>();
+            Ok(match Unit::named(f.text(0)) {
+                Some(Unit::Fixed(size)) => timestamps(unary(values, |us| us - us.rem_euclid(size))),
+                unit => timestamps(unary_opt(values, |us| unit.and_then(|unit| unit.floor(us)))),
+            })
+        });
+        return SparkFn::new("date_trunc", timestamp_type(), kernel)
+            .params([ScalarValue::from(unit.to_lowercase())])
+            .call(vec![time]);
+    }
+    let kernel = Kernel::Arrays(|_, arrays| {
+        let (units, values) = (arrays[0].as_string::<i32>(), arrays[1].as_primitive::<TimestampMicrosecondType>());
+        let each = units.iter().zip(values).map(|(unit, us)| Unit::named(unit?)?.floor(us?));
+        Ok(timestamps(each.collect()))
+    });
+    SparkFn::new("date_trunc", timestamp_type(), kernel).call(vec![unit, time])
+}
+
+/// A unit of date_trunc.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    /// Of a fixed size in microseconds, counted from the epoch.
+    Fixed(i64),
+    Week,
+    Month,
+    Quarter,
+    Year,
+}
+
+impl Unit {
+    fn named(name: &str) -> Option<Unit> {
+        Some(match name.to_lowercase().as_str() {
+            "microsecond" => Unit::Fixed(1),
+            "millisecond" => Unit::Fixed(1000),
+            "second" => Unit::Fixed(1_000_000),
+            "minute" => Unit::Fixed(60_000_000),
+            "hour" => Unit::Fixed(HOUR_US),
+            "day" | "dd" => Unit::Fixed(DAY_US),
+            "week" => Unit::Week,
+            "month" | "mon" | "mm" => Unit::Month,
+            "quarter" => Unit::Quarter,
+            "year" | "yyyy" | "yy" => Unit::Year,
+            _ => return None,
+        })
+    }
+
+    /// The start of the unit `us` lies in.
+    fn floor(self, us: i64) -> Option<i64> {
+        if let Unit::Fixed(size) = self {
+            return Some(us - us.rem_euclid(size));
+        }
+        let day = self.floor_day(us.div_euclid(DAY_US) as i32)?;
+        (day as i64).checked_mul(DAY_US)
+    }
+
+    /// The first day of the unit `day` lies in.
+    fn floor_day(self, day: i32) -> Option<i32> {
+        // 1970-01-01 was a Thursday, three days after a Monday.
+        if self == Unit::Week {
+            return Some(day - (day + 3).rem_euclid(7));
+        }
+        let date = calendar_day(day)?;
+        let month = match self {
+            Unit::Month => date.month(),
+            Unit::Quarter => date.month0() / 3 * 3 + 1,
+            _ => 1,
+        };
+        NaiveDate::from_ymd_opt(date.year(), month, 1).map(|d| d.to_epoch_days())
+    }
+}
+
+/// `trunc(date, unit)`: week and larger, else NULL.
+pub fn trunc() -> SparkFn {
+    SparkFn::new("trunc", DataType::Date32, Kernel::Arrays(|_, arrays| {
+        let (days, units) = (arrays[0].as_primitive::<Date32Type>(), arrays[1].as_string::<i32>());
+        let each = days.iter().zip(units).map(|(day, unit)| match Unit::named(unit?)? {
+            Unit::Fixed(_) => None,
+            unit => unit.floor_day(day?),
+        });
+        Ok(Arc::new(each.collect::<Date32Array>()))
+    }))
+}
+
+// ---- parts
+
+/// A part of a date (year to day) or of a timestamp (hour to second) as an int; None for a name Spark does not know.
+pub fn part(name: &str) -> Option<SparkFn> {
+    let days = |name: &'static str, part: fn(NaiveDate) -> i32| {
+        Some(SparkFn::owned(name, DataType::Int32, move |_, arrays| {
+            let values = arrays[0].as_primitive::<Date32Type>();
+            Ok(Arc::new(unary_opt::<_, _, Int32Type>(values, |day| calendar_day(day).map(part))))
+        }))
+    };
+    let clock = |name: &'static str, size: i64, most: i64| {
+        Some(SparkFn::owned(name, DataType::Int32, move |_, arrays| {
+            let values = arrays[0].as_primitive::<TimestampMicrosecondType>();
+            let part = |us: i64| (us.div_euclid(size).rem_euclid(most)) as i32;
+            Ok(Arc::new(unary::<_, _, Int32Type>(values, part)))
+        }))
+    };
+    match name {
+        "year" | "y" | "years" | "yr" | "yrs" => days("year", |d| d.year()),
+        "quarter" | "qtr" => days("quarter", |d| d.month0() as i32 / 3 + 1),
+        "month" | "mon" | "mons" | "months" => days("month", |d| d.month() as i32),
+        "week" | "w" | "weeks" | "weekofyear" => days("weekofyear", |d| d.iso_week().week() as i32),
+        "yearofweek" => days("yearofweek", |d| d.iso_week().year()),
+        "day" | "d" | "days" | "dayofmonth" => days("day", |d| d.day() as i32),
+        "dayofweek" | "dow" => days("dayofweek", |d| d.weekday().num_days_from_sunday() as i32 + 1),
+        "dayofweek_iso" | "dow_iso" => days("dayofweek_iso", |d| d.weekday().number_from_monday() as i32),
+        "weekday" => days("weekday", |d| d.weekday().num_days_from_monday() as i32),
+        "doy" | "dayofyear" => days("dayofyear", |d| d.ordinal() as i32),
+        "hour" | "h" | "hours" | "hr" | "hrs" => clock("hour", HOUR_US, 24),
+        "minute" | "m" | "min" | "mins" | "minutes" => clock("minute", 60_000_000, 60),
+        "second" | "s" | "sec" | "seconds" | "secs" => clock("second", 1_000_000, 60),
+        _ => None,
+    }
+}
+
+/// `last_day(date)` of its month.
+pub fn last_day() -> SparkFn {
+    SparkFn::new("last_day", DataType::Date32, Kernel::Arrays(|_, arrays| {
+        let last = |day: i32| {
+            let first = calendar_day(day)?.with_day(1)?.checked_add_months(Months::new(1))?;
+            Some(first.to_epoch_days() - 1)
+        };
+        Ok(Arc::new(unary_opt::<_, _, Date32Type>(arrays[0].as_primitive::<Date32Type>(), last)))
+    }))
+}
+
+// ---- arithmetic
+
+/// `date_add` and `date_sub` of days.
+pub fn add_days(name: &'static str) -> SparkFn {
+    let sign = if name == "date_sub" { -1 } else { 1 };
+    SparkFn::owned(name, DataType::Date32, move |_, arrays| {
+        let (days, by) = (arrays[0].as_primitive::<Date32Type>(), arrays[1].as_primitive::<Int32Type>());
+        let each = days.iter().zip(by).map(|(day, by)| Some(day?.wrapping_add(by?.wrapping_mul(sign))));
+        Ok(Arc::new(each.collect::<Date32Array>()))
+    })
+}
+
+/// `datediff(end, start)` in days.
+pub fn date_diff() -> SparkFn {
+    SparkFn::new("datediff", DataType::Int32, Kernel::Arrays(|_, arrays| {
+        let (end, start) = (arrays[0].as_primitive::<Date32Type>(), arrays[1].as_primitive::<Date32Type>());
+        let each = end.iter().zip(start).map(|(end, start)| Some(end?.wrapping_sub(start?)));
+        Ok(Arc::new(each.collect::<Int32Array>()))
+    }))
+}
+
+/// `date - date`, an interval of whole days.
+pub fn days_between(returns: DataType) -> SparkFn {
+    SparkFn::new("subtract_dates", returns, Kernel::Arrays(|_, arrays| {
+        let (end, start) = (arrays[0].as_primitive::<Date32Type>(), arrays[1].as_primitive::<Date32Type>());
+        let each = end.iter().zip(start).map(|(end, start)| Some((end? as i64 - start? as i64) * DAY_US));
+        Ok(Arc::new(each.collect::<DurationMicrosecondArray>()))
+    }))
+}
+
+/// `add_months(date, months)`: the day stays, or becomes the last of a shorter month.
+pub fn add_months() -> SparkFn {
+    SparkFn::new("add_months", DataType::Date32, Kernel::Arrays(|_, arrays| {
+        let (days, months) = (arrays[0].as_primitive::<Date32Type>(), arrays[1].as_primitive::<Int32Type>());
+        let each = days.iter().zip(months).map(|(day, by)| Some(shift_months(calendar_day(day?)?, by?)?.to_epoch_days()));
+        Ok(Arc::new(each.collect::<Date32Array>()))
+    }))
+}
+
+fn shift_months(day: NaiveDate, by: i32) -> Option<NaiveDate> {
+    let months = Months::new(by.unsigned_abs());
+    if by >= 0 { day.checked_add_months(months) } else { day.checked_sub_months(months) }
+}
+
+/// `months_between(end, start)`, with 31 days to a month, rounded to 8 digits.
+pub fn months_between() -> SparkFn {
+    SparkFn::new("months_between", DataType::Float64, Kernel::Arrays(|_, arrays| {
+        let ends = arrays[0].as_primitive::<TimestampMicrosecondType>();
+        let starts = arrays[1].as_primitive::<TimestampMicrosecondType>();
+        let each = ends.iter().zip(starts).map(|(end, start)| {
+            let (end, start) = (calendar(end?)?, calendar(start?)?);
+            let months = (end.year() - start.year()) * 12 + end.month() as i32 - start.month() as i32;
+            let is_last = |t: NaiveDateTime| t.date().succ_opt().is_none_or(|next| next.day() == 1);
+            if end.day() == start.day() || is_last(end) && is_last(start) {
+                return Some(months as f64);
+            }
+            let seconds = |t: NaiveDateTime| t.day() as i64 * 86_400 + t.num_seconds_from_midnight() as i64;
+            let exact = months as f64 + (seconds(end) - seconds(start)) as f64 / (31 * 86_400) as f64;
+            Some((exact * 1e8).round() / 1e8)
+        });
+        Ok(Arc::new(each.collect::<Float64Array>()))
+    }))
+}
+
+/// `timestampadd(unit, amount, time)`, the time first.
+pub fn timestamp_add(unit: String) -> SparkFn {
+    SparkFn::new("timestampadd", timestamp_type(), Kernel::Arrays(|f, arrays| {
+        let (times, by) = (arrays[0].as_primitive::<TimestampMicrosecondType>(), arrays[1].as_primitive::<Int64Type>());
+        let each = times.iter().zip(by).map(|(time, by)| {
+            let (Some(time), Some(by)) = (time, by) else { return Ok(None) };
+            let moved = match unit_size(f.text(0)) {
+                Size::Micros(size) => by.checked_mul(size).and_then(|us| time.checked_add(us)),
+                Size::Months(size) => i32::try_from(by).ok().and_then(|by| by.checked_mul(size)).and_then(|months| {
+                    let day = shift_months(calendar_day(time.div_euclid(DAY_US) as i32)?, months)?;
+                    Some(day.to_epoch_days() as i64 * DAY_US + time.rem_euclid(DAY_US))
+                }),
+            };
+            moved.map(Some).ok_or_else(|| {
+                Error::spark("DATETIME_OVERFLOW", "Datetime operation overflow: timestampadd leaves the range of TIMESTAMP.")
+            })
+        });
+        Ok(timestamps(each.collect::<Result<_>>()?))
+    }))
+    .params([ScalarValue::from(unit)])
+    .always_fallible()
+}
+
+/// `timestampdiff(unit, start, end)`: whole units from start to end.
+pub fn timestamp_diff(unit: String) -> SparkFn {
+    SparkFn::new("timestampdiff", DataType::Int64, Kernel::Arrays(|f, arrays| {
+        let starts = arrays[0].as_primitive::<TimestampMicrosecondType>();
+        let ends = arrays[1].as_primitive::<TimestampMicrosecondType>();
+        let size = unit_size(f.text(0));
+        let each = starts.iter().zip(ends).map(|(start, end)| match size {
+            Size::Micros(size) => Some((end? - start?) / size),
+            Size::Months(size) => Some(whole_months(start?, end?)? / size as i64),
+        });
+        Ok(Arc::new(each.collect::<Int64Array>()))
+    }))
+    .params([ScalarValue::from(unit)])
+}
+
+fn whole_months(start: i64, end: i64) -> Option<i64> {
+    if start > end {
+        return Some(-whole_months(end, start)?);
+    }
+    let (s, e) = (calendar(start)?, calendar(end)?);
+    let months = (e.year() - s.year()) as i64 * 12 + e.month() as i64 - s.month() as i64;
+    let not_yet = (e.day(), end.rem_euclid(DAY_US)) < (s.day(), start.rem_euclid(DAY_US));
+    Some(months - i64::from(not_yet))
+}
+
+#[derive(Clone, Copy)]
+enum Size {
+    Micros(i64),
+    Months(i32),
+}
+
+fn unit_size(unit: &str) -> Size {
+    match unit {
+        "MICROSECOND" => Size::Micros(1),
+        "MILLISECOND" => Size::Micros(1000),
+        "SECOND" => Size::Micros(1_000_000),
+        "MINUTE" => Size::Micros(60_000_000),
+        "HOUR" => Size::Micros(HOUR_US),
+        "WEEK" => Size::Micros(7 * DAY_US),
+        "MONTH" => Size::Months(1),
+        "QUARTER" => Size::Months(3),
+        "YEAR" => Size::Months(12),
+        _ => Size::Micros(DAY_US),
+    }
+}
+
+/// An interval times or by a double, rounded half up.
+pub fn scale_interval(name: &'static str, returns: DataType, ansi: bool) -> SparkFn {
+    let kernel = move |f: &SparkFn, arrays: &[ArrayRef]| -> Result<ArrayRef> {
+        let by = arrays[1].as_primitive::<Float64Type>();
+        let scaled = |value: i64, by: f64| -> Result<f64> {
+            if name == "divide_interval" && by == 0.0 {
+                return Err(Error::spark("INTERVAL_DIVIDED_BY_ZERO", "Division by zero. Use `try_divide` instead."));
+            }
+            Ok(if name == "divide_interval" { value as f64 / by } else { value as f64 * by }.round())
+        };
+        let fits = |v: f64| if v.abs() < i64::MAX as f64 { Ok(v as i64) } else { Err(overflow_error("try_multiply")) };
+        if f.returns == crate::sql::types::duration_type() {
+            let values = arrays[0].as_primitive::<DurationMicrosecondType>();
+            let each = values.iter().zip(by).map(|(value, by)| match (value, by) {
+                (Some(value), Some(by)) => fits(scaled(value, by)?).map(Some),
+                _ => Ok(None),
+            });
+            return Ok(Arc::new(each.collect::<Result<DurationMicrosecondArray>>()?));
+        }
+        let values = arrays[0].as_primitive::<IntervalYearMonthType>();
+        let each = values.iter().zip(by).map(|(value, by)| match (value, by) {
+            (Some(value), Some(by)) => fits(scaled(value as i64, by)?).map(|v| Some(v as i32)),
+            _ => Ok(None),
+        });
+        Ok(Arc::new(each.collect::<Result<arrow::array::IntervalYearMonthArray>>()?))
+    };
+    SparkFn::owned(name, returns, kernel).fallible(ansi).always_fallible()
+}
+
+// ---- epochs
+
+/// Numbers since the epoch, `unit_us` microseconds each, as timestamps.
+pub fn from_epoch(unit_us: i64) -> SparkFn {
+    let name = match unit_us {
+        1 => "timestamp_micros",
+        1000 => "timestamp_millis",
+        _ => "timestamp_seconds",
+    };
+    SparkFn::owned(name, timestamp_type(), move |_, arrays| {
+        let values = arrays[0].as_primitive::<Int64Type>();
+        let each = values.iter().map(|v| match v.map(|v| v.checked_mul(unit_us)) {
+            Some(None) => Err(overflow_error("try_multiply")),
+            Some(us) => Ok(us),
+            None => Ok(None),
+        });
+        Ok(timestamps(each.collect::<Result<_>>()?))
+    })
+    .always_fallible()
+}
+
+/// Timestamps as whole numbers of `unit_us` microseconds since the epoch, rounded down.
+pub fn to_epoch(unit_us: i64) -> SparkFn {
+    let name = match unit_us {
+        1 => "unix_micros",
+        1000 => "unix_millis",
+        _ => "unix_seconds",
+    };
+    SparkFn::owned(name, DataType::Int64, move |_, arrays| {
+        let values = arrays[0].as_primitive::<TimestampMicrosecondType>();
+        Ok(Arc::new(unary::<_, _, Int64Type>(values, |us| us.div_euclid(unit_us))))
+    })
+}
+
+/// `make_date(year, month, day)`.
+pub fn make_date(ansi: bool) -> SparkFn {
+    SparkFn::new("make_date", DataType::Date32, Kernel::Arrays(|f, arrays| {
+        let [years, months, days] = [0, 1, 2].map(|i| arrays[i].as_primitive::<Int32Type>());
+        let each = (0..years.len()).map(|row| {
+            if years.is_null(row) || months.is_null(row) || days.is_null(row) {
+                return Ok(None);
+            }
+            let (year, month, day) = (years.value(row), months.value(row), days.value(row));
+            match u32::try_from(month).ok().zip(u32::try_from(day).ok()).and_then(|(m, d)| NaiveDate::from_ymd_opt(year, m, d)) {
+                Some(date) => Ok(Some(date.to_epoch_days())),
+                None if f.ansi => Err(no_such_time(format!("{year}-{month}-{day} is no date"))),
+                None => Ok(None),
+            }
+        });
+        Ok(Arc::new(each.collect::<Result<Date32Array>>()?))
+    }))
+    .fallible(ansi)
+}
+
+fn no_such_time(text: String) -> Error {
+    let advice = "If necessary set \"spark.sql.ansi.enabled\" to \"false\" to bypass this error.";
+    Error::spark("DATETIME_FIELD_OUT_OF_BOUNDS.WITH_SUGGESTION", format!("{text}. {advice}"))
+}
+
+/// `make_timestamp(year, month, day, hour, minute, seconds)`.
+pub fn make_timestamp(ansi: bool) -> SparkFn {
+    SparkFn::new("make_timestamp", timestamp_type(), Kernel::Arrays(|f, arrays| {
+        let fields: Vec<&Int32Array> = arrays[..5].iter().map(|a| a.as_primitive::<Int32Type>()).collect();
+        let seconds = arrays[5].as_primitive::<Float64Type>();
+        let each = (0..seconds.len()).map(|row| {
+            if seconds.is_null(row) || fields.iter().any(|field| field.is_null(row)) {
+                return Ok(None);
+            }
+            let value = |i: usize| u32::try_from(fields[i].value(row)).ok();
+            let micros = || {
+                let date = NaiveDate::from_ymd_opt(fields[0].value(row), value(1)?, value(2)?)?;
+                let (hour, minute) = (value(3).filter(|h| *h < 24)?, value(4).filter(|m| *m < 60)?);
+                let seconds = Some(seconds.value(row)).filter(|s| (0.0..60.0).contains(s))?;
+                let clock = (hour as i64 * 60 + minute as i64) * 60_000_000 + (seconds * 1e6).round() as i64;
+                Some(date.to_epoch_days() as i64 * DAY_US + clock)
+            };
+            match micros() {
+                None if f.ansi => Err(no_such_time("make_timestamp was given fields that are no time".into())),
+                micros => Ok(micros),
+            }
+        });
+        Ok(timestamps(each.collect::<Result<_>>()?))
+    }))
+    .fallible(ansi)
+}
+
+// ---- text
+
+/// `date_format(time, pattern)`.
+pub fn date_format() -> SparkFn {
+    SparkFn::new("date_format", DataType::Utf8, Kernel::Values(|_, values, rows| {
+        let times = values[0].to_array(rows)?;
+        let patterns = values[1].to_array(rows)?;
+        let (times, patterns) = (times.as_primitive::<TimestampMicrosecondType>(), patterns.as_string::<i32>());
+        let mut last: Option<(&str, Pattern)> = None;
+        let mut out = arrow::array::StringBuilder::with_capacity(rows, rows * 20);
+        let mut text = String::new();
+        for (time, pattern) in times.iter().zip(patterns) {
+            let (Some(time), Some(pattern)) = (time, pattern) else {
+                out.append_null();
+                continue;
+            };
+            if last.as_ref().is_none_or(|(text, _)| *text != pattern) {
+                last = Some((pattern, compiled(pattern)?));
+            }
+            text.clear();
+            if let Some((_, compiled)) = &last {
+                compiled.write_timestamp(time, &mut text);
+            }
+            out.append_value(&text);
+        }
+        super::columnar(Arc::new(out.finish()), values)
+    }))
+    .always_fallible()
+}
+
+/// `to_timestamp(text, pattern)`.
+pub fn parse(ansi: bool) -> SparkFn {
+    SparkFn::new("parse_timestamp", timestamp_type(), Kernel::Arrays(|f, arrays| {
+        let (texts, patterns) = (arrays[0].as_string::<i32>(), arrays[1].as_string::<i32>());
+        let mut last: Option<(&str, Pattern)> = None;
+        let each = texts.iter().zip(patterns).map(|(text, pattern)| {
+            let (Some(text), Some(pattern)) = (text, pattern) else { return Ok(None) };
+            if last.as_ref().is_none_or(|(seen, _)| *seen != pattern) {
+                last = Some((pattern, compiled(pattern)?));
+            }
+            match last.as_ref().and_then(|(_, compiled)| compiled.parse_timestamp(text.as_bytes())) {
+                None if f.ansi => Err(Error::spark(
+                    "CANNOT_PARSE_TIMESTAMP",
+                    format!(
+                        "Text '{text}' could not be parsed with '{pattern}'. Use `try_to_timestamp` to tolerate invalid \
+                         input string and return NULL instead."
+                    ),
+                )),
+                micros => Ok(micros),
+            }
+        });
+        Ok(timestamps(each.collect::<Result<_>>()?))
+    }))
+    .fallible(ansi)
+}
+
+fn compiled(pattern: &str) -> Result<Pattern> {
+    Pattern::compile(pattern).map_err(|error| match error {
+        PatternError::Legacy(letter) => Error::spark(
+            "INCONSISTENT_BEHAVIOR_CROSS_VERSION.DATETIME_PATTERN_RECOGNITION",
+            format!(
+                "You may get a different result due to the upgrading to Spark >= 3.0: the letter `{letter}` of the pattern \
+                 '{pattern}' is not recognized."
+            ),
+        ),
+        PatternError::Unknown(letter) => {
+            Error::spark("INVALID_DATETIME_PATTERN.ILLEGAL_CHARACTER", format!("Unrecognized datetime pattern: {pattern} has the letter `{letter}`."))
+        }
+    })
+}
+
+// ---- windows of batch queries
+
+/// The window number `place` (0 is the latest) of each time, NULL where the time is not inside.
+pub fn window((duration, slide, start): (i64, i64, i64), place: i64, returns: DataType) -> SparkFn {
+    let params = [duration, slide, start, place].map(ScalarValue::from);
+    SparkFn::new("window", returns, Kernel::Arrays(|f, arrays| {
+        let [duration, slide, start, place] = [0, 1, 2, 3].map(|i| f.int(i));
+        let times = arrays[0].as_primitive::<TimestampMicrosecondType>();
+        let begin = |us: i64| us - (us - start).rem_euclid(slide) - place * slide;
+        let starts = unary_opt::<_, _, TimestampMicrosecondType>(times, |us| {
+            Some(begin(us)).filter(|begin| us < begin + duration)
+        });
+        let ends = unary::<_, _, TimestampMicrosecondType>(&starts, |us| us.wrapping_add(duration));
+        let nulls = starts.nulls().cloned();
+        let DataType::Struct(fields) = &f.returns else { return Err(Error::Invalid("a window is a struct".into())) };
+        Ok(Arc::new(StructArray::try_new(fields.clone(), vec![timestamps(starts), timestamps(ends)], nulls)?))
+    }))
+    .params(params)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::time::{parse_timestamp, write_timestamp};
+
+    #[test]
+    fn date_trunc_floors_before_the_epoch_too() {
+        for (unit, time, floor) in [
+            ("minute", "1969-12-31 23:59:59.5", "1969-12-31 23:59:00"),
+            ("WEEK", "1969-12-31 23:59:59.5", "1969-12-29 00:00:00"),
+            ("quarter", "2024-02-29", "2024-01-01 00:00:00"),
+            ("Day", "2024-12-03 10:00:00.123456", "2024-12-03 00:00:00"),
+            ("year", "1969-12-31", "1969-01-01 00:00:00"),
+        ] {
+            let floored = Unit::named(unit).unwrap().floor(parse_timestamp(time.as_bytes(), 0).unwrap()).unwrap();
+            let mut text = String::new();
+            write_timestamp(floored, &mut text);
+            assert_eq!(text, floor, "{unit} of {time}");
+        }
+        assert_eq!(Unit::named("fortnight"), None);
+    }
+}
