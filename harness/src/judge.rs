@@ -37,6 +37,8 @@ pub struct Trial {
     pub follow_ups: Vec<FollowUp>,
     /// The scenario's streams, for advice on their options.
     pub streams: Vec<Stream>,
+    /// How the query's output is made up, if it was looked at already.
+    pub shape: Option<Shape>,
 }
 
 impl Trial {
@@ -53,6 +55,7 @@ impl Trial {
             expect: scenario.expect.clone(),
             follow_ups: scenario.follow_ups.clone(),
             streams: scenario.streams.clone(),
+            shape: scenario.shape.clone(),
         }
     }
 
@@ -68,6 +71,7 @@ impl Trial {
             expect: Expect::default(),
             follow_ups: Vec::new(),
             streams: Vec::new(),
+            shape: None,
         }
     }
 }
@@ -111,7 +115,8 @@ pub fn judge(trial: &Trial, system: &mut dyn System) -> Outcome {
 
 /// Judges what `system` did in `run`, by what the oracle derived.
 pub fn judge_run(trial: &Trial, run: Run, expectation: &Expectation, system: &mut dyn System) -> Outcome {
-    let shape = Shape::of_job(&trial.job).ok();
+    let planned = trial.shape.is_none().then(|| Shape::of_job(&trial.job).ok()).flatten();
+    let shape = trial.shape.as_ref().or(planned.as_ref());
     let answers: Vec<Answer> = trial.follow_ups.iter().map(|asked| ask(asked, trial, &run, expectation, system)).collect();
     let evidence = Evidence {
         job: &trial.job,
@@ -119,7 +124,7 @@ pub fn judge_run(trial: &Trial, run: Run, expectation: &Expectation, system: &mu
         run: &run,
         promises: system.promises(),
         expectation,
-        shape: shape.as_ref(),
+        shape,
         expect: &trial.expect,
         answers: &answers,
     };

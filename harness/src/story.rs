@@ -125,7 +125,7 @@ impl<'a> Teller<'a> {
 
     /// The drop of a ledger row, the last up to this batch if there are several.
     fn drop_of(&self, row: usize) -> Option<&'a Drop> {
-        let drops = self.evidence.expectation.ledger.drops.iter();
+        let mut drops = self.evidence.expectation.ledger.drops.iter();
         drops.rfind(|drop| drop.batch_id <= self.batch_id && drop.rows.contains(&row))
     }
 

@@ -390,3 +390,32 @@ fn paired(rows: &Table, partners: &Partners, pairs: &[(u32, u32)]) -> Result<Tab
     both.columns.extend(take_columns(&partners.table, &others)?);
     Ok(both)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_leaves_with_the_first_batch_whose_bound_reaches_it() {
+        let bounds = [None, Some(0), Some(10), Some(10), Some(20)];
+        for (from, time, want) in [
+            (0, Some(0), 1),
+            (0, Some(1), 2),
+            (0, Some(10_000), 2),
+            (3, Some(10_000), 3),
+            (0, Some(10_001), 4),
+            (0, Some(20_001), NEVER),
+            (0, None, NEVER),
+            (9, Some(0), NEVER),
+        ] {
+            assert_eq!(first_at_or_above(&bounds, from, time), want, "time {time:?} from batch {from}");
+        }
+    }
+
+    #[test]
+    fn a_row_is_in_state_when_its_batch_ends_and_not_when_the_batch_that_evicts_it_ends() {
+        let mut in_state = vec![0; 4];
+        count_state(&mut in_state, &[0, 1, 2, 1], &[2, NEVER, 2, 3]);
+        assert_eq!(in_state, [1, 3, 2, 1]);
+    }
+}

@@ -337,8 +337,8 @@ impl Oracle {
         };
         match propagate(root, watermarks.global, d.schedule.zeros()) {
             Ok(next) => self.no_data_batches && schedule::wants_batch(root, self.mode, &last.evict, &next),
-            // The batch would be planned, and fail.
-            Err(_) => false,
+            // Asking fails as planning the batch does: let the batch say so.
+            Err(_) => self.no_data_batches,
         }
     }
 
@@ -565,11 +565,8 @@ fn whole_table(plan: &LogicalPlan, job: &Job) -> Option<RecordBatch> {
 
 /// Spark's names for the columns of the result, all nullable.
 fn output_schema(plan: &LogicalPlan) -> SchemaRef {
-    let fields = plan
-        .schema()
-        .fields()
-        .iter()
-        .map(|f| Field::new(f.name(), f.data_type().clone(), true));
+    let types = plan.schema().fields().iter().map(|f| f.data_type().clone());
+    let fields = sql::output_names(plan).into_iter().zip(types).map(|(name, of)| Field::new(name, of, true));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 

@@ -185,7 +185,7 @@ fn ever_evicts(left: &Node, right: &Node, kind: JoinKind, condition: &[Expr]) ->
     let in_keys = condition
         .iter()
         .filter_map(|c| equality(c, &left.ids(), &right.ids()))
-        .any(|(l, r, _)| is_tagged(&l, &left_tags) || is_tagged(&r, &right_tags));
+        .any(|(l, r, null_safe)| !null_safe && (is_tagged(&l, &left_tags) || is_tagged(&r, &right_tags)));
     let of_left = || !bounds(condition, &left.ids(), &right_tags).is_empty();
     let of_right = || !bounds(condition, &right.ids(), &left_tags).is_empty();
     in_keys

@@ -215,3 +215,50 @@ impl Watermarks {
         self.global = self.global.max(candidate.unwrap_or(0));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_ends_where_the_next_restart_is() {
+        for (feed, want) in [
+            (Feed::Backlog, vec![0..3]),
+            (Feed::Drip, vec![0..1, 1..2, 2..3]),
+            (Feed::RestartBefore(vec![2]), vec![0..2, 2..3]),
+            // There is nothing to restart before the first micro-batch or after the last.
+            (Feed::RestartBefore(vec![0, 3]), vec![0..3]),
+        ] {
+            assert_eq!(runs(&feed, 3), want, "{feed:?}");
+        }
+    }
+
+    #[test]
+    fn the_slowest_watermark_counts_and_one_that_saw_nothing_counts_as_0() {
+        let mut watermarks = Watermarks::new(2, false);
+        watermarks.advance(&[Some(100), None], &[10, 20]);
+        assert_eq!(watermarks.global, 0);
+        watermarks.advance(&[None, Some(70)], &[10, 20]);
+        assert_eq!(watermarks.global, 50);
+        watermarks.advance(&[Some(300), Some(40)], &[10, 20]);
+        assert_eq!(watermarks.global, 50, "a watermark never goes back");
+    }
+
+    #[test]
+    fn a_restart_forgets_all_watermarks_but_the_global_one() {
+        let mut watermarks = Watermarks::new(2, false);
+        watermarks.advance(&[Some(100), Some(100)], &[0, 0]);
+        watermarks.restart();
+        watermarks.advance(&[Some(200), None], &[0, 0]);
+        assert_eq!(watermarks.global, 100, "until every input has spoken again");
+        watermarks.advance(&[None, Some(150)], &[0, 0]);
+        assert_eq!(watermarks.global, 150);
+    }
+
+    #[test]
+    fn the_fastest_watermark_counts_where_the_policy_says_so() {
+        let mut watermarks = Watermarks::new(2, true);
+        watermarks.advance(&[Some(100), None], &[10, 20]);
+        assert_eq!(watermarks.global, 90);
+    }
+}

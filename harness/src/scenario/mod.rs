@@ -3,6 +3,7 @@
 //! A file is read to its end whatever is wrong in it: [`WrongScenario`] names all mistakes at once. To add a key, take
 //! it from its [`section::Section`]; a key nobody takes is a mistake.
 
+mod analysis;
 mod duration;
 mod expect;
 mod files;
@@ -39,7 +40,9 @@ pub use schema::{WrongSchema, format_schema, parse_schema, type_name};
 pub use stream::{Stream, StreamSource};
 
 use crate::job::{BatchClock, Feed, Job, Sink, View};
+use crate::shape::Shape;
 use crate::trace::{MicroBatch, Trace};
+use analysis::SqlSpans;
 use mistake::Mistakes;
 use section::Section;
 
@@ -78,6 +81,8 @@ pub struct Scenario {
     pub follow_ups: Vec<FollowUp>,
     /// The guards.
     pub expect: Expect,
+    /// How the query's output is made up; `None` if the query cannot be planned.
+    pub shape: Option<Shape>,
 }
 
 /// A scenario that cannot be read.
@@ -114,7 +119,11 @@ impl Scenario {
             let root = Section::new("the scenario", 0..0, document.into_inner(), &mistakes);
             read_root(root, path, text, &mistakes)
         });
-        match (scenario.flatten(), mistakes.into_sorted()) {
+        let scenario = scenario.flatten().filter(|_| mistakes.len() == 0).map(|(mut scenario, spans)| {
+            scenario.shape = analysis::analyse(&scenario, &spans, &mistakes);
+            scenario
+        });
+        match (scenario, mistakes.into_sorted()) {
             (Some(scenario), mistakes) if mistakes.is_empty() => Ok(scenario),
             (_, mistakes) => Err(WrongScenario::new(path, text, mistakes)),
         }
@@ -172,19 +181,19 @@ pub struct Rows {
 const NO_DATA_BATCHES: &str = "spark.sql.streaming.noDataMicroBatches.enabled";
 
 /// Reads all sections, whatever is wrong in any of them.
-fn read_root(mut root: Section, path: &Path, text: &str, mistakes: &Mistakes) -> Option<Scenario> {
+fn read_root(mut root: Section, path: &Path, text: &str, mistakes: &Mistakes) -> Option<(Scenario, SqlSpans)> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let title = root.required_text("title", "\"Rows later than the watermark allows are dropped\"");
     let seed = read_seed(&mut root);
     let streams = read_streams(&mut root, directory);
     let tables = read_tables(&mut root, directory);
     let (expect, guarded) = read_expect(&mut root);
-    let views = query::read_views(&mut root, expect.error.is_some());
+    let (views, view_spans) = query::read_views(&mut root, expect.error.is_some());
     let query = query::read(&mut root);
     let feed = query::read_feed(&mut root);
     let trigger = query::read_trigger(&mut root);
     let clock = query::read_clock(&mut root, &trigger);
-    let sink = query::read_sink(&mut root, query.as_ref());
+    let sink = query::read_sink(&mut root, query.as_ref().map(|(query, _)| query));
     let conf = root.settings("conf").into_iter().map(|(name, value)| (name.into_inner(), value)).collect();
     let follow_ups = follow_up::read_all(&mut root, &sink);
     if !guarded && follow_ups.iter().all(|follow_up| follow_up.rows.is_none()) {
@@ -194,7 +203,8 @@ fn read_root(mut root: Section, path: &Path, text: &str, mistakes: &Mistakes) ->
     }
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     root.finish();
-    Some(Scenario {
+    let (query, query_span) = query?;
+    let scenario = Scenario {
         name,
         title: title?.into_inner(),
         path: path.to_path_buf(),
@@ -203,7 +213,7 @@ fn read_root(mut root: Section, path: &Path, text: &str, mistakes: &Mistakes) ->
         streams,
         tables,
         views,
-        query: query?,
+        query,
         feed,
         clock,
         trigger,
@@ -211,7 +221,9 @@ fn read_root(mut root: Section, path: &Path, text: &str, mistakes: &Mistakes) ->
         conf,
         follow_ups,
         expect,
-    })
+        shape: None,
+    };
+    Some((scenario, SqlSpans { views: view_spans, query: query_span }))
 }
 
 fn read_seed(root: &mut Section) -> u64 {
@@ -256,3 +268,6 @@ fn read_expect(root: &mut Section) -> (Expect, bool) {
     let guarded = !expect.is_empty() || root.mistakes.len() > mistakes_before;
     (expect, guarded)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! What is asked of the streams, and how it is driven: `[query]`, `[[views]]`, `feed`, `trigger`, `clock`, `[sink]`.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use skirl_engine::sql::WatermarkSpec;
 use toml::Spanned;
@@ -32,26 +33,29 @@ pub enum Trigger {
     ProcessingTime(i64),
 }
 
-/// Reads `[query]`.
-pub(super) fn read(root: &mut Section) -> Option<Query> {
+/// Reads `[query]`; with the place of its SQL.
+pub(super) fn read(root: &mut Section) -> Option<(Query, Range<usize>)> {
     if !root.has("query") {
         root.missing("query", "{ sql = \"SELECT * FROM scotsmen\" }");
     }
     let mut section = root.section("query")?;
     let name = section.text("name").map(Spanned::into_inner);
-    let sql = section.required_text("sql", "\"SELECT * FROM scotsmen\"").map(Spanned::into_inner);
+    let sql = section.required_text("sql", "\"SELECT * FROM scotsmen\"");
     let modes = [OutputMode::Append, OutputMode::Update, OutputMode::Complete].map(|mode| (mode.name(), mode));
     let output_mode = section.choice("output_mode", &modes).unwrap_or(OutputMode::Append);
     section.finish();
-    Some(Query { name, sql: sql?, output_mode })
+    let sql = sql?;
+    let span = sql.span();
+    Some((Query { name, sql: sql.into_inner(), output_mode }, span))
 }
 
-/// Reads `[[views]]`. A refusal may be what a scenario waits for, then a negative delay is no mistake.
-pub(super) fn read_views(root: &mut Section, refusal_expected: bool) -> Vec<View> {
-    root.sections("views").into_iter().filter_map(|section| read_view(section, refusal_expected)).collect()
+/// Reads `[[views]]`; with the places of their SQL. A refusal may be what a scenario waits for, then a negative delay
+/// is no mistake.
+pub(super) fn read_views(root: &mut Section, refusal_expected: bool) -> (Vec<View>, Vec<Range<usize>>) {
+    root.sections("views").into_iter().filter_map(|section| read_view(section, refusal_expected)).unzip()
 }
 
-fn read_view(mut section: Section, refusal_expected: bool) -> Option<View> {
+fn read_view(mut section: Section, refusal_expected: bool) -> Option<(View, Range<usize>)> {
     let name = section.required_text("name", "\"conversions\"");
     let sql = section.required_text("sql", "\"SELECT * FROM scotsmen\"");
     let watermark = section.section("watermark").and_then(|section| read_watermark(section, refusal_expected));
@@ -61,7 +65,9 @@ fn read_view(mut section: Section, refusal_expected: bool) -> Option<View> {
         within_watermark: within_watermark.unwrap_or(false),
     });
     section.finish();
-    Some(View { name: name?.into_inner(), sql: sql?.into_inner(), watermark, drop_duplicates })
+    let sql = sql?;
+    let span = sql.span();
+    Some((View { name: name?.into_inner(), sql: sql.into_inner(), watermark, drop_duplicates }, span))
 }
 
 fn read_watermark(mut section: Section, refusal_expected: bool) -> Option<WatermarkSpec> {
