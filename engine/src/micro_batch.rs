@@ -194,7 +194,9 @@ impl MicroBatches {
                 source.commit(end)?;
             }
         }
-        self.position.owes_batch = self.prepared.root.wants_another_batch(watermark_ms, next_ms, self.mode)?;
+        // A plan whose watermarks cannot be derived fails in the batch that needs them; this one is done.
+        let owes = self.prepared.root.wants_another_batch(watermark_ms, next_ms, self.mode);
+        self.position.owes_batch = owes.unwrap_or(true);
         self.position.late_ms = watermark_ms;
         self.position.next_batch = batch.batch_id + 1;
         self.position.ends = batch.ends.clone();

@@ -1,5 +1,7 @@
 //! What each batch emits is what the oracle derives, row for row; in the query's order where it sorts.
 
+use skirl_engine::sql::spark_type_name;
+
 use super::{Check, Evidence, Finding, Verdict};
 use crate::oracle::Freedom;
 use crate::rows::{difference, row_values, same_value};
@@ -81,7 +83,7 @@ fn column_difference(actual: &OutputBatch, expected: &OutputBatch) -> Option<Str
     let columns = |batch: &OutputBatch| -> Vec<String> {
         let schema = batch.rows.schema();
         let shown = |field: &std::sync::Arc<arrow::datatypes::Field>| {
-            format!("{} {}", field.name(), crate::scenario::type_name(field.data_type()))
+            format!("{} {}", field.name(), spark_type_name(field.data_type()))
         };
         schema.fields().iter().map(shown).collect()
     };

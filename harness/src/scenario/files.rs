@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use skirl_engine::format::csv::{CsvOptions, read_csv};
 use skirl_engine::format::json::{JsonOptions, read_json_lines, write_json_lines};
+use skirl_engine::format::parquet::read_parquet;
 use skirl_engine::format::text::read_text;
 
 use super::mistake::suggestion;
@@ -72,7 +74,7 @@ pub fn read_file(path: &Path, schema: &SchemaRef, options: &BTreeMap<String, Str
         "jsonl" | "json" => JsonOptions::new(options, NO_DAY).and_then(|options| read_json_lines(&bytes, schema, &options)),
         "csv" => CsvOptions::new(options, NO_DAY).and_then(|options| read_csv(&bytes, schema, &options)),
         "txt" => read_text(&bytes, options.get("lineSep").map(String::as_str)),
-        "parquet" => return Err(format!("{}: Parquet cannot be read yet", path.display())),
+        "parquet" => read_parquet(&[path.to_path_buf()], schema, 1).and_then(|rows| Ok(concat_batches(schema, &rows)?)),
         other => return Err(format!("{}: `.{other}` says no format; {}", path.display(), suggestion(other, EXTENSIONS))),
     };
     rows.map_err(|error| format!("{}: {error}", path.display()))

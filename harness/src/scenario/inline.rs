@@ -9,10 +9,10 @@ use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
+use skirl_engine::sql::spark_type_name;
 use toml::de::DeValue;
 
 use super::mistake::Mistakes;
-use super::schema::type_name;
 use super::section::{Value, described};
 
 /// One batch of `rows`; `None` if a mistake was noted.
@@ -105,7 +105,7 @@ fn array_of(name: &str, data_type: &DataType, cells: &[Option<Cell>], mistakes: 
         return Some(array);
     }
     for cell in cells.iter().flatten().filter(wrong_cells) {
-        let wanted = type_name(data_type);
+        let wanted = spark_type_name(data_type);
         let message = format!("{} is no value of `{name}`, which is {wanted}", cell.described);
         mistakes.note_with_help(cell.span.clone(), message, example_of(data_type));
     }

@@ -36,7 +36,7 @@ pub(crate) use mistake::suggestion;
 pub use mistake::{Mistake, WrongScenario};
 pub use query::{Query, Trigger};
 pub use save::{SaveError, Saved, load, save, save_case};
-pub use schema::{WrongSchema, format_schema, parse_schema, type_name};
+pub use schema::{WrongSchema, format_schema, parse_schema};
 pub use stream::{Stream, StreamSource};
 
 use crate::job::{BatchClock, Feed, Job, Sink, View};

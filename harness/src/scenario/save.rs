@@ -12,11 +12,12 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, SchemaRef};
+use skirl_engine::sql::spark_type_name;
 use skirl_generator::Format;
 use skirl_generator::trace::{TRACE_FILE, TraceColumn, TraceFile, TraceStream, file_name};
 
 use super::files::write_file;
-use super::schema::{format_schema, type_name};
+use super::schema::format_schema;
 use super::{ReadError, Rows, Scenario, Stream};
 use crate::case;
 use crate::job::Job;
@@ -122,7 +123,7 @@ fn list_files(dir: &Path) -> Result<Vec<PathBuf>, SaveError> {
 /// A stream as `trace.toml` describes it.
 fn described(name: &str, micro_batches: u64, schema: &SchemaRef) -> TraceStream {
     let column = |field: &Arc<Field>| {
-        TraceColumn { name: field.name().clone(), kind: type_name(field.data_type()).to_lowercase().replace(' ', "") }
+        TraceColumn { name: field.name().clone(), kind: spark_type_name(field.data_type()) }
     };
     let columns = schema.fields().iter().map(column).collect();
     TraceStream { name: name.to_string(), format: Format::Json, micro_batches, columns, spec: None }
