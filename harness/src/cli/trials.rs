@@ -69,7 +69,7 @@ fn run_one(planned: &Planned) -> Entry {
         Planned::NotRun { name, reason } => Entry::NotRun { name: name.clone(), reason: reason.clone() },
         Planned::Scenario { scenario, seed } => match scenario.rows(*seed) {
             Ok(rows) => {
-                let trial = Trial::of(scenario, *seed, rows.clone());
+                let trial = Trial::over(scenario, *seed, rows.clone());
                 run_trial(&trial, |dir| save(dir, scenario, *seed, &rows))
             }
             Err(reason) => Entry::NotRun { name: scenario.name.clone(), reason },
