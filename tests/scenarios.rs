@@ -58,5 +58,7 @@ fn report(scenario: &Scenario) -> Result<Report, Failed> {
     let seed = scenario.seed;
     let trial = judge::Trial::of(scenario, seed, scenario.rows(seed)?);
     let outcome = Box::new(judge::judge(&trial, &mut Embedded::default()));
-    Ok(Report { entries: vec![Entry::Ran { outcome, again: None }] })
+    Ok(Report {
+        entries: vec![Entry::Ran { outcome, again: None }],
+    })
 }
