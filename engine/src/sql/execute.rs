@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result as DfResult, ScalarValue};
+use datafusion::common::{Column, DFSchema, Result as DfResult, ScalarValue};
 use datafusion::execution::context::SessionState;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::execution_props::ExecutionProps;
@@ -17,7 +17,7 @@ use datafusion::prelude::SessionConfig;
 
 use super::function::is_fallible;
 use super::node::{TimeWindowNode, WatermarkNode};
-use super::{is_streaming, timestamp_type};
+use super::is_streaming;
 use crate::{Error, Result};
 
 /// The physical form of an expression of a plan: short circuits kept where a row Spark would not evaluate could fail.
@@ -184,31 +184,31 @@ fn windows_of(window: &TimeWindowNode) -> Result<LogicalPlan> {
         Arc::new(window.input.clone()),
     )));
     let places = (window.duration_us + window.slide_us - 1) / window.slide_us;
-    let name = window.window_column().name;
+    let columns = window.input.schema().columns();
+    // A union forgets which relation a column is of, so columns have numbers until it is through.
+    let numbered = |number: usize| format!("_{number}");
+    let window_name = numbered(columns.len());
     let each = (0..places).map(|place| -> Result<Arc<LogicalPlan>> {
         let sizes = (window.duration_us, window.slide_us, window.start_us);
         let column = super::function::datetime::window(sizes, place, TimeWindowNode::window_type());
-        let column = column.call(vec![window.time.clone()]);
-        let mut items: Vec<Expr> = window.input.schema().columns().into_iter().map(Expr::Column).collect();
-        items.push(column.alias(&name));
+        let kept = columns.iter().enumerate().map(|(number, column)| Expr::Column(column.clone()).alias(numbered(number)));
+        let window_column = column.call(vec![window.time.clone()]).alias(&window_name);
+        let items = kept.chain([window_column]).collect();
         let projected = LogicalPlan::Projection(Projection::try_new(items, Arc::clone(&input))?);
         if window.duration_us % window.slide_us == 0 {
             return Ok(Arc::new(projected));
         }
         // The last place is a window for some rows only: the kernel gives NULL for the others.
-        let inside = Expr::IsNotNull(Box::new(Expr::Column(datafusion::common::Column::new_unqualified(
-            &name,
-        ))));
+        let inside = Expr::IsNotNull(Box::new(Expr::Column(Column::new_unqualified(&window_name))));
         Ok(Arc::new(LogicalPlan::Filter(Filter::new(inside, Arc::new(projected)))))
     });
     let mut inputs = each.collect::<Result<Vec<_>>>()?;
-    debug_assert_eq!(window.schema.field(window.schema.fields().len() - 1).name(), &name);
-    debug_assert!(matches!(timestamp_type(), arrow::datatypes::DataType::Timestamp(..)));
-    if inputs.len() == 1 {
-        return Ok(Arc::unwrap_or_clone(inputs.remove(0)));
-    }
-    Ok(LogicalPlan::Union(Union {
-        inputs,
-        schema: Arc::clone(&window.schema),
-    }))
+    let all = match inputs.len() {
+        1 => inputs.remove(0),
+        _ => Arc::new(LogicalPlan::Union(Union::try_new(inputs)?)),
+    };
+    let named = window.schema.iter().enumerate().map(|(number, (relation, field))| {
+        Expr::Column(Column::new_unqualified(numbered(number))).alias_qualified(relation.cloned(), field.name())
+    });
+    Ok(LogicalPlan::Projection(Projection::try_new(named.collect(), all)?))
 }
