@@ -86,7 +86,11 @@ fn disagreements(set: &str, wanted: impl Fn(&str) -> bool, unsupported_is_fine: 
     for (case, expected) in cases(set).into_iter().filter(|(case, _)| wanted(&case.name)) {
         asked += 1;
         let Expectation { run, freedoms, .. } = oracle::expect(&case.job, &case.trace);
-        let expected = if freedoms.contains(&Freedom::AnyRowsOfLimit) { with_rows_of(expected, &run) } else { expected };
+        let expected = if freedoms.contains(&Freedom::AnyRowsOfLimit) {
+            with_rows_of(expected, &run)
+        } else {
+            expected
+        };
         let condition = run.error.as_ref().and_then(|error| error.condition.as_deref());
         if condition == Some(UNSUPPORTED) {
             if !unsupported_is_fine {
