@@ -11,7 +11,10 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit,
+    TimestampMicrosecondType,
+};
 use arrow::row::{RowConverter, SortField};
 
 use crate::{Error, Result};
@@ -138,22 +141,20 @@ impl Accumulator {
         match self {
             Accumulator::Count(counts) => count_rows(counts, ids, values),
             Accumulator::SumInteger { sums, seen, spec } => {
-                let values = cast(argument(values)?, &DataType::Int64)?;
                 let mut overflow = false;
-                for_each(ids, values.as_primitive::<Int64Type>(), |id, value| {
+                each_integer(ids, argument(values)?, |id, value| {
                     let (sum, over) = sums[id].overflowing_add(value);
                     overflow |= over;
                     sums[id] = sum;
                     seen[id] = true;
-                });
+                })?;
                 overflowed(overflow && spec.ansi)?;
             }
             Accumulator::SumFloat { sums, seen } => {
-                let values = cast(argument(values)?, &DataType::Float64)?;
-                for_each(ids, values.as_primitive::<Float64Type>(), |id, value| {
+                each_float(ids, argument(values)?, |id, value| {
                     sums[id] += value;
                     seen[id] = true;
-                });
+                })?;
             }
             Accumulator::SumDecimal { sums, seen, .. } => {
                 let mut overflow = false;
@@ -166,11 +167,10 @@ impl Accumulator {
                 overflowed(overflow)?;
             }
             Accumulator::AvgFloat { sums, counts } => {
-                let values = cast(argument(values)?, &DataType::Float64)?;
-                for_each(ids, values.as_primitive::<Float64Type>(), |id, value| {
+                each_float(ids, argument(values)?, |id, value| {
                     sums[id] += value;
                     counts[id] += 1;
-                });
+                })?;
             }
             Accumulator::AvgDecimal { sums, counts, .. } => {
                 for_each(ids, argument(values)?.as_primitive::<Decimal128Type>(), |id, value| {
@@ -187,9 +187,10 @@ impl Accumulator {
                 }
             }
             Accumulator::ExtremeInteger { values: extremes, seen, spec } => {
-                let values = as_integers(argument(values)?)?;
                 let max = spec.kind == AggregateKind::Max;
-                for_each(ids, &values, |id, value| keep_integer(&mut extremes[id], &mut seen[id], value, max));
+                each_integer(ids, argument(values)?, |id, value| {
+                    keep_integer(&mut extremes[id], &mut seen[id], value, max);
+                })?;
             }
         }
         Ok(())
@@ -404,13 +405,31 @@ fn keep_integer(kept: &mut i64, seen: &mut bool, value: i64, max: bool) {
     }
 }
 
-/// Integers, booleans, dates and times as 64-bit integers of the same order.
-fn as_integers(values: &ArrayRef) -> Result<Int64Array> {
-    let ints = match values.data_type() {
-        DataType::Date32 => cast(&cast(values, &DataType::Int32)?, &DataType::Int64)?,
-        _ => cast(values, &DataType::Int64)?,
-    };
-    Ok(ints.as_primitive::<Int64Type>().clone())
+/// Calls `f` with the group and value of each row that is not NULL: integers, booleans, dates and times as 64-bit
+/// integers of the same order, converted on the way.
+fn each_integer(ids: &[u32], values: &ArrayRef, mut f: impl FnMut(usize, i64)) -> Result<()> {
+    match values.data_type() {
+        DataType::Int8 => for_each(ids, values.as_primitive::<Int8Type>(), |id, v| f(id, i64::from(v))),
+        DataType::Int16 => for_each(ids, values.as_primitive::<Int16Type>(), |id, v| f(id, i64::from(v))),
+        DataType::Int32 => for_each(ids, values.as_primitive::<Int32Type>(), |id, v| f(id, i64::from(v))),
+        DataType::Int64 => for_each(ids, values.as_primitive::<Int64Type>(), f),
+        DataType::Date32 => for_each(ids, values.as_primitive::<Date32Type>(), |id, v| f(id, i64::from(v))),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            for_each(ids, values.as_primitive::<TimestampMicrosecondType>(), f);
+        }
+        _ => for_each(ids, cast(values, &DataType::Int64)?.as_primitive::<Int64Type>(), f),
+    }
+    Ok(())
+}
+
+/// Calls `f` with the group and value of each row that is not NULL: numbers as doubles, converted on the way.
+fn each_float(ids: &[u32], values: &ArrayRef, mut f: impl FnMut(usize, f64)) -> Result<()> {
+    match values.data_type() {
+        DataType::Float64 => for_each(ids, values.as_primitive::<Float64Type>(), f),
+        DataType::Float32 => for_each(ids, values.as_primitive::<Float32Type>(), |id, v| f(id, f64::from(v))),
+        _ => each_integer(ids, values, |id, v| f(id, v as f64))?,
+    }
+    Ok(())
 }
 
 fn from_integers(values: ArrayRef, to: &DataType) -> Result<ArrayRef> {

@@ -147,7 +147,7 @@ fn codes_of(key: &ArrayRef) -> Result<Codes> {
     use DataType::*;
     match key.data_type() {
         Int64 | Timestamp(TimeUnit::Microsecond, _) => Ok(codes_of_integers(key)),
-        Boolean | Int8 | Int16 | Int32 => Ok(codes_of_integers(&cast(key, &Int64)?)),
+        Boolean | Int8 | Int16 | Int32 => Ok(codes_of_integers(&cast(key, &Int64)?)), // cheap beside the probes
         Date32 => Ok(codes_of_integers(&cast(&cast(key, &Int32)?, &Int64)?)),
         Utf8 => Ok(codes_of_strings(key.as_string::<i32>())),
         _ => codes_of_rows(key),
