@@ -10,7 +10,8 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ExprSchema, JoinType, NullEquality, ScalarValue, TableReference};
 use datafusion::logical_expr::expr::Alias as AliasExpr;
 use datafusion::logical_expr::{
-    BinaryExpr, Operator, Aggregate, EmptyRelation, Expr, Extension, Filter, Join, JoinConstraint, Limit, LogicalPlan, Projection, Sort,     SortExpr, SubqueryAlias, Union, Values, lit,
+    Aggregate, BinaryExpr, EmptyRelation, Expr, Extension, Filter, Join, JoinConstraint, Limit, LogicalPlan, Operator,
+    Projection, Sort, SortExpr, SubqueryAlias, Union, Values, lit,
 };
 
 use super::catalog::{BatchTime, Catalog};
@@ -293,13 +294,11 @@ impl<'a> Planner<'a> {
         }
         let left = distinct(self.alias(left, None)?)?;
         let right = self.alias(right, None)?;
-        let equal = left.attrs.iter().zip(&right.attrs).map(|(l, r)| {
-            super::expr::binary_expr(
-                l.expr(),
-                Operator::IsNotDistinctFrom,
-                r.expr(),
-            )
-        });
+        let equal = left
+            .attrs
+            .iter()
+            .zip(&right.attrs)
+            .map(|(l, r)| super::expr::binary_expr(l.expr(), Operator::IsNotDistinctFrom, r.expr()));
         let condition = equal.reduce(|l, r| l.and(r)).unwrap_or(lit(true));
         let kind = if op == SetOp::Intersect {
             JoinType::LeftSemi
@@ -1345,7 +1344,14 @@ fn default_of(expr: &Expr) -> Result<Option<ScalarValue>> {
 
 /// Whether a condition says `column = something of the query around`, so that the column can be a grouping key.
 fn ties_a_column(condition: &Expr) -> bool {
-    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition else { return false };
+    let Expr::BinaryExpr(BinaryExpr {
+        left,
+        op: Operator::Eq,
+        right,
+    }) = condition
+    else {
+        return false;
+    };
     let inner = |side: &Expr| match side {
         Expr::Cast(cast) => matches!(*cast.expr, Expr::Column(_)),
         side => matches!(side, Expr::Column(_)),

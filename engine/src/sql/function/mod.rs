@@ -216,7 +216,11 @@ impl ScalarUDFImpl for SparkFn {
     fn display_name(&self, args: &[Expr]) -> DfResult<String> {
         let args = args.iter().map(Expr::to_string);
         let params = self.params.iter().map(ToString::to_string);
-        Ok(format!("{}({})", self.name, params.chain(args).collect::<Vec<_>>().join(", ")))
+        Ok(format!(
+            "{}({})",
+            self.name,
+            params.chain(args).collect::<Vec<_>>().join(", ")
+        ))
     }
 
     /// The result type is a part of the name: two casts of one column are two columns.

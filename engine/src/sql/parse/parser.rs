@@ -957,7 +957,14 @@ impl<'a> Parser<'a> {
             return Ok(Ast::Name(vec![name]));
         }
         let upper = name.to_ascii_uppercase();
-        let with_unit = ["TIMESTAMPADD", "DATEADD", "DATE_ADD", "TIMESTAMPDIFF", "DATEDIFF", "DATE_DIFF"];
+        let with_unit = [
+            "TIMESTAMPADD",
+            "DATEADD",
+            "DATE_ADD",
+            "TIMESTAMPDIFF",
+            "DATEDIFF",
+            "DATE_DIFF",
+        ];
         if !quoted
             && with_unit.contains(&upper.as_str())
             && let Some(call) = self.unit_call(&name)?
