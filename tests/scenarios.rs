@@ -30,7 +30,8 @@ fn failure(reason: impl ToString) -> Trial {
 
 fn trial(path: PathBuf) -> Trial {
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    Trial::test(name, move || passes(&path)).with_kind(folder(&path))
+    let folder = folder(&path);
+    Trial::test(name, move || passes(&path)).with_kind(folder)
 }
 
 fn folder(path: &Path) -> String {
@@ -43,7 +44,7 @@ fn passes(path: &Path) -> Result<(), Failed> {
     let first = report(&scenario)?;
     let text = terminal::render(&first, Paint::PLAIN);
     if first.count(Status::Passed) == 0 {
-        return Err(text.into());
+        return Err(format!("{text}again: skirl run {}", path.display()).into());
     }
     let second = report(&scenario)?;
     if text != terminal::render(&second, Paint::PLAIN) || results::render(&first) != results::render(&second) {
@@ -54,7 +55,10 @@ fn passes(path: &Path) -> Result<(), Failed> {
 
 /// The report of one run of `scenario` on the embedded engine.
 fn report(scenario: &Scenario) -> Result<Report, Failed> {
-    let trial = judge::Trial::of(scenario, scenario.seed)?;
+    let seed = scenario.seed;
+    let trial = judge::Trial::of(scenario, seed, scenario.rows(seed)?);
     let outcome = Box::new(judge::judge(&trial, &mut Embedded::default()));
-    Ok(Report { entries: vec![Entry::Ran { outcome, again: None }] })
+    Ok(Report {
+        entries: vec![Entry::Ran { outcome, again: None }],
+    })
 }

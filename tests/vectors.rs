@@ -44,7 +44,10 @@ fn trials() -> Vec<Trial> {
     if let Some(group) = SUPPORTED.iter().find(is_missing) {
         return vec![failure(format!("no vector is called `{group}...`"))];
     }
-    cases.iter().flat_map(|path| trials_of(path, &vectors.join("expected"))).collect()
+    cases
+        .iter()
+        .flat_map(|path| trials_of(path, &vectors.join("expected")))
+        .collect()
 }
 
 /// A test in the name of the folder that fails.
@@ -84,5 +87,9 @@ fn agrees(name: &str, case: PathBuf, result: PathBuf, run: fn(&Case) -> Run) -> 
         return Ok(());
     }
     let differences = differences(&expected, &run);
-    if differences.is_empty() { Ok(()) } else { Err(differences.join("\n").into()) }
+    if differences.is_empty() {
+        Ok(())
+    } else {
+        Err(differences.join("\n").into())
+    }
 }

@@ -42,8 +42,16 @@ pub struct Trial {
 }
 
 impl Trial {
+    /// The trial of `scenario` over the rows that `seed` makes.
+    ///
+    /// # Errors
+    /// A sentence that says why no rows can be made.
+    pub fn of(scenario: &Scenario, seed: u64) -> Result<Trial, String> {
+        Ok(Trial::over(scenario, seed, scenario.rows(seed)?))
+    }
+
     /// The trial of `scenario` over `rows`, which `seed` made.
-    pub fn of(scenario: &Scenario, seed: u64, rows: Rows) -> Trial {
+    pub fn over(scenario: &Scenario, seed: u64, rows: Rows) -> Trial {
         let Rows { trace, read } = rows;
         Trial {
             name: scenario.name.clone(),

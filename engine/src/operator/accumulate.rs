@@ -43,7 +43,7 @@ pub(crate) enum AggregateKind {
 pub(crate) enum Accumulator {
     Count(Vec<i64>),
     SumInteger { sums: Vec<i64>, seen: Vec<bool>, spec: AggregateSpec },
-    SumFloat { sums: Vec<f64>, seen: Vec<bool>, spec: AggregateSpec },
+    SumFloat { sums: Vec<f64>, seen: Vec<bool> },
     SumDecimal { sums: Vec<i128>, seen: Vec<bool>, spec: AggregateSpec },
     AvgFloat { sums: Vec<f64>, counts: Vec<i64> },
     AvgDecimal { sums: Vec<i128>, counts: Vec<i64>, spec: AggregateSpec },
@@ -65,7 +65,7 @@ impl Accumulator {
         Ok(match (spec.kind, &spec.input) {
             (Count, _) => Accumulator::Count(vec![]),
             (Sum, Int8 | Int16 | Int32 | Int64) => Accumulator::SumInteger { sums: vec![], seen: vec![], spec },
-            (Sum, Float32 | Float64) => Accumulator::SumFloat { sums: vec![], seen: vec![], spec },
+            (Sum, Float32 | Float64) => Accumulator::SumFloat { sums: vec![], seen: vec![] },
             (Sum, Decimal128(..)) => Accumulator::SumDecimal { sums: vec![], seen: vec![], spec },
             (Avg, Int8 | Int16 | Int32 | Int64 | Float32 | Float64) => {
                 Accumulator::AvgFloat { sums: vec![], counts: vec![] }
@@ -92,7 +92,7 @@ impl Accumulator {
                 sums.resize(slots, 0);
                 seen.resize(slots, false);
             }
-            Accumulator::SumFloat { sums, seen, .. } => {
+            Accumulator::SumFloat { sums, seen } => {
                 sums.resize(slots, 0.0);
                 seen.resize(slots, false);
             }
@@ -121,7 +121,7 @@ impl Accumulator {
         match self {
             Accumulator::Count(counts) => counts[slot] = 0,
             Accumulator::SumInteger { sums, seen, .. } => (sums[slot], seen[slot]) = (0, false),
-            Accumulator::SumFloat { sums, seen, .. } => (sums[slot], seen[slot]) = (0.0, false),
+            Accumulator::SumFloat { sums, seen } => (sums[slot], seen[slot]) = (0.0, false),
             Accumulator::SumDecimal { sums, seen, .. } => (sums[slot], seen[slot]) = (0, false),
             Accumulator::AvgFloat { sums, counts } => (sums[slot], counts[slot]) = (0.0, 0),
             Accumulator::AvgDecimal { sums, counts, .. } => (sums[slot], counts[slot]) = (0, 0),
@@ -148,7 +148,7 @@ impl Accumulator {
                 });
                 overflowed(overflow && spec.ansi)?;
             }
-            Accumulator::SumFloat { sums, seen, .. } => {
+            Accumulator::SumFloat { sums, seen } => {
                 let values = cast(argument(values)?, &DataType::Float64)?;
                 for_each(ids, values.as_primitive::<Float64Type>(), |id, value| {
                     sums[id] += value;
@@ -213,7 +213,7 @@ impl Accumulator {
                 }
                 overflowed(overflow && spec.ansi)?;
             }
-            (SumFloat { sums, seen, .. }, SumFloat { sums: more, seen: more_seen, .. }) => {
+            (SumFloat { sums, seen }, SumFloat { sums: more, seen: more_seen }) => {
                 for (from, to) in pairs.filter(|(from, _)| more_seen[*from]) {
                     (sums[to], seen[to]) = (sums[to] + more[from], true);
                 }
@@ -263,7 +263,7 @@ impl Accumulator {
         Ok(match self {
             Count(counts) => Arc::new(Int64Array::from_iter_values(slots.iter().map(|s| counts[*s as usize]))),
             SumInteger { sums, seen, .. } => nullable::<Int64Type>(slots, sums, |s| seen[s]),
-            SumFloat { sums, seen, .. } => nullable::<Float64Type>(slots, sums, |s| seen[s]),
+            SumFloat { sums, seen } => nullable::<Float64Type>(slots, sums, |s| seen[s]),
             SumDecimal { sums, seen, spec } => decimal_sums(slots, sums, seen, spec)?,
             AvgFloat { sums, counts } => {
                 let average = |s: &u32| {
@@ -292,7 +292,7 @@ impl Accumulator {
         match self {
             Count(counts) => vec![ints(counts)],
             SumInteger { sums, seen, .. } | ExtremeInteger { values: sums, seen, .. } => vec![ints(sums), bools(seen)],
-            SumFloat { sums, seen, .. } => vec![floats(sums), bools(seen)],
+            SumFloat { sums, seen } => vec![floats(sums), bools(seen)],
             SumDecimal { sums, seen, .. } => vec![wide(sums), bools(seen)],
             AvgFloat { sums, counts } => vec![floats(sums), ints(counts)],
             AvgDecimal { sums, counts, .. } => vec![wide(sums), ints(counts)],
@@ -342,7 +342,7 @@ impl Accumulator {
             SumInteger { sums, seen, .. } | ExtremeInteger { values: sums, seen, .. } => {
                 (*sums, *seen) = (ints(0)?, bools(1)?);
             }
-            SumFloat { sums, seen, .. } => (*sums, *seen) = (floats(0)?, bools(1)?),
+            SumFloat { sums, seen } => (*sums, *seen) = (floats(0)?, bools(1)?),
             SumDecimal { sums, seen, .. } => (*sums, *seen) = (wide(0)?, bools(1)?),
             AvgFloat { sums, counts } => (*sums, *counts) = (floats(0)?, ints(1)?),
             AvgDecimal { sums, counts, .. } => (*sums, *counts) = (wide(0)?, ints(1)?),

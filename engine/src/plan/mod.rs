@@ -7,6 +7,7 @@ mod build;
 mod check;
 mod event_time;
 mod expr;
+mod membership;
 mod placement;
 mod prune;
 
@@ -46,6 +47,7 @@ pub(crate) struct PlanSettings {
 pub(crate) fn prepare(plan: LogicalPlan, settings: PlanSettings) -> Result<Prepared> {
     check::refuse(&plan, settings.mode)?;
     let schema = build::output_schema(&plan);
+    let plan = membership::sink_memberships(plan)?;
     let plan = placement::place_filters(plan)?;
     let plan = prune::prune_columns(plan)?;
     build::build(&plan, schema, settings)

@@ -463,7 +463,7 @@ fn mapping(columns: Vec<Column>, exprs: impl Iterator<Item = Expr>) -> HashMap<C
 }
 
 /// The predicates said in other columns.
-fn substitute(predicates: Vec<Expr>, columns: &HashMap<Column, Expr>) -> Result<Vec<Expr>> {
+pub(super) fn substitute(predicates: Vec<Expr>, columns: &HashMap<Column, Expr>) -> Result<Vec<Expr>> {
     let replace = |expr: Expr| match &expr {
         Expr::Column(column) => Ok(columns.get(column).map_or(Transformed::no(expr.clone()), |e| {
             Transformed::new(e.clone(), true, datafusion::common::tree_node::TreeNodeRecursion::Jump)

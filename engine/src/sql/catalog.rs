@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Schema, SchemaRef};
-use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
+use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::{LogicalPlan, TableScanBuilder};
 
 use super::execute;
@@ -59,7 +59,12 @@ pub struct Catalog {
 impl Catalog {
     /// An empty catalog; of `conf`, the front end itself reads `spark.sql.ansi.enabled` (on by default).
     pub fn new(conf: BTreeMap<String, String>) -> Self {
-        Self { conf, batch_time: BatchTime::default(), relations: BTreeMap::new(), tables: BTreeMap::new() }
+        Self {
+            conf,
+            batch_time: BatchTime::default(),
+            relations: BTreeMap::new(),
+            tables: BTreeMap::new(),
+        }
     }
 
     /// The settings the catalog was made with.
@@ -74,7 +79,9 @@ impl Catalog {
 
     /// Whether overflow, division by zero and malformed casts are errors.
     pub(super) fn ansi(&self) -> bool {
-        self.conf.get("spark.sql.ansi.enabled").is_none_or(|value| !value.eq_ignore_ascii_case("false"))
+        self.conf
+            .get("spark.sql.ansi.enabled")
+            .is_none_or(|value| !value.eq_ignore_ascii_case("false"))
     }
 
     pub(super) fn relation(&self, name: &str) -> Option<&LogicalPlan> {
@@ -90,7 +97,10 @@ impl Catalog {
         let fields = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true));
         let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
         let key = name.to_lowercase();
-        let source = Arc::new(StreamTable { name: name.to_string(), schema });
+        let source = Arc::new(StreamTable {
+            name: name.to_string(),
+            schema,
+        });
         let scan = TableScanBuilder::new(TableReference::bare(key.clone()), source).build()?;
         self.tables.remove(&key);
         self.relations.insert(key, LogicalPlan::TableScan(scan));
@@ -163,7 +173,10 @@ impl Catalog {
     /// `TABLE_OR_VIEW_NOT_FOUND`.
     pub fn relation_plan(&self, name: &str) -> Result<LogicalPlan> {
         self.relation(name).cloned().ok_or_else(|| {
-            Error::spark("TABLE_OR_VIEW_NOT_FOUND", format!("The table or view `{name}` cannot be found."))
+            Error::spark(
+                "TABLE_OR_VIEW_NOT_FOUND",
+                format!("The table or view `{name}` cannot be found."),
+            )
         })
     }
 
@@ -189,12 +202,22 @@ impl Catalog {
         let plan = self.plan(sql)?;
         let batches = execute::execute_static(&plan)?;
         let fields = attrs_of(&plan, None).into_iter().zip(plan.schema().fields());
-        let fields = fields.map(|(attr, field)| field.as_ref().clone().with_name(attr.name).with_metadata(Default::default()));
+        let fields = fields.map(|(attr, field)| {
+            field
+                .as_ref()
+                .clone()
+                .with_name(attr.name)
+                .with_metadata(Default::default())
+        });
         let schema = Arc::new(Schema::new(fields.map(|f| f.with_nullable(true)).collect::<Vec<_>>()));
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
         let batches = batches.into_iter().map(|batch| {
             let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-            Ok(RecordBatch::try_new_with_options(Arc::clone(&schema), batch.columns().to_vec(), &options)?)
+            Ok(RecordBatch::try_new_with_options(
+                Arc::clone(&schema),
+                batch.columns().to_vec(),
+                &options,
+            )?)
         });
         let batches = batches.collect::<Result<Vec<_>>>()?;
         debug_assert_eq!(rows, batches.iter().map(RecordBatch::num_rows).sum::<usize>());

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::common::{Column, DFSchema, Result as DfResult, ScalarValue};
 use datafusion::execution::context::SessionState;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::execution_props::ExecutionProps;
@@ -17,7 +17,7 @@ use datafusion::prelude::SessionConfig;
 
 use super::function::is_fallible;
 use super::node::{TimeWindowNode, WatermarkNode};
-use super::{is_streaming, timestamp_type};
+use super::is_streaming;
 use crate::{Error, Result};
 
 /// The physical form of an expression of a plan: short circuits kept where a row Spark would not evaluate could fail.
@@ -36,14 +36,23 @@ fn short_circuit(expr: Expr) -> Result<Expr> {
         return Ok(expr);
     }
     let rewritten = expr.transform_up(|e| {
-        let Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) = e else {
+        let Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: op @ (Operator::And | Operator::Or),
+            right,
+        }) = e
+        else {
             return Ok(Transformed::no(e));
         };
         if !is_fallible(&right) {
             return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })));
         }
         // Where the left side decides, the right one is not asked.
-        let decided = Expr::BinaryExpr(BinaryExpr::new(left.clone(), Operator::IsNotDistinctFrom, Box::new(lit(op == Operator::Or))));
+        let decided = Expr::BinaryExpr(BinaryExpr::new(
+            left.clone(),
+            Operator::IsNotDistinctFrom,
+            Box::new(lit(op == Operator::Or)),
+        ));
         let both = Expr::BinaryExpr(BinaryExpr { left, op, right });
         Ok(Transformed::yes(Expr::Case(Case {
             expr: None,
@@ -101,14 +110,18 @@ fn scalar_value(plan: &LogicalPlan) -> Result<ScalarValue> {
 /// If the plan reads a stream; what a row raises, by Spark's condition.
 pub fn execute_static(plan: &LogicalPlan) -> Result<Vec<RecordBatch>> {
     if is_streaming(plan) {
-        return Err(Error::Invalid("a stream cannot be read by a batch query; write it to a table first".into()));
+        return Err(Error::Invalid(
+            "a stream cannot be read by a batch query; write it to a table first".into(),
+        ));
     }
-    let plan = executable(plan.clone())?;
+    // Short circuits last: the optimizer would take a CASE of booleans for AND and OR.
+    let plan = SESSION.optimize(&executable(plan.clone())?)?;
+    let plan = plan.transform_up(|node| map_named(node, short_circuit))?.data;
     let run = || {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.map_err(|error| Error::Invalid(format!("cannot start a runtime: {error}")))?;
         runtime.block_on(async {
-            let physical = SESSION.create_physical_plan(&plan).await?;
+            let physical = SESSION.query_planner().create_physical_plan(&plan, &*SESSION).await?;
             Ok(datafusion::physical_plan::collect(physical, SESSION.task_ctx()).await?)
         })
     };
@@ -122,19 +135,21 @@ pub fn execute_static(plan: &LogicalPlan) -> Result<Vec<RecordBatch>> {
 
 /// DataFusion with its optimizer, without its analyzer: types are final.
 static SESSION: LazyLock<SessionState> = LazyLock::new(|| {
-    let mut config = SessionConfig::new().with_target_partitions(1).with_information_schema(false);
+    let mut config = SessionConfig::new()
+        .with_target_partitions(1)
+        .with_information_schema(false);
     config.options_mut().execution.time_zone = Some("+00:00".into());
-    SessionStateBuilder::new().with_config(config).with_analyzer_rules(vec![]).build()
+    SessionStateBuilder::new()
+        .with_config(config)
+        .with_analyzer_rules(vec![])
+        .build()
 });
 
-/// The plan in DataFusion's own nodes, scalar subqueries evaluated, short circuits kept.
+/// The plan in DataFusion's own nodes, scalar subqueries evaluated.
 fn executable(plan: LogicalPlan) -> Result<LogicalPlan> {
     let lowered = plan.transform_up(|plan| {
         let LogicalPlan::Extension(Extension { node }) = &plan else {
-            return plan.map_expressions(|expr| {
-                let resolved = resolve_scalar_subqueries(expr)?;
-                Ok(Transformed::yes(short_circuit(resolved)?))
-            });
+            return map_named(plan, resolve_scalar_subqueries);
         };
         let node = node.as_any();
         if let Some(watermark) = node.downcast_ref::<WatermarkNode>() {
@@ -148,33 +163,52 @@ fn executable(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(lowered.data)
 }
 
+/// Changes the expressions of a node and keeps the names of its columns.
+fn map_named(node: LogicalPlan, change: fn(Expr) -> Result<Expr>) -> DfResult<Transformed<LogicalPlan>> {
+    let names_columns = matches!(node, LogicalPlan::Aggregate(_) | LogicalPlan::Projection(_));
+    node.map_expressions(|expr| {
+        let name = expr.schema_name().to_string();
+        let changed = change(expr)?;
+        let renamed = names_columns && changed.schema_name().to_string() != name;
+        Ok(Transformed::yes(if renamed { changed.alias(name) } else { changed }))
+    })
+}
+
 /// A window column over static rows: one projection per window a row can be in, and their union.
 ///
 /// Streams have derivations of their own, one in the engine and one in the oracle.
 fn windows_of(window: &TimeWindowNode) -> Result<LogicalPlan> {
     let present = Expr::IsNotNull(Box::new(window.time.clone()));
-    let input = Arc::new(LogicalPlan::Filter(Filter::new(present, Arc::new(window.input.clone()))));
+    let input = Arc::new(LogicalPlan::Filter(Filter::new(
+        present,
+        Arc::new(window.input.clone()),
+    )));
     let places = (window.duration_us + window.slide_us - 1) / window.slide_us;
-    let name = window.window_column().name;
+    let columns = window.input.schema().columns();
+    // A union forgets which relation a column is of, so columns have numbers until it is through.
+    let numbered = |number: usize| format!("_{number}");
+    let window_name = numbered(columns.len());
     let each = (0..places).map(|place| -> Result<Arc<LogicalPlan>> {
         let sizes = (window.duration_us, window.slide_us, window.start_us);
         let column = super::function::datetime::window(sizes, place, TimeWindowNode::window_type());
-        let column = column.call(vec![window.time.clone()]);
-        let mut items: Vec<Expr> = window.input.schema().columns().into_iter().map(Expr::Column).collect();
-        items.push(column.alias(&name));
+        let kept = columns.iter().enumerate().map(|(number, column)| Expr::Column(column.clone()).alias(numbered(number)));
+        let window_column = column.call(vec![window.time.clone()]).alias(&window_name);
+        let items = kept.chain([window_column]).collect();
         let projected = LogicalPlan::Projection(Projection::try_new(items, Arc::clone(&input))?);
         if window.duration_us % window.slide_us == 0 {
             return Ok(Arc::new(projected));
         }
         // The last place is a window for some rows only: the kernel gives NULL for the others.
-        let inside = Expr::IsNotNull(Box::new(Expr::Column(datafusion::common::Column::new_unqualified(&name))));
+        let inside = Expr::IsNotNull(Box::new(Expr::Column(Column::new_unqualified(&window_name))));
         Ok(Arc::new(LogicalPlan::Filter(Filter::new(inside, Arc::new(projected)))))
     });
     let mut inputs = each.collect::<Result<Vec<_>>>()?;
-    debug_assert_eq!(window.schema.field(window.schema.fields().len() - 1).name(), &name);
-    debug_assert!(matches!(timestamp_type(), arrow::datatypes::DataType::Timestamp(..)));
-    if inputs.len() == 1 {
-        return Ok(Arc::unwrap_or_clone(inputs.remove(0)));
-    }
-    Ok(LogicalPlan::Union(Union { inputs, schema: Arc::clone(&window.schema) }))
+    let all = match inputs.len() {
+        1 => inputs.remove(0),
+        _ => Arc::new(LogicalPlan::Union(Union::try_new(inputs)?)),
+    };
+    let named = window.schema.iter().enumerate().map(|(number, (relation, field))| {
+        Expr::Column(Column::new_unqualified(numbered(number))).alias_qualified(relation.cloned(), field.name())
+    });
+    Ok(LogicalPlan::Projection(Projection::try_new(named.collect(), all)?))
 }

@@ -26,12 +26,21 @@ pub struct Parts {
 /// `CANNOT_PARSE_INTERVAL` for what is no interval, a nameless error for a negative one.
 pub fn parse_delay_ms(text: &str) -> Result<i64> {
     let parts = parse_parts(text).ok_or_else(|| cannot_parse(text))?;
-    let days = parts.months.checked_mul(MONTH_DAYS).and_then(|days| days.checked_add(parts.days));
-    let micros = days.and_then(|days| days.checked_mul(DAY_US)).and_then(|us| us.checked_add(parts.micros));
-    let Some(micros) = micros else { return Err(cannot_parse(text)) };
+    let days = parts
+        .months
+        .checked_mul(MONTH_DAYS)
+        .and_then(|days| days.checked_add(parts.days));
+    let micros = days
+        .and_then(|days| days.checked_mul(DAY_US))
+        .and_then(|us| us.checked_add(parts.micros));
+    let Some(micros) = micros else {
+        return Err(cannot_parse(text));
+    };
     let ms = micros.div_euclid(1000);
     if ms < 0 || micros < 0 {
-        return Err(Error::nameless(format!("requirement failed: delay threshold ({text}) should not be negative.")));
+        return Err(Error::nameless(format!(
+            "requirement failed: delay threshold ({text}) should not be negative."
+        )));
     }
     Ok(ms)
 }
@@ -47,7 +56,8 @@ pub fn parse_interval_us(text: &str) -> Result<i64> {
         return Err(Error::spark("_LEGACY_ERROR_TEMP_3231", message));
     }
     let days = parts.days.checked_mul(DAY_US);
-    days.and_then(|days| days.checked_add(parts.micros)).ok_or_else(|| cannot_parse(text))
+    days.and_then(|days| days.checked_add(parts.micros))
+        .ok_or_else(|| cannot_parse(text))
 }
 
 /// `[interval] (<signed number> <unit>)+`, where only seconds may have a fraction.
@@ -61,7 +71,11 @@ pub fn parse_parts(text: &str) -> Option<Parts> {
     let mut some = false;
     while let Some(number) = words.next() {
         // A sign may stand apart from its number.
-        let number = if matches!(number, "+" | "-") { format!("{number}{}", words.next()?) } else { number.to_string() };
+        let number = if matches!(number, "+" | "-") {
+            format!("{number}{}", words.next()?)
+        } else {
+            number.to_string()
+        };
         add(&mut parts, &number, words.next()?)?;
         some = true;
     }
@@ -138,12 +152,17 @@ pub fn unit(word: &str) -> Option<Unit> {
 /// `INVALID_TYPED_LITERAL` for what is no interval.
 pub fn literal(text: &str) -> Result<Interval> {
     let invalid = || {
-        Error::spark("INVALID_TYPED_LITERAL", format!("The value of the typed literal \"INTERVAL\" is invalid: '{text}'."))
+        Error::spark(
+            "INVALID_TYPED_LITERAL",
+            format!("The value of the typed literal \"INTERVAL\" is invalid: '{text}'."),
+        )
     };
     let parts = parse_parts(text).ok_or_else(invalid)?;
     let mut units: Vec<Unit> = text.split_whitespace().filter_map(unit).collect();
     units.sort();
-    let (Some(from), Some(to)) = (units.first().copied(), units.last().copied()) else { return Err(invalid()) };
+    let (Some(from), Some(to)) = (units.first().copied(), units.last().copied()) else {
+        return Err(invalid());
+    };
     if to <= Unit::Month {
         let months = i32::try_from(parts.months).map_err(|_| invalid())?;
         return Ok(Interval::YearMonth { months, from, to });
@@ -153,7 +172,11 @@ pub fn literal(text: &str) -> Result<Interval> {
             "INTERVAL '{text}' mixes months with days or smaller units, which is not supported; write two intervals"
         )));
     }
-    let micros = parts.days.checked_mul(DAY_US).and_then(|us| us.checked_add(parts.micros)).ok_or_else(invalid)?;
+    let micros = parts
+        .days
+        .checked_mul(DAY_US)
+        .and_then(|us| us.checked_add(parts.micros))
+        .ok_or_else(invalid)?;
     Ok(Interval::DayTime { micros, from, to })
 }
 
@@ -178,7 +201,14 @@ pub fn range(text: &str, negative: bool, from: &str, to: &str) -> Result<Interva
     };
     let sign = if negative != minus { -1 } else { 1 };
     let fields: Vec<&str> = digits.split([' ', ':', '-']).collect();
-    let units = [Unit::Year, Unit::Month, Unit::Day, Unit::Hour, Unit::Minute, Unit::Second];
+    let units = [
+        Unit::Year,
+        Unit::Month,
+        Unit::Day,
+        Unit::Hour,
+        Unit::Minute,
+        Unit::Second,
+    ];
     let units: Vec<Unit> = units.into_iter().filter(|unit| (from..=to).contains(unit)).collect();
     if fields.len() != units.len() {
         return Err(unmatched());
@@ -193,9 +223,17 @@ pub fn range(text: &str, negative: bool, from: &str, to: &str) -> Result<Interva
     }
     let total = sign * total;
     if to == Unit::Month {
-        return Ok(Interval::YearMonth { months: i32::try_from(total).map_err(|_| unmatched())?, from, to });
+        return Ok(Interval::YearMonth {
+            months: i32::try_from(total).map_err(|_| unmatched())?,
+            from,
+            to,
+        });
     }
-    Ok(Interval::DayTime { micros: total, from, to })
+    Ok(Interval::DayTime {
+        micros: total,
+        from,
+        to,
+    })
 }
 
 /// Months of a year or month, microseconds of the rest.
@@ -216,7 +254,11 @@ pub fn sql(interval: &Interval) -> String {
         Interval::YearMonth { months, from, to } => (year_month(months, from, to), from, to),
         Interval::DayTime { micros, from, to } => (day_time(micros, from, to), from, to),
     };
-    let units = if from == to { from.name().to_string() } else { format!("{} TO {}", from.name(), to.name()) };
+    let units = if from == to {
+        from.name().to_string()
+    } else {
+        format!("{} TO {}", from.name(), to.name())
+    };
     format!("INTERVAL '{text}' {units}")
 }
 
@@ -236,20 +278,31 @@ pub fn day_time(micros: i64, from: Unit, to: Unit) -> String {
     let size = micros.unsigned_abs();
     let [day, hour, minute, second] = [DAY_US, HOUR_US, MINUTE_US, SECOND_US].map(|us| us as u64);
     let mut text = String::from(sign);
-    for (unit, length, whole) in
-        [(Unit::Day, day, u64::MAX), (Unit::Hour, hour, day), (Unit::Minute, minute, hour), (Unit::Second, second, minute)]
-    {
+    for (unit, length, whole) in [
+        (Unit::Day, day, u64::MAX),
+        (Unit::Hour, hour, day),
+        (Unit::Minute, minute, hour),
+        (Unit::Second, second, minute),
+    ] {
         if unit < from || unit > to {
             continue;
         }
-        let value = if unit == from { size / length } else { size % whole / length };
+        let value = if unit == from {
+            size / length
+        } else {
+            size % whole / length
+        };
         let separator = match unit {
             _ if unit == from => "",
             Unit::Hour => " ",
             _ => ":",
         };
         text.push_str(separator);
-        text.push_str(&if unit == Unit::Day { value.to_string() } else { format!("{value:02}") });
+        text.push_str(&if unit == Unit::Day {
+            value.to_string()
+        } else {
+            format!("{value:02}")
+        });
         if unit == Unit::Second && size % second != 0 {
             let fraction = format!("{:06}", size % second);
             text.push('.');
@@ -281,7 +334,18 @@ mod tests {
 
     #[test]
     fn what_spark_does_not_read_as_an_interval_is_refused() {
-        for text in ["5m", "5 min", "100 ms", "PT5M", "01:00", "90", "0.5 hours", "5minutes", "", "minutes"] {
+        for text in [
+            "5m",
+            "5 min",
+            "100 ms",
+            "PT5M",
+            "01:00",
+            "90",
+            "0.5 hours",
+            "5minutes",
+            "",
+            "minutes",
+        ] {
             let error = parse_interval_us(text).unwrap_err();
             assert_eq!(error.condition(), Some("CANNOT_PARSE_INTERVAL"), "{text}");
         }
@@ -292,14 +356,20 @@ mod tests {
         assert_eq!(parse_delay_ms("1 month").unwrap(), 31 * 24 * 3_600_000);
         let error = parse_interval_us("1 month").unwrap_err();
         assert_eq!(error.condition(), Some("_LEGACY_ERROR_TEMP_3231"));
-        assert_eq!(error.to_string(), "Intervals greater than a month is not supported (1 month).");
+        assert_eq!(
+            error.to_string(),
+            "Intervals greater than a month is not supported (1 month)."
+        );
     }
 
     #[test]
     fn a_negative_delay_is_refused_without_a_condition() {
         let error = parse_delay_ms("-1 minute").unwrap_err();
         assert_eq!(error.condition(), None);
-        assert_eq!(error.to_string(), "requirement failed: delay threshold (-1 minute) should not be negative.");
+        assert_eq!(
+            error.to_string(),
+            "requirement failed: delay threshold (-1 minute) should not be negative."
+        );
     }
 
     #[test]

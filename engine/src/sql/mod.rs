@@ -35,6 +35,8 @@ mod node;
 mod parse;
 mod plan;
 mod scope;
+#[cfg(test)]
+mod tests;
 mod types;
 
 pub use catalog::{BatchTime, Catalog, WatermarkSpec};
@@ -59,5 +61,9 @@ pub fn is_streaming(plan: &LogicalPlan) -> bool {
 
 /// The names of a plan's columns as Spark has them: the plan's own differ where two columns have one name.
 pub fn output_names(plan: &LogicalPlan) -> Vec<String> {
-    plan.schema().fields().iter().map(|field| plan::spark_name(field)).collect()
+    plan.schema()
+        .fields()
+        .iter()
+        .map(|field| plan::spark_name(field))
+        .collect()
 }

@@ -42,7 +42,10 @@ pub(super) struct Env<'a> {
 impl Env<'_> {
     /// No common table expressions.
     pub fn empty() -> Env<'static> {
-        Env { ctes: BTreeMap::new(), parent: None }
+        Env {
+            ctes: BTreeMap::new(),
+            parent: None,
+        }
     }
 
     fn find(&self, name: &str) -> Option<&Rel> {
@@ -65,7 +68,13 @@ pub(super) struct Planned {
 
 impl Planned {
     fn plain(rel: Rel) -> Self {
-        Self { rel, correlated: vec![], hidden: 0, defaults: vec![], aggregates: false }
+        Self {
+            rel,
+            correlated: vec![],
+            hidden: 0,
+            defaults: vec![],
+            aggregates: false,
+        }
     }
 }
 
@@ -83,12 +92,22 @@ struct WindowSpec {
 
 impl<'a> Planner<'a> {
     pub fn new(catalog: &'a Catalog) -> Self {
-        Self { catalog, ansi: catalog.ansi(), qualifiers: RefCell::default(), windows: Cell::new(0) }
+        Self {
+            catalog,
+            ansi: catalog.ansi(),
+            qualifiers: RefCell::default(),
+            windows: Cell::new(0),
+        }
     }
 
     /// The same without ANSI's errors, for `try_` functions.
     pub fn without_ansi(&self) -> Planner<'a> {
-        Planner { catalog: self.catalog, ansi: false, qualifiers: RefCell::default(), windows: Cell::new(0) }
+        Planner {
+            catalog: self.catalog,
+            ansi: false,
+            qualifiers: RefCell::default(),
+            windows: Cell::new(0),
+        }
     }
 
     pub fn clock(&self) -> &BatchTime {
@@ -110,7 +129,10 @@ impl<'a> Planner<'a> {
     // ---- queries
 
     pub fn query(&self, query: &Query, env: &Env, outer: Option<&Scope>) -> Result<Planned> {
-        let mut inner = Env { ctes: BTreeMap::new(), parent: Some(env) };
+        let mut inner = Env {
+            ctes: BTreeMap::new(),
+            parent: Some(env),
+        };
         for cte in &query.ctes {
             let planned = self.query(&cte.query, &inner, None)?;
             let rel = rename_columns(planned.rel, &cte.columns)?;
@@ -126,7 +148,9 @@ impl<'a> Planner<'a> {
         };
         if query.limit.is_some() || query.offset.is_some() {
             if !planned.correlated.is_empty() {
-                return Err(Error::unsupported("LIMIT in a correlated subquery is not supported yet"));
+                return Err(Error::unsupported(
+                    "LIMIT in a correlated subquery is not supported yet",
+                ));
             }
             planned.rel = self.limit(planned.rel, query, &inner)?;
         }
@@ -154,22 +178,39 @@ impl<'a> Planner<'a> {
         if let Some(row) = rows.iter().find(|row| row.len() != width) {
             return Err(Error::spark(
                 "INVALID_INLINE_TABLE.NUM_COLUMNS_MISMATCH",
-                format!("Invalid inline table. Inline table expected {width} columns but found {} columns.", row.len()),
+                format!(
+                    "Invalid inline table. Inline table expected {width} columns but found {} columns.",
+                    row.len()
+                ),
             ));
         }
         let types = (0..width).map(|i| {
             let mut types = rows.iter().map(|row| row[i].data_type.clone());
             let first = types.next().unwrap_or(DataType::Null);
-            types.try_fold(first, |l, r| common_type(&l, &r, self.ansi, Meeting::Value)).ok_or_else(|| {
-                let text = format!("Invalid inline table. Found incompatible types in the column `col{}`.", i + 1);
-                Error::spark("INVALID_INLINE_TABLE.INCOMPATIBLE_TYPES_IN_INLINE_TABLE", text)
-            })
+            types
+                .try_fold(first, |l, r| common_type(&l, &r, self.ansi, Meeting::Value))
+                .ok_or_else(|| {
+                    let text = format!(
+                        "Invalid inline table. Found incompatible types in the column `col{}`.",
+                        i + 1
+                    );
+                    Error::spark("INVALID_INLINE_TABLE.INCOMPATIBLE_TYPES_IN_INLINE_TABLE", text)
+                })
         });
         let types = types.collect::<Result<Vec<_>>>()?;
-        let values = rows.iter().map(|row| row.iter().zip(&types).map(|(v, t)| self.cast(v, t)).collect()).collect();
-        let fields = types.iter().enumerate().map(|(i, t)| Field::new(format!("col{}", i + 1), t.clone(), true));
+        let values = rows
+            .iter()
+            .map(|row| row.iter().zip(&types).map(|(v, t)| self.cast(v, t)).collect())
+            .collect();
+        let fields = types
+            .iter()
+            .enumerate()
+            .map(|(i, t)| Field::new(format!("col{}", i + 1), t.clone(), true));
         let schema = datafusion::common::DFSchema::from_unqualified_fields(fields.collect(), Default::default())?;
-        Ok(plain_rel(LogicalPlan::Values(Values { schema: Arc::new(schema), values })))
+        Ok(plain_rel(LogicalPlan::Values(Values {
+            schema: Arc::new(schema),
+            values,
+        })))
     }
 
     fn cast(&self, value: &Typed, to: &DataType) -> Expr {
@@ -205,7 +246,10 @@ impl<'a> Planner<'a> {
             ));
         }
         let names: Vec<String> = left.attrs.iter().map(|a| a.name.clone()).collect();
-        let (left, right) = (self.typed_as(left, &names, &types)?, self.typed_as(right, &names, &types)?);
+        let (left, right) = (
+            self.typed_as(left, &names, &types)?,
+            self.typed_as(right, &names, &types)?,
+        );
         if op != SetOp::Union {
             return self.set_join(op, all, left, right);
         }
@@ -251,10 +295,18 @@ impl<'a> Planner<'a> {
         let left = distinct(self.alias(left, None)?)?;
         let right = self.alias(right, None)?;
         let equal = left.attrs.iter().zip(&right.attrs).map(|(l, r)| {
-            super::expr::binary_expr(l.expr(), datafusion::logical_expr::Operator::IsNotDistinctFrom, r.expr())
+            super::expr::binary_expr(
+                l.expr(),
+                datafusion::logical_expr::Operator::IsNotDistinctFrom,
+                r.expr(),
+            )
         });
         let condition = equal.reduce(|l, r| l.and(r)).unwrap_or(lit(true));
-        let kind = if op == SetOp::Intersect { JoinType::LeftSemi } else { JoinType::LeftAnti };
+        let kind = if op == SetOp::Intersect {
+            JoinType::LeftSemi
+        } else {
+            JoinType::LeftAnti
+        };
         let plan = join(left.plan, right.plan, Some(condition), kind)?;
         let attrs = left.attrs.into_iter().map(|a| Attr { qualifier: None, ..a }).collect();
         Ok(Rel { plan, attrs })
@@ -277,7 +329,11 @@ impl<'a> Planner<'a> {
             Ok(SortExpr::new(expr, order.ascending, order.nulls_first))
         });
         let sort = sort.collect::<Result<Vec<_>>>()?;
-        let plan = LogicalPlan::Sort(Sort { expr: sort, input: Arc::new(rel.plan.clone()), fetch: None });
+        let plan = LogicalPlan::Sort(Sort {
+            expr: sort,
+            input: Arc::new(rel.plan.clone()),
+            fetch: None,
+        });
         Ok(Rel { plan, attrs: rel.attrs })
     }
 
@@ -297,7 +353,11 @@ impl<'a> Planner<'a> {
         if fetch.is_none() && skip.is_none() {
             return Ok(rel);
         }
-        let plan = LogicalPlan::Limit(Limit { skip, fetch, input: Arc::new(rel.plan) });
+        let plan = LogicalPlan::Limit(Limit {
+            skip,
+            fetch,
+            input: Arc::new(rel.plan),
+        });
         Ok(Rel { plan, attrs: rel.attrs })
     }
 
@@ -325,7 +385,9 @@ impl<'a> Planner<'a> {
 
     fn from(&self, relations: &[Relation], env: &Env) -> Result<Rel> {
         let mut relations = relations.iter();
-        let Some(first) = relations.next() else { return Ok(one_row()) };
+        let Some(first) = relations.next() else {
+            return Ok(one_row());
+        };
         let mut rel = self.relation(first, env)?;
         for relation in relations {
             let right = self.relation(relation, env)?;
@@ -340,7 +402,11 @@ impl<'a> Planner<'a> {
                 let rel = self.table(name, alias, env)?;
                 self.watermark(rel, watermark.as_deref(), env)
             }
-            Relation::Derived { query, alias, watermark } => {
+            Relation::Derived {
+                query,
+                alias,
+                watermark,
+            } => {
                 let rel = self.query(query, env, None)?.rel;
                 let rel = rename_columns(rel, &alias.columns)?;
                 let rel = self.alias(rel, alias.name.as_deref())?;
@@ -359,7 +425,9 @@ impl<'a> Planner<'a> {
         let plain = match name {
             [_] => true,
             [schema, _] => schema.eq_ignore_ascii_case("default"),
-            [catalog, schema, _] => catalog.eq_ignore_ascii_case("spark_catalog") && schema.eq_ignore_ascii_case("default"),
+            [catalog, schema, _] => {
+                catalog.eq_ignore_ascii_case("spark_catalog") && schema.eq_ignore_ascii_case("default")
+            }
             _ => false,
         };
         if let ([one], Some(cte)) = (name, env.find(last)) {
@@ -381,7 +449,10 @@ impl<'a> Planner<'a> {
             let unique = self.qualifier(&last.to_lowercase());
             if scan_name(plan) == Some(&unique) {
                 let attrs = attrs_of(plan, Some(shown.to_string()));
-                return Ok(Rel { plan: plan.clone(), attrs });
+                return Ok(Rel {
+                    plan: plan.clone(),
+                    attrs,
+                });
             }
             return aliased(plain_rel(plan.clone()), unique, Some(shown.to_string()));
         }
@@ -397,9 +468,14 @@ impl<'a> Planner<'a> {
 
     /// `WATERMARK expr [AS name] DELAY OF INTERVAL ...`.
     fn watermark(&self, rel: Rel, watermark: Option<&Watermark>, env: &Env) -> Result<Rel> {
-        let Some(Watermark { expr, alias, delay }) = watermark else { return Ok(rel) };
+        let Some(Watermark { expr, alias, delay }) = watermark else {
+            return Ok(rel);
+        };
         let Ast::Interval(delay) = delay else {
-            return Err(Error::spark("PARSE_SYNTAX_ERROR", "the delay of a WATERMARK must be an INTERVAL"));
+            return Err(Error::spark(
+                "PARSE_SYNTAX_ERROR",
+                "the delay of a WATERMARK must be an INTERVAL",
+            ));
         };
         let delay_ms = match *delay {
             Interval::DayTime { micros, .. } => micros.div_euclid(1000),
@@ -407,10 +483,15 @@ impl<'a> Planner<'a> {
         };
         if delay_ms < 0 {
             let text = interval::sql(delay);
-            return Err(Error::nameless(format!("requirement failed: delay threshold ({text}) should not be negative.")));
+            return Err(Error::nameless(format!(
+                "requirement failed: delay threshold ({text}) should not be negative."
+            )));
         }
         let (rel, column) = self.event_time(rel, expr, alias.as_deref(), env)?;
-        Ok(Rel { plan: watermark_node(rel.plan, &column, delay_ms)?, attrs: rel.attrs })
+        Ok(Rel {
+            plan: watermark_node(rel.plan, &column, delay_ms)?,
+            attrs: rel.attrs,
+        })
     }
 
     /// The event-time column of a WATERMARK clause: a column, or a new one at the end.
@@ -423,11 +504,17 @@ impl<'a> Planner<'a> {
             return Ok((rel, attr));
         }
         let Some(alias) = alias else {
-            return Err(Error::spark("REQUIRES_EXPLICIT_NAME_IN_WATERMARK_CLAUSE", "name the expression with AS"));
+            return Err(Error::spark(
+                "REQUIRES_EXPLICIT_NAME_IN_WATERMARK_CLAUSE",
+                "name the expression with AS",
+            ));
         };
         let qualifier = rel.attrs.iter().find_map(|a| a.qualifier.clone());
-        let mut items: Vec<Typed> =
-            rel.attrs.iter().map(|a| Typed::new(a.expr(), a.data_type.clone(), &a.name)).collect();
+        let mut items: Vec<Typed> = rel
+            .attrs
+            .iter()
+            .map(|a| Typed::new(a.expr(), a.data_type.clone(), &a.name))
+            .collect();
         items.push(Typed::new(typed.expr, typed.data_type, alias));
         let rel = self.alias(project(rel.plan.clone(), items)?, qualifier.as_deref())?;
         let attr = rel.attrs[rel.attrs.len() - 1].clone();
@@ -448,7 +535,13 @@ impl<'a> Planner<'a> {
         let keys = match on {
             JoinOn::Using(keys) => keys.clone(),
             JoinOn::Natural => {
-                let shared = |a: &&Attr| a.is_everywhere() && right.attrs.iter().any(|r| r.is_everywhere() && r.name.eq_ignore_ascii_case(&a.name));
+                let shared = |a: &&Attr| {
+                    a.is_everywhere()
+                        && right
+                            .attrs
+                            .iter()
+                            .any(|r| r.is_everywhere() && r.name.eq_ignore_ascii_case(&a.name))
+                };
                 left.attrs.iter().filter(shared).map(|a| a.name.clone()).collect()
             }
             _ => vec![],
@@ -472,10 +565,15 @@ impl<'a> Planner<'a> {
                     other => other?,
                 };
                 if !exprs.joins.borrow().is_empty() {
-                    return Err(Error::unsupported("IN and EXISTS subqueries in a join condition are not supported yet"));
+                    return Err(Error::unsupported(
+                        "IN and EXISTS subqueries in a join condition are not supported yet",
+                    ));
                 }
                 if contains_aggregate(&condition) {
-                    return Err(Error::spark("INVALID_JOIN_CONDITION", "a join condition cannot aggregate"));
+                    return Err(Error::spark(
+                        "INVALID_JOIN_CONDITION",
+                        "a join condition cannot aggregate",
+                    ));
                 }
                 if condition.is_volatile() {
                     return Err(Error::spark(
@@ -520,19 +618,38 @@ impl<'a> Planner<'a> {
         };
         let (left_rest, left_keys) = rest(left.attrs, |p| &p.0);
         let (right_rest, right_keys) = rest(right.attrs, |p| &p.1);
-        let hide = |attrs: Vec<Attr>| attrs.into_iter().map(|a| Attr { reach: Reach::ByQualifier, ..a }).collect::<Vec<_>>();
+        let hide = |attrs: Vec<Attr>| {
+            attrs
+                .into_iter()
+                .map(|a| Attr {
+                    reach: Reach::ByQualifier,
+                    ..a
+                })
+                .collect::<Vec<_>>()
+        };
         if matches!(kind, JoinType::LeftSemi | JoinType::LeftAnti) {
             let keys = pairs.into_iter().map(|p| p.0);
-            return Ok(Rel { plan, attrs: keys.chain(left_rest).collect() });
+            return Ok(Rel {
+                plan,
+                attrs: keys.chain(left_rest).collect(),
+            });
         }
         if kind == JoinType::Full {
-            return self.full_using(plan, pairs, [left_rest, right_rest].concat(), [left_keys, right_keys].concat());
+            return self.full_using(
+                plan,
+                pairs,
+                [left_rest, right_rest].concat(),
+                [left_keys, right_keys].concat(),
+            );
         }
         let (shown, hidden) = match kind {
             JoinType::Right => (pairs.iter().map(|p| p.1.clone()).collect::<Vec<_>>(), hide(left_keys)),
             _ => (pairs.iter().map(|p| p.0.clone()).collect(), hide(right_keys)),
         };
-        Ok(Rel { plan, attrs: [shown, left_rest, right_rest, hidden].concat() })
+        Ok(Rel {
+            plan,
+            attrs: [shown, left_rest, right_rest, hidden].concat(),
+        })
     }
 
     /// FULL JOIN USING: the key is whichever side has one.
@@ -542,13 +659,21 @@ impl<'a> Planner<'a> {
             let typed = |a: &Attr| Typed::new(a.expr(), a.data_type.clone(), a.name.clone());
             let (lv, rv) = (self.cast(&typed(l), &common), self.cast(&typed(r), &common));
             let present = vec![(Box::new(Expr::IsNotNull(Box::new(lv.clone()))), Box::new(lv))];
-            let case = datafusion::logical_expr::Case { expr: None, when_then_expr: present, else_expr: Some(Box::new(rv)) };
+            let case = datafusion::logical_expr::Case {
+                expr: None,
+                when_then_expr: present,
+                else_expr: Some(Box::new(rv)),
+            };
             Typed::new(Expr::Case(case), common, l.name.clone())
         });
         let number = pairs.len();
         let mut items: Vec<Typed> = merged.collect();
         let others: Vec<Attr> = rest.iter().chain(&keys).cloned().collect();
-        items.extend(others.iter().map(|a| Typed::new(a.expr(), a.data_type.clone(), a.name.clone())));
+        items.extend(
+            others
+                .iter()
+                .map(|a| Typed::new(a.expr(), a.data_type.clone(), a.name.clone())),
+        );
         let mut rel = self.alias(project(plan, items)?, None)?;
         for (i, attr) in rel.attrs.iter_mut().enumerate().skip(number) {
             attr.qualifier = others[i - number].qualifier.clone();
@@ -574,8 +699,17 @@ impl<'a> Planner<'a> {
         let grouped = select.group_by != GroupBy::None
             || items.iter().any(|item| contains_aggregate(&item.expr))
             || select.having.is_some();
-        let shape = Shape { select, order_by, items, correlated };
-        if grouped { self.grouped(shape, &rel, &exprs) } else { self.ungrouped(shape, &rel, &exprs) }
+        let shape = Shape {
+            select,
+            order_by,
+            items,
+            correlated,
+        };
+        if grouped {
+            self.grouped(shape, &rel, &exprs)
+        } else {
+            self.ungrouped(shape, &rel, &exprs)
+        }
     }
 
     /// WHERE: plain conjuncts become a filter, IN and EXISTS joins; what names columns around is handed back.
@@ -602,7 +736,11 @@ impl<'a> Planner<'a> {
                     ));
                 }
                 below.append(&mut exprs.joins.borrow_mut());
-                if contains_outer(&condition) { correlated.push(condition) } else { plain.push(condition) }
+                if contains_outer(&condition) {
+                    correlated.push(condition)
+                } else {
+                    plain.push(condition)
+                }
             }
         }
         let Rel { mut plan, attrs } = rel;
@@ -647,7 +785,8 @@ impl<'a> Planner<'a> {
         if !found.is_empty() && qualifier.len() == 1 {
             return Ok(found);
         }
-        let base = if scope.find(qualifier)?.is_some() { scope.resolve_here(qualifier)? } else { None };
+        let seen = scope.find(qualifier)?.is_some_and(|(attr, _)| attr.is_everywhere());
+        let base = if seen { scope.resolve_here(qualifier)? } else { None };
         let Some(base) = base else {
             let wanted: Vec<_> = qualifier.iter().map(|part| format!("`{part}`")).collect();
             let mut columns: Vec<_> = scope.attrs.iter().map(|a| format!("`{}`", a.name)).collect();
@@ -663,7 +802,9 @@ impl<'a> Planner<'a> {
             ));
         };
         let DataType::Struct(fields) = base.data_type.clone() else {
-            return Err(field_of(base, "*").err().unwrap_or_else(|| Error::Invalid("`*` of no struct".into())));
+            return Err(field_of(base, "*")
+                .err()
+                .unwrap_or_else(|| Error::Invalid("`*` of no struct".into())));
         };
         fields.iter().map(|f| field_of(base.clone(), f.name())).collect()
     }
@@ -683,7 +824,9 @@ impl<'a> Planner<'a> {
         for ast in select_expressions(select, order_by) {
             window_calls(ast, &mut calls);
         }
-        let Some(first) = calls.first() else { return Ok((rel, None)) };
+        let Some(first) = calls.first() else {
+            return Ok((rel, None));
+        };
         let scope = Scope::new(&rel, outer);
         let exprs = Exprs::new(self, env, &scope);
         let spec = match self.window_spec(first, &exprs) {
@@ -725,7 +868,9 @@ impl<'a> Planner<'a> {
 
     /// A window Spark's type check refuses is no column, so `window.start` is the first thing it cannot resolve.
     fn window_error(&self, error: Error, select: &Select, exprs: &Exprs) -> Error {
-        let analysis = error.condition().is_some_and(|c| c.starts_with("DATATYPE_MISMATCH") || c.starts_with("UNRESOLVED_COLUMN"));
+        let analysis = error
+            .condition()
+            .is_some_and(|c| c.starts_with("DATATYPE_MISMATCH") || c.starts_with("UNRESOLVED_COLUMN"));
         if !analysis {
             return error;
         }
@@ -737,7 +882,10 @@ impl<'a> Planner<'a> {
                 }
             });
         }
-        names.iter().find_map(|parts| exprs.scope.resolve(parts).err()).unwrap_or(error)
+        names
+            .iter()
+            .find_map(|parts| exprs.scope.resolve(parts).err())
+            .unwrap_or(error)
     }
 
     /// What a call of `window` asks for; None for `session_window`.
@@ -748,22 +896,35 @@ impl<'a> Planner<'a> {
             let counts = if session { "2" } else { "[2, 3, 4]" };
             return Err(Error::spark(
                 "WRONG_NUM_ARGS.WITHOUT_SUGGESTION",
-                format!("The `{}` requires {counts} parameters but the actual number is {}.", call.name, call.args.len()),
+                format!(
+                    "The `{}` requires {counts} parameters but the actual number is {}.",
+                    call.name,
+                    call.args.len()
+                ),
             ));
         }
-        let sizes = call.args[1..].iter().map(|ast| window_size(ast, session)).collect::<Result<Vec<_>>>()?;
+        let sizes = call.args[1..]
+            .iter()
+            .map(|ast| window_size(ast, session))
+            .collect::<Result<Vec<_>>>()?;
         let time = exprs.plan(&call.args[0])?;
         if session {
             return Ok(None);
         }
         let duration = sizes[0];
-        let sizes = (duration, sizes.get(1).copied().unwrap_or(duration), sizes.get(2).copied().unwrap_or(0));
+        let sizes = (
+            duration,
+            sizes.get(1).copied().unwrap_or(duration),
+            sizes.get(2).copied().unwrap_or(0),
+        );
         let text = format!("window({}, {}, {}, {})", time.name, sizes.0, sizes.1, sizes.2);
         let time = match &time.data_type {
             DataType::Timestamp(_, Some(_)) => time.expr,
             DataType::Date32 | DataType::Utf8 | DataType::Null => self.cast(&time, &timestamp_type()),
             DataType::Timestamp(_, None) => {
-                return Err(Error::unsupported("a window over TIMESTAMP_NTZ is not supported yet; cast it to TIMESTAMP"));
+                return Err(Error::unsupported(
+                    "a window over TIMESTAMP_NTZ is not supported yet; cast it to TIMESTAMP",
+                ));
             }
             DataType::Struct(_) if time.data_type == TimeWindowNode::window_type() => {
                 return Err(Error::unsupported("a window of a window is not supported yet"));
@@ -786,9 +947,16 @@ impl<'a> Planner<'a> {
     // ---- the two shapes of a SELECT
 
     fn ungrouped(&self, shape: Shape, rel: &Rel, exprs: &Exprs) -> Result<Planned> {
-        let Shape { select, order_by, mut items, correlated } = shape;
+        let Shape {
+            select,
+            order_by,
+            mut items,
+            correlated,
+        } = shape;
         if select.distinct && !correlated.is_empty() {
-            return Err(Error::unsupported("DISTINCT in a correlated subquery is not supported yet"));
+            return Err(Error::unsupported(
+                "DISTINCT in a correlated subquery is not supported yet",
+            ));
         }
         let sort = sort_keys(order_by, &items, exprs, select.distinct)?;
         let visible = items.len();
@@ -799,11 +967,22 @@ impl<'a> Planner<'a> {
         let plan = with_joins(rel.plan.clone(), exprs)?;
         let rel = finish(plan, items, sort, select.distinct)?;
         let correlated = over_output(correlated, &hidden, &rel.attrs[visible..])?;
-        Ok(Planned { rel, correlated, hidden: hidden.len(), defaults: vec![], aggregates: false })
+        Ok(Planned {
+            rel,
+            correlated,
+            hidden: hidden.len(),
+            defaults: vec![],
+            aggregates: false,
+        })
     }
 
     fn grouped(&self, shape: Shape, rel: &Rel, exprs: &Exprs) -> Result<Planned> {
-        let Shape { select, order_by, mut items, correlated } = shape;
+        let Shape {
+            select,
+            order_by,
+            mut items,
+            correlated,
+        } = shape;
         let keys = self.keys(select, &items, exprs)?;
         let having = select.having.as_ref().map(|ast| exprs.condition(ast)).transpose()?;
         let mut sort = sort_keys(order_by, &items, exprs, select.distinct)?;
@@ -823,7 +1002,11 @@ impl<'a> Planner<'a> {
         }
         let visible = items.len();
         for column in &hidden {
-            items.push(hidden_item(rel, column, groups.rewrite(&Expr::Column(column.clone()))?)?);
+            items.push(hidden_item(
+                rel,
+                column,
+                groups.rewrite(&Expr::Column(column.clone()))?,
+            )?);
         }
 
         let mut plan = groups.plan(with_joins(rel.plan.clone(), exprs)?)?;
@@ -842,7 +1025,13 @@ impl<'a> Planner<'a> {
         }
         let rel = finish(plan, items, sort, select.distinct)?;
         let correlated = over_output(correlated, &hidden, &rel.attrs[visible..])?;
-        Ok(Planned { rel, correlated, hidden: hidden.len(), defaults, aggregates: true })
+        Ok(Planned {
+            rel,
+            correlated,
+            hidden: hidden.len(),
+            defaults,
+            aggregates: true,
+        })
     }
 
     /// What GROUP BY groups by.
@@ -873,7 +1062,10 @@ impl<'a> Planner<'a> {
                 None => exprs.plan(ast)?.expr,
             };
             if contains_aggregate(&key) {
-                return Err(Error::spark("GROUP_BY_AGGREGATE", "Aggregate functions are not allowed in GROUP BY."));
+                return Err(Error::spark(
+                    "GROUP_BY_AGGREGATE",
+                    "Aggregate functions are not allowed in GROUP BY.",
+                ));
             }
             if !keys.contains(&key) {
                 keys.push(key);
@@ -913,10 +1105,17 @@ fn sort_keys(order_by: &[Order], items: &[Typed], exprs: &Exprs, distinct: bool)
             let names: Vec<_> = items.iter().map(|item| format!("`{}`", item.column_name())).collect();
             return Err(Error::spark(
                 "UNRESOLVED_COLUMN.WITH_SUGGESTION",
-                format!("ORDER BY of a SELECT DISTINCT can only name its columns: {}.", names.join(", ")),
+                format!(
+                    "ORDER BY of a SELECT DISTINCT can only name its columns: {}.",
+                    names.join(", ")
+                ),
             ));
         }
-        Ok(SortBy { key, ascending: order.ascending, nulls_first: order.nulls_first })
+        Ok(SortBy {
+            key,
+            ascending: order.ascending,
+            nulls_first: order.nulls_first,
+        })
     });
     each.collect()
 }
@@ -927,7 +1126,9 @@ fn sort_key(ast: &Ast, items: &[Typed], exprs: &Exprs) -> Result<SortKey> {
     }
     if let Ast::Name(parts) = ast
         && let [name] = parts.as_slice()
-        && let Some(index) = items.iter().position(|item| item.column_name().eq_ignore_ascii_case(name))
+        && let Some(index) = items
+            .iter()
+            .position(|item| item.column_name().eq_ignore_ascii_case(name))
     {
         return Ok(SortKey::Item(index));
     }
@@ -943,7 +1144,12 @@ fn finish(plan: LogicalPlan, items: Vec<Typed>, sort: Vec<SortBy>, distinct_rows
     let width = items.len();
     let mut all = items;
     let mut by = vec![];
-    for SortBy { key, ascending, nulls_first } in sort {
+    for SortBy {
+        key,
+        ascending,
+        nulls_first,
+    } in sort
+    {
         let index = match key {
             SortKey::Item(index) => index,
             SortKey::Below(expr) => {
@@ -962,15 +1168,24 @@ fn finish(plan: LogicalPlan, items: Vec<Typed>, sort: Vec<SortBy>, distinct_rows
     if by.is_empty() {
         return Ok(rel);
     }
-    let keys = by.into_iter().map(|(index, ascending, nulls)| SortExpr::new(rel.attrs[index].expr(), ascending, nulls));
-    let plan = LogicalPlan::Sort(Sort { expr: keys.collect(), input: Arc::new(rel.plan), fetch: None });
+    let keys = by
+        .into_iter()
+        .map(|(index, ascending, nulls)| SortExpr::new(rel.attrs[index].expr(), ascending, nulls));
+    let plan = LogicalPlan::Sort(Sort {
+        expr: keys.collect(),
+        input: Arc::new(rel.plan),
+        fetch: None,
+    });
     if !extra {
         return Ok(Rel { plan, attrs: rel.attrs });
     }
     let mut attrs = rel.attrs;
     attrs.truncate(width);
     let kept = attrs.iter().map(Attr::expr).collect();
-    Ok(Rel { plan: LogicalPlan::Projection(Projection::try_new(kept, Arc::new(plan))?), attrs })
+    Ok(Rel {
+        plan: LogicalPlan::Projection(Projection::try_new(kept, Arc::new(plan))?),
+        attrs,
+    })
 }
 
 // ---- grouping
@@ -988,15 +1203,26 @@ const OUTPUT: &str = "__aggregation";
 
 impl Groups {
     fn new(keys: Vec<Expr>, global: bool) -> Self {
-        Self { keys, aggregates: vec![], global }
+        Self {
+            keys,
+            aggregates: vec![],
+            global,
+        }
     }
 
     /// The expression over the aggregation's output, as place holders.
     fn rewrite(&mut self, expr: &Expr) -> Result<Expr> {
         let place = |kind: &str, index: usize| {
-            Expr::Column(Column::new(Some(TableReference::bare(OUTPUT)), format!("{kind}{index}")))
+            Expr::Column(Column::new(
+                Some(TableReference::bare(OUTPUT)),
+                format!("{kind}{index}"),
+            ))
         };
-        let Groups { keys, aggregates, global } = self;
+        let Groups {
+            keys,
+            aggregates,
+            global,
+        } = self;
         let rewritten = expr.clone().transform_down(|e| {
             if let Some(index) = keys.iter().position(|key| *key == e) {
                 return Ok(Transformed::new(place("k", index), true, TreeNodeRecursion::Jump));
@@ -1020,7 +1246,9 @@ impl Groups {
     fn resolve(&self, expr: Expr, outputs: &[Column]) -> Result<Expr> {
         let keys = self.keys.len();
         let resolved = expr.transform(|e| {
-            let Expr::Column(column) = &e else { return Ok(Transformed::no(e)) };
+            let Expr::Column(column) = &e else {
+                return Ok(Transformed::no(e));
+            };
             if column.relation.as_ref().is_none_or(|r| r.table() != OUTPUT) {
                 return Ok(Transformed::no(e));
             }
@@ -1034,9 +1262,17 @@ impl Groups {
 
     fn plan(&mut self, input: LogicalPlan) -> Result<LogicalPlan> {
         let mut names = BTreeSet::new();
-        let unique = self.keys.iter().chain(&self.aggregates).all(|e| names.insert(e.schema_name().to_string()));
+        let unique = self
+            .keys
+            .iter()
+            .chain(&self.aggregates)
+            .all(|e| names.insert(e.schema_name().to_string()));
         let input = if unique { input } else { self.name_arguments(input)? };
-        Ok(LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), self.keys.clone(), self.aggregates.clone())?))
+        Ok(LogicalPlan::Aggregate(Aggregate::try_new(
+            Arc::new(input),
+            self.keys.clone(),
+            self.aggregates.clone(),
+        )?))
     }
 
     /// Aggregates that differ in their casts only have one name in DataFusion: compute the arguments below.
@@ -1084,16 +1320,16 @@ fn default_of(expr: &Expr) -> Result<Option<ScalarValue>> {
     }
     let constant = expr.clone().transform_down(|e| {
         Ok(match &e {
-            Expr::AggregateFunction(_) if counts(&e) => {
-                Transformed::new(lit(0i64), true, TreeNodeRecursion::Jump)
-            }
+            Expr::AggregateFunction(_) if counts(&e) => Transformed::new(lit(0i64), true, TreeNodeRecursion::Jump),
             Expr::AggregateFunction(_) | Expr::Column(_) => {
                 Transformed::new(lit(ScalarValue::Null), true, TreeNodeRecursion::Jump)
             }
             _ => Transformed::no(e),
         })
     })?;
-    Ok(super::execute::constant(&constant.data).ok().filter(|value| !value.is_null()))
+    Ok(super::execute::constant(&constant.data)
+        .ok()
+        .filter(|value| !value.is_null()))
 }
 
 // ---- correlation
@@ -1123,7 +1359,9 @@ fn hidden_item(rel: &Rel, column: &Column, expr: Expr) -> Result<Typed> {
 fn over_output(correlated: Vec<Expr>, hidden: &[Column], attrs: &[Attr]) -> Result<Vec<Expr>> {
     let each = correlated.into_iter().map(|expr| {
         let moved = expr.transform(|e| {
-            let Expr::Column(column) = &e else { return Ok(Transformed::no(e)) };
+            let Expr::Column(column) = &e else {
+                return Ok(Transformed::no(e));
+            };
             let at = hidden.iter().position(|h| h == column);
             Ok(at.map_or(Transformed::no(e.clone()), |at| Transformed::yes(attrs[at].expr())))
         });
@@ -1133,11 +1371,13 @@ fn over_output(correlated: Vec<Expr>, hidden: &[Column], attrs: &[Attr]) -> Resu
 }
 
 fn contains_outer(expr: &Expr) -> bool {
-    expr.exists(|e| Ok(matches!(e, Expr::OuterReferenceColumn(..)))).unwrap_or(false)
+    expr.exists(|e| Ok(matches!(e, Expr::OuterReferenceColumn(..))))
+        .unwrap_or(false)
 }
 
 fn contains_aggregate(expr: &Expr) -> bool {
-    expr.exists(|e| Ok(matches!(e, Expr::AggregateFunction(_)))).unwrap_or(false)
+    expr.exists(|e| Ok(matches!(e, Expr::AggregateFunction(_))))
+        .unwrap_or(false)
 }
 
 // ---- plans
@@ -1145,7 +1385,10 @@ fn contains_aggregate(expr: &Expr) -> bool {
 /// The relation of a SELECT without FROM: one row, no columns.
 fn one_row() -> Rel {
     let schema = Arc::new(datafusion::common::DFSchema::empty());
-    let plan = LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: true, schema });
+    let plan = LogicalPlan::EmptyRelation(EmptyRelation {
+        produce_one_row: true,
+        schema,
+    });
     Rel { plan, attrs: vec![] }
 }
 
@@ -1174,17 +1417,28 @@ fn plain_rel(plan: LogicalPlan) -> Rel {
 /// A plan whose columns are, one by one, those of another.
 fn with_attrs(plan: LogicalPlan, attrs: Vec<Attr>) -> Rel {
     let columns = plan.schema().columns();
-    let attrs = attrs.into_iter().zip(columns).map(|(attr, column)| Attr { column, ..attr }).collect();
+    let attrs = attrs
+        .into_iter()
+        .zip(columns)
+        .map(|(attr, column)| Attr { column, ..attr })
+        .collect();
     Rel { plan, attrs }
 }
 
 fn scan_name(plan: &LogicalPlan) -> Option<&TableReference> {
-    if let LogicalPlan::TableScan(scan) = plan { Some(&scan.table_name) } else { None }
+    if let LogicalPlan::TableScan(scan) = plan {
+        Some(&scan.table_name)
+    } else {
+        None
+    }
 }
 
 fn aliased(rel: Rel, unique: TableReference, shown: Option<String>) -> Result<Rel> {
     let Rel { plan, attrs } = rel;
-    let places = attrs.iter().map(|a| plan.schema().index_of_column(&a.column)).collect::<Result<Vec<_>, _>>()?;
+    let places = attrs
+        .iter()
+        .map(|a| plan.schema().index_of_column(&a.column))
+        .collect::<Result<Vec<_>, _>>()?;
     let alias = LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(plan), unique)?);
     let columns = alias.schema().columns();
     let each = attrs.into_iter().zip(places).map(|(attr, place)| Attr {
@@ -1204,10 +1458,18 @@ fn rename_columns(rel: Rel, names: &[String]) -> Result<Rel> {
     if names.len() != rel.attrs.len() {
         return Err(Error::spark(
             "ASSIGNMENT_ARITY_MISMATCH",
-            format!("The alias names {} columns, the relation has {}.", names.len(), rel.attrs.len()),
+            format!(
+                "The alias names {} columns, the relation has {}.",
+                names.len(),
+                rel.attrs.len()
+            ),
         ));
     }
-    let items = rel.attrs.iter().zip(names).map(|(a, name)| Typed::new(a.expr(), a.data_type.clone(), name));
+    let items = rel
+        .attrs
+        .iter()
+        .zip(names)
+        .map(|(a, name)| Typed::new(a.expr(), a.data_type.clone(), name));
     project(rel.plan.clone(), items.collect())
 }
 
@@ -1230,7 +1492,11 @@ fn project_as(plan: LogicalPlan, items: Vec<Typed>, fresh: bool) -> Result<Rel> 
             number += 1;
         }
         let plain = matches!(&item.expr, Expr::Column(c) if c.name == unique) && unique == name;
-        let expr = if plain && !fresh { item.expr } else { named(item.expr, &unique, &name) };
+        let expr = if plain && !fresh {
+            item.expr
+        } else {
+            named(item.expr, &unique, &name)
+        };
         exprs.push(expr);
         names.push((name, item.data_type));
     }
@@ -1305,15 +1571,25 @@ pub(super) fn watermark_node(plan: LogicalPlan, attr: &Attr, delay_ms: i64) -> R
             ),
         ));
     }
-    let node = WatermarkNode { input: plan, column: attr.column.clone(), delay_ms };
+    let node = WatermarkNode {
+        input: plan,
+        column: attr.column.clone(),
+        delay_ms,
+    };
     Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
 }
 
 fn using_key(rel: &Rel, key: &str, side: &str) -> Result<Attr> {
-    let mut found = rel.attrs.iter().filter(|a| a.reach != Reach::ByQualifier && a.name.eq_ignore_ascii_case(key));
+    let mut found = rel
+        .attrs
+        .iter()
+        .filter(|a| a.reach != Reach::ByQualifier && a.name.eq_ignore_ascii_case(key));
     match (found.next(), found.next()) {
         (Some(attr), None) => Ok(attr.clone()),
-        (Some(_), Some(_)) => Err(Error::spark("AMBIGUOUS_REFERENCE", format!("Reference `{key}` is ambiguous."))),
+        (Some(_), Some(_)) => Err(Error::spark(
+            "AMBIGUOUS_REFERENCE",
+            format!("Reference `{key}` is ambiguous."),
+        )),
         _ => {
             let names: Vec<_> = rel.attrs.iter().map(|a| format!("`{}`", a.name)).collect();
             Err(Error::spark(
@@ -1340,7 +1616,9 @@ fn conjuncts(ast: &Ast) -> Vec<&Ast> {
 /// The index a whole number in GROUP BY or ORDER BY stands for.
 fn ordinal_of(ast: &Ast, width: usize, condition: &'static str, clause: &str) -> Result<Option<usize>> {
     let Ast::Number(text) = ast else { return Ok(None) };
-    let Ok(position) = text.parse::<i64>() else { return Ok(None) };
+    let Ok(position) = text.parse::<i64>() else {
+        return Ok(None);
+    };
     if (1..=width as i64).contains(&position) {
         return Ok(Some(position as usize - 1));
     }
@@ -1349,15 +1627,26 @@ fn ordinal_of(ast: &Ast, width: usize, condition: &'static str, clause: &str) ->
 }
 
 fn ordinal(index: usize) -> String {
-    const WORDS: [&str; 10] =
-        ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"];
-    WORDS.get(index).map_or(format!("{}th", index + 1), |word| word.to_string())
+    const WORDS: [&str; 10] = [
+        "first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
+    ];
+    WORDS
+        .get(index)
+        .map_or(format!("{}th", index + 1), |word| word.to_string())
 }
 
 fn select_expressions<'s>(select: &'s Select, order_by: &'s [Order]) -> Vec<&'s Ast> {
     let items = select.items.iter().map(|item| &item.expr);
-    let keys = if let GroupBy::By(by) = &select.group_by { by.as_slice() } else { &[] };
-    items.chain(keys).chain(&select.having).chain(order_by.iter().map(|order| &order.expr)).collect()
+    let keys = if let GroupBy::By(by) = &select.group_by {
+        by.as_slice()
+    } else {
+        &[]
+    };
+    items
+        .chain(keys)
+        .chain(&select.having)
+        .chain(order_by.iter().map(|order| &order.expr))
+        .collect()
 }
 
 /// The calls of `window` and `session_window` in an expression.
@@ -1376,9 +1665,15 @@ fn window_calls<'s>(ast: &'s Ast, calls: &mut Vec<&'s Call>) {
 fn visit<'s>(ast: &'s Ast, seen: &mut impl FnMut(&'s Ast)) {
     seen(ast);
     match ast {
-        Ast::Unary(_, a) | Ast::IsNull(a) | Ast::Field(a, _) | Ast::Named(a, _) | Ast::Extract(_, a) => visit(a, seen),
+        Ast::Unary(_, a) | Ast::IsNull(a, _) | Ast::Field(a, _) | Ast::Named(a, _) | Ast::Extract(_, a) => {
+            visit(a, seen)
+        }
         Ast::InQuery(a, _) | Ast::Cast { expr: a, .. } => visit(a, seen),
-        Ast::Binary(_, a, b) | Ast::Element(a, b) | Ast::Like { expr: a, pattern: b, .. } => {
+        Ast::Binary(_, a, b)
+        | Ast::Element(a, b)
+        | Ast::Like {
+            expr: a, pattern: b, ..
+        } => {
             visit(a, seen);
             visit(b, seen);
         }
@@ -1388,7 +1683,11 @@ fn visit<'s>(ast: &'s Ast, seen: &mut impl FnMut(&'s Ast)) {
             list.iter().for_each(|item| visit(item, seen));
         }
         Ast::Tuple(list) => list.iter().for_each(|item| visit(item, seen)),
-        Ast::Case { operand, whens, otherwise } => {
+        Ast::Case {
+            operand,
+            whens,
+            otherwise,
+        } => {
             operand.iter().chain(otherwise).for_each(|part| visit(part, seen));
             for (when, then) in whens {
                 visit(when, seen);
@@ -1427,11 +1726,15 @@ fn check_sizes((duration, slide, start): (i64, i64, i64), text: &str) -> Result<
     }
     let constraint = |reason: String| Err(super::expr::mismatch("PARAMETER_CONSTRAINT_VIOLATION", text, reason));
     if slide > duration {
-        return constraint(format!("The `slide_duration`({slide}L) must be <= the `window_duration`({duration}L)"));
+        return constraint(format!(
+            "The `slide_duration`({slide}L) must be <= the `window_duration`({duration}L)"
+        ));
     }
     if start.unsigned_abs() >= slide as u64 {
         let size = start.unsigned_abs();
-        return constraint(format!("The `abs(start_time)`({size}L) must be < the `slide_duration`({slide}L)"));
+        return constraint(format!(
+            "The `abs(start_time)`({size}L) must be < the `slide_duration`({slide}L)"
+        ));
     }
     Ok(())
 }

@@ -58,7 +58,9 @@ impl Attr {
     }
 
     fn is_of(&self, qualifier: &str) -> bool {
-        self.qualifier.as_ref().is_some_and(|q| q.eq_ignore_ascii_case(qualifier))
+        self.qualifier
+            .as_ref()
+            .is_some_and(|q| q.eq_ignore_ascii_case(qualifier))
     }
 
     fn sql(&self) -> String {
@@ -82,7 +84,12 @@ pub struct Typed {
 
 impl Typed {
     pub fn new(expr: Expr, data_type: DataType, name: impl Into<String>) -> Self {
-        Self { expr, data_type, name: name.into(), alias: None }
+        Self {
+            expr,
+            data_type,
+            name: name.into(),
+            alias: None,
+        }
     }
 
     /// The name of a column that is this expression alone.
@@ -103,19 +110,31 @@ pub struct Scope<'a> {
 impl<'a> Scope<'a> {
     pub fn new(rel: &'a Rel, outer: Option<&'a Scope<'a>>) -> Self {
         let streaming = super::is_streaming(&rel.plan);
-        Self { attrs: &rel.attrs, outer, laterals: RefCell::default(), streaming }
+        Self {
+            attrs: &rel.attrs,
+            outer,
+            laterals: RefCell::default(),
+            streaming,
+        }
     }
 
     /// The attribute that `parts` names and how many parts name it; the rest are fields of it.
     pub fn find(&self, parts: &[String]) -> Result<Option<(&'a Attr, usize)>> {
         if parts.len() > 1 {
-            let qualified: Vec<_> =
-                self.attrs.iter().filter(|a| a.is_of(&parts[0]) && a.is_called(&parts[1])).collect();
+            let qualified: Vec<_> = self
+                .attrs
+                .iter()
+                .filter(|a| a.is_of(&parts[0]) && a.is_called(&parts[1]))
+                .collect();
             if let Some(found) = one_of(&qualified, &parts[..2])? {
                 return Ok(Some((found, 2)));
             }
         }
-        let plain: Vec<_> = self.attrs.iter().filter(|a| a.reach != Reach::ByQualifier && a.is_called(&parts[0])).collect();
+        let plain: Vec<_> = self
+            .attrs
+            .iter()
+            .filter(|a| a.reach != Reach::ByQualifier && a.is_called(&parts[0]))
+            .collect();
         Ok(one_of(&plain, &parts[..1])?.map(|found| (found, 1)))
     }
 
@@ -137,7 +156,8 @@ impl<'a> Scope<'a> {
     }
 
     fn reaches_further(&self, parts: &[String]) -> bool {
-        self.outer.is_some_and(|outer| matches!(outer.find(parts), Ok(Some(_))) || outer.reaches_further(parts))
+        self.outer
+            .is_some_and(|outer| matches!(outer.find(parts), Ok(Some(_))) || outer.reaches_further(parts))
     }
 
     /// As [`Scope::resolve`], without the query around.
@@ -147,7 +167,9 @@ impl<'a> Scope<'a> {
             return fields_of(column, &parts[used..]).map(Some);
         }
         let laterals = self.laterals.borrow();
-        let mut found = laterals.iter().filter(|(alias, _)| alias.eq_ignore_ascii_case(&parts[0]));
+        let mut found = laterals
+            .iter()
+            .filter(|(alias, _)| alias.eq_ignore_ascii_case(&parts[0]));
         match (found.next(), found.next()) {
             (Some((alias, typed)), None) => {
                 let column = Typed::new(typed.expr.clone(), typed.data_type.clone(), alias.clone());
@@ -162,8 +184,7 @@ impl<'a> Scope<'a> {
         let wanted: Vec<String> = parts.iter().map(|part| format!("`{part}`")).collect();
         let wanted = wanted.join(".");
         let visible: Vec<&Attr> = self.attrs.iter().filter(|a| a.is_everywhere()).collect();
-        let message =
-            format!("A column, variable, or function parameter with name {wanted} cannot be resolved.");
+        let message = format!("A column, variable, or function parameter with name {wanted} cannot be resolved.");
         if visible.is_empty() {
             return Error::spark("UNRESOLVED_COLUMN.WITHOUT_SUGGESTION", message);
         }
@@ -192,13 +213,21 @@ fn one_of<'a>(found: &[&'a Attr], parts: &[String]) -> Result<Option<&'a Attr>> 
     candidates.sort();
     Err(Error::spark(
         "AMBIGUOUS_REFERENCE",
-        format!("Reference {} is ambiguous, could be: [{}].", name.join("."), candidates.join(", ")),
+        format!(
+            "Reference {} is ambiguous, could be: [{}].",
+            name.join("."),
+            candidates.join(", ")
+        ),
     ))
 }
 
 fn outer_column(attr: &Attr, name: String) -> Typed {
     let field = Arc::new(Field::new(&attr.column.name, attr.data_type.clone(), true));
-    Typed::new(Expr::OuterReferenceColumn(field, attr.column.clone()), attr.data_type.clone(), name)
+    Typed::new(
+        Expr::OuterReferenceColumn(field, attr.column.clone()),
+        attr.data_type.clone(),
+        name,
+    )
 }
 
 /// `base.a.b`: fields of structs.

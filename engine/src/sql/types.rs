@@ -14,8 +14,10 @@ pub const DECIMAL_PRECISION_MAX: u8 = 38;
 pub fn spark_type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Struct(fields) => {
-            let fields: Vec<_> =
-                fields.iter().map(|f| format!("{}:{}", f.name(), spark_type_name(f.data_type()))).collect();
+            let fields: Vec<_> = fields
+                .iter()
+                .map(|f| format!("{}:{}", f.name(), spark_type_name(f.data_type())))
+                .collect();
             format!("struct<{}>", fields.join(","))
         }
         DataType::List(element) => format!("array<{}>", spark_type_name(element.data_type())),
@@ -91,7 +93,10 @@ pub fn key_and_value(entries: &DataType) -> (DataType, DataType) {
 }
 
 pub fn is_integral(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64)
+    matches!(
+        data_type,
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64
+    )
 }
 
 pub fn is_floating(data_type: &DataType) -> bool {
@@ -176,7 +181,10 @@ pub fn common_type(left: &DataType, right: &DataType, ansi: bool, meeting: Meeti
         (Struct(l), Struct(r)) => common_struct(l, r, ansi, meeting),
         (Map(l, _), Map(r, _)) => {
             let ((lk, lv), (rk, rv)) = (key_and_value(l.data_type()), key_and_value(r.data_type()));
-            Some(map_of(common_type(&lk, &rk, ansi, meeting)?, common_type(&lv, &rv, ansi, meeting)?))
+            Some(map_of(
+                common_type(&lk, &rk, ansi, meeting)?,
+                common_type(&lv, &rv, ansi, meeting)?,
+            ))
         }
         _ => None,
     }
@@ -189,7 +197,11 @@ fn common_number(left: &DataType, right: &DataType) -> DataType {
         (Some(_), Some(_)) => {
             let order = [Int8, Int16, Int32, Int64];
             let rank = |t: &DataType| order.iter().position(|o| o == t);
-            if rank(left) >= rank(right) { left.clone() } else { right.clone() }
+            if rank(left) >= rank(right) {
+                left.clone()
+            } else {
+                right.clone()
+            }
         }
         // Float alone meets float; with anything else the answer is double.
         _ => Float64,
@@ -224,7 +236,11 @@ fn common_struct(left: &Fields, right: &Fields, ansi: bool, meeting: Meeting) ->
 pub fn nullable(data_type: &DataType) -> DataType {
     match data_type {
         DataType::Struct(fields) => DataType::Struct(
-            fields.iter().map(|f| Field::new(f.name(), nullable(f.data_type()), true)).collect::<Vec<_>>().into(),
+            fields
+                .iter()
+                .map(|f| Field::new(f.name(), nullable(f.data_type()), true))
+                .collect::<Vec<_>>()
+                .into(),
         ),
         DataType::List(element) => DataType::List(Field::new_list_field(nullable(element.data_type()), true).into()),
         DataType::Map(entries, _) => {
@@ -247,10 +263,22 @@ mod tests {
     #[test]
     fn a_schema_in_ddl_reads_back_as_spark_names_its_types() {
         for (ddl, name) in [
-            ("district STRING, new_scotsmen INT, timestamp TIMESTAMP", "struct<district:string,new_scotsmen:int,timestamp:timestamp>"),
-            ("a decimal(10, 2), `b c` array<struct<x: int, y: string>>", "struct<a:decimal(10,2),b c:array<struct<x:int,y:string>>>"),
-            ("m MAP<STRING, ARRAY<INT>> NOT NULL COMMENT 'x', d DECIMAL", "struct<m:map<string,array<int>>,d:decimal(10,0)>"),
-            ("t tinyint, s smallint, l long, f float, n timestamp_ntz, b binary", "struct<t:tinyint,s:smallint,l:bigint,f:float,n:timestamp_ntz,b:binary>"),
+            (
+                "district STRING, new_scotsmen INT, timestamp TIMESTAMP",
+                "struct<district:string,new_scotsmen:int,timestamp:timestamp>",
+            ),
+            (
+                "a decimal(10, 2), `b c` array<struct<x: int, y: string>>",
+                "struct<a:decimal(10,2),b c:array<struct<x:int,y:string>>>",
+            ),
+            (
+                "m MAP<STRING, ARRAY<INT>> NOT NULL COMMENT 'x', d DECIMAL",
+                "struct<m:map<string,array<int>>,d:decimal(10,0)>",
+            ),
+            (
+                "t tinyint, s smallint, l long, f float, n timestamp_ntz, b binary",
+                "struct<t:tinyint,s:smallint,l:bigint,f:float,n:timestamp_ntz,b:binary>",
+            ),
         ] {
             let schema = parse_schema_ddl(ddl).unwrap();
             assert_eq!(spark_type_name(&DataType::Struct(schema.fields)), name);
@@ -278,7 +306,11 @@ mod tests {
             (Boolean, Int32, None),
             (Int32, timestamp_type(), None),
         ] {
-            assert_eq!(common_type(&left, &right, true, Meeting::Value), wanted, "{left} and {right}");
+            assert_eq!(
+                common_type(&left, &right, true, Meeting::Value),
+                wanted,
+                "{left} and {right}"
+            );
         }
     }
 }

@@ -353,7 +353,19 @@ mod tests {
         .into_iter()
         .map(|arguments| request(&[&["SELECT 1"], arguments.as_slice()].concat()).unwrap_err().to_string())
         .collect();
-        insta::assert_snapshot!(messages.join("\n"), @"");
+        insta::assert_snapshot!(messages.join("\n"), @r#"
+        `--stream weather` has no name and value; write `--stream weather=data/weather`
+        `--schema x=...` names no stream; did you mean `w`?
+        schema of `w`: `a INTT` is no schema: Unsupported data type "INTT".; write `name TYPE` for each column, of STRING, INT, BIGINT, DOUBLE, BOOLEAN, TIMESTAMP, DATE, DECIMAL(10, 2) and Spark's other types
+        `consol` is no sink; did you mean `console`?
+        the json sink needs a directory; write `--sink json:out/`
+        a memory sink needs `--name`: its table has it
+        `apend` is no output mode; did you mean `append`?
+        `soon` is no trigger; write `once`, `available-now` or an interval such as `10 seconds`
+        `--watermark w=t` has no delay; write `--watermark w='t,30 seconds'`
+        `--option header=true` names no stream; write `--option w.header=true`
+        `socket://nowhere` is no socket; write `socket://localhost:9999`
+        "#);
     }
 
     #[derive(Debug, Parser)]

@@ -25,9 +25,7 @@ impl Replay {
     /// Runs the saved trial and reports.
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         let trial = match load(&self.dir)? {
-            Saved::Scenario(scenario, seed) => {
-                Trial::of(&scenario, seed, scenario.rows(seed).map_err(anyhow::Error::msg)?)
-            }
+            Saved::Scenario(scenario, seed) => Trial::of(&scenario, seed).map_err(anyhow::Error::msg)?,
             Saved::Case { name, job, trace } => Trial::of_case(&name, *job, trace),
         };
         let outcome = Box::new(judge(&trial, &mut Embedded::default()));

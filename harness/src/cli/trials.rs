@@ -38,7 +38,7 @@ pub(super) fn run_all(planned: Vec<Planned>) -> Report {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
                     let Some(planned) = planned.get(n) else { break };
-                    *entries[n].lock().expect("no worker panics while it holds an entry") = Some(run_one(planned));
+                    *entries[n].lock().expect("no worker panics while it holds an entry") = Some(run_caught(planned));
                     progress.inc(1);
                 }
             });
@@ -51,12 +51,25 @@ pub(super) fn run_all(planned: Vec<Planned>) -> Report {
     Report { entries: entries.into_iter().map(taken).collect() }
 }
 
+/// A panic is a bug of Skirl's, and no reason to take the other trials with it.
+fn run_caught(planned: &Planned) -> Entry {
+    let run = std::panic::AssertUnwindSafe(|| run_one(planned));
+    std::panic::catch_unwind(run).unwrap_or_else(|_| {
+        let name = match planned {
+            Planned::NotRun { name, .. } => name.clone(),
+            Planned::Scenario { scenario, .. } => scenario.name.clone(),
+            Planned::Case { trial, .. } => trial.name.clone(),
+        };
+        Entry::NotRun { name, reason: "Skirl panicked (see above); this is a bug, please report it with this file".into() }
+    })
+}
+
 fn run_one(planned: &Planned) -> Entry {
     match planned {
         Planned::NotRun { name, reason } => Entry::NotRun { name: name.clone(), reason: reason.clone() },
         Planned::Scenario { scenario, seed } => match scenario.rows(*seed) {
             Ok(rows) => {
-                let trial = Trial::of(scenario, *seed, rows.clone());
+                let trial = Trial::over(scenario, *seed, rows.clone());
                 run_trial(&trial, |dir| save(dir, scenario, *seed, &rows))
             }
             Err(reason) => Entry::NotRun { name: scenario.name.clone(), reason },

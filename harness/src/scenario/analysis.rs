@@ -13,8 +13,14 @@ use crate::shape::Shape;
 
 /// Where the SQL of a scenario stands in its file.
 pub(super) struct SqlSpans {
-    pub views: Vec<Range<usize>>,
+    pub views: Vec<ViewSpans>,
     pub query: Range<usize>,
+}
+
+/// Where a view's parts stand.
+pub(super) struct ViewSpans {
+    pub sql: Range<usize>,
+    pub watermark: Option<Range<usize>>,
 }
 
 /// The shape of what the scenario's query emits. Spark's refusals of its SQL are noted as mistakes, unless a refusal is
@@ -30,8 +36,8 @@ pub(super) fn analyse(scenario: &Scenario, spans: &SqlSpans, mistakes: &Mistakes
     let mut catalog = Catalog::new(scenario.conf.clone());
     let named = name_inputs(&mut catalog, scenario);
     named.map_err(|error| refused(error, &spans.query)).ok()?;
-    for (view, span) in scenario.views.iter().zip(&spans.views) {
-        create(&mut catalog, view).map_err(|error| refused(error, span)).ok()?;
+    for (view, spans) in scenario.views.iter().zip(&spans.views) {
+        create(&mut catalog, view).map_err(|error| refused(error, guilty(&mut catalog, view, spans))).ok()?;
     }
     let plan = catalog.plan(&scenario.query.sql).map_err(|error| refused(error, &spans.query)).ok()?;
     let streams: Vec<String> = scenario.streams.iter().map(|stream| stream.name.clone()).collect();
@@ -47,4 +53,10 @@ fn name_inputs(catalog: &mut Catalog, scenario: &Scenario) -> skirl_engine::Resu
 
 fn create(catalog: &mut Catalog, view: &View) -> skirl_engine::Result<()> {
     catalog.create_view(&view.name, &view.sql, view.watermark.as_ref())
+}
+
+/// What Spark refuses of a view: its SQL, or the watermark on it.
+fn guilty<'a>(catalog: &mut Catalog, view: &View, spans: &'a ViewSpans) -> &'a Range<usize> {
+    let sql_is_right = catalog.create_view(&view.name, &view.sql, None).is_ok();
+    spans.watermark.as_ref().filter(|_| sql_is_right).unwrap_or(&spans.sql)
 }

@@ -5,7 +5,10 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
+use miette::{
+    Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, NamedSource,
+    SourceCode, SourceSpan, SpanContents,
+};
 
 /// One mistake in a scenario file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,7 +108,7 @@ impl Diagnostic for Pointed<'_> {
         self.mistake.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(self.source)
+        Some(self)
     }
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let label = LabeledSpan::new_with_span(None, self.mistake.span.clone());
@@ -113,15 +116,45 @@ impl Diagnostic for Pointed<'_> {
     }
 }
 
+impl SourceCode for Pointed<'_> {
+    /// The whole lines of the span: a mistake is easier to see beside its key.
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        lines_before: usize,
+        lines_after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let text = self.source.inner();
+        let (start, end) = (span.offset().min(text.len()), (span.offset() + span.len()).min(text.len()));
+        let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let line_end = text[end..].find('\n').map_or(text.len(), |newline| end + newline);
+        let lines = SourceSpan::from((line_start, line_end - line_start));
+        let contents = self.source.read_span(&lines, lines_before, lines_after)?;
+        // The position people are told is the mistake's, not that of its line.
+        let column = text[line_start..start].chars().count();
+        Ok(Box::new(MietteSpanContents::new_named(
+            self.source.name().to_string(),
+            contents.data(),
+            *contents.span(),
+            contents.line(),
+            column,
+            contents.line_count(),
+        )))
+    }
+}
+
 /// ``did you mean `delay`?`` if one of `known` is close to `word`, else the list of what is known.
 pub(crate) fn suggestion(word: &str, known: &[&str]) -> String {
     let closest = known.iter().map(|name| (distance(word, name), name)).min();
     match closest {
-        Some((distance, name)) if distance <= name.len().max(word.len()).div_ceil(3) => {
-            format!("did you mean `{name}`?")
-        }
+        Some((_, name)) if is_close(word, name) => format!("did you mean `{name}`?"),
         _ => format!("write one of {}", listed(known)),
     }
+}
+
+/// Whether `word` may be a misspelt `name`.
+pub(super) fn is_close(word: &str, name: &str) -> bool {
+    distance(word, name) <= name.len().max(word.len()).div_ceil(3)
 }
 
 /// `` `a`, `b` and `c` ``.

@@ -7,6 +7,7 @@ use skirl_engine::sql::WatermarkSpec;
 use toml::Spanned;
 use toml::de::DeValue;
 
+use super::analysis::ViewSpans;
 use super::duration::{parse_duration_ms, parse_time_ms};
 use super::section::Section;
 use crate::job::{BatchClock, DropDuplicates, Feed, OutputMode, Sink, SinkFormat, View};
@@ -51,14 +52,16 @@ pub(super) fn read(root: &mut Section) -> Option<(Query, Range<usize>)> {
 
 /// Reads `[[views]]`; with the places of their SQL. A refusal may be what a scenario waits for, then a negative delay
 /// is no mistake.
-pub(super) fn read_views(root: &mut Section, refusal_expected: bool) -> (Vec<View>, Vec<Range<usize>>) {
+pub(super) fn read_views(root: &mut Section, refusal_expected: bool) -> (Vec<View>, Vec<ViewSpans>) {
     root.sections("views").into_iter().filter_map(|section| read_view(section, refusal_expected)).unzip()
 }
 
-fn read_view(mut section: Section, refusal_expected: bool) -> Option<(View, Range<usize>)> {
+fn read_view(mut section: Section, refusal_expected: bool) -> Option<(View, ViewSpans)> {
     let name = section.required_text("name", "\"conversions\"");
     let sql = section.required_text("sql", "\"SELECT * FROM scotsmen\"");
-    let watermark = section.section("watermark").and_then(|section| read_watermark(section, refusal_expected));
+    let watermark = section.section("watermark");
+    let watermark_span = watermark.as_ref().map(|section| section.span.clone());
+    let watermark = watermark.and_then(|section| read_watermark(section, refusal_expected));
     let within_watermark = section.boolean("within_watermark");
     let drop_duplicates = section.list("drop_duplicates").map(|columns| DropDuplicates {
         columns: columns.into_iter().filter_map(|column| text_of(&section, column)).collect(),
@@ -66,8 +69,8 @@ fn read_view(mut section: Section, refusal_expected: bool) -> Option<(View, Rang
     });
     section.finish();
     let sql = sql?;
-    let span = sql.span();
-    Some((View { name: name?.into_inner(), sql: sql.into_inner(), watermark, drop_duplicates }, span))
+    let spans = ViewSpans { sql: sql.span(), watermark: watermark_span };
+    Some((View { name: name?.into_inner(), sql: sql.into_inner(), watermark, drop_duplicates }, spans))
 }
 
 fn read_watermark(mut section: Section, refusal_expected: bool) -> Option<WatermarkSpec> {

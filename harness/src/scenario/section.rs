@@ -5,7 +5,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::mistake::{Mistakes, suggestion};
+use super::mistake::{Mistakes, is_close, suggestion};
 
 /// A TOML value and where it stands.
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
@@ -149,8 +149,11 @@ impl<'i, 'm> Section<'i, 'm> {
         chosen
     }
 
-    /// Reports a key that must be there and is not.
+    /// Reports a key that must be there and is not; a misspelt one is reported for what it is.
     pub fn missing(&self, key: &str, example: &str) {
+        if self.entries.iter().any(|(name, _)| is_close(name.get_ref(), key)) {
+            return;
+        }
         let message = format!("{} has no `{key}`", self.name);
         self.mistakes.note_with_help(self.span.clone(), message, format!("add `{key} = {example}`"));
     }

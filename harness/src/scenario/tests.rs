@@ -37,36 +37,122 @@ fn every_mistake_is_reported_with_its_place_and_what_to_write() {
         .replace("delay", "dealy")
         .replace("\"update\"", "\"updaet\"")
         .replace("output_rows = \"> 0\"", "output_rows = \"lots\"\nlate_row = 3");
-    insta::assert_snapshot!(mistakes(&text), @"");
+    insta::assert_snapshot!(mistakes(&text), @r#"
+     × the scenario has no key `titel`
+      ╭─[scenarios/late.toml:2:1]
+    2 │ titel = "Late rows are dropped"
+      · ─────
+      ╰────
+     help: did you mean `title`?
+     × `district STRING, new_scotsmen INTT, timestamp TIMESTAMP` is no schema: Unsupported data type "INTT".
+      ╭─[scenarios/late.toml:5:10]
+    5 │ schema = "district STRING, new_scotsmen INTT, timestamp TIMESTAMP"
+      ·          ─────────────────────────────────────────────────────────
+      ╰────
+     help: write `name TYPE` for each column, of STRING, INT, BIGINT, DOUBLE, BOOLEAN, TIMESTAMP, DATE,
+           DECIMAL(10, 2) and Spark's other types
+     × [views.watermark] has no key `dealy`
+       ╭─[scenarios/late.toml:15:37]
+    15 │ watermark = { column = "timestamp", dealy = "30 seconds" }
+       ·                                     ─────
+       ╰────
+     help: did you mean `delay`?
+     × `updaet` is no output mode
+       ╭─[scenarios/late.toml:19:15]
+    19 │ output_mode = "updaet"
+       ·               ────────
+       ╰────
+     help: did you mean `update`?
+     × `output_rows` is the text "lots", which is no comparison
+       ╭─[scenarios/late.toml:22:15]
+    22 │ output_rows = "lots"
+       ·               ──────
+       ╰────
+     help: write a number or a comparison: 5, "> 0", ">= 3", "< 10", "!= 0"
+     × [expect] has no key `late_row`
+       ╭─[scenarios/late.toml:23:1]
+    23 │ late_row = 3
+       · ────────
+       ╰────
+     help: did you mean `late_rows`?
+    "#);
 }
 
 #[test]
 fn values_that_are_no_values_of_their_column_are_named() {
     let text = SOUND.replace("\"Porto\", 3", "7, \"three\"").replace("\"2024-12-03 10:01:00\"", "\"noon\"").replace("[]],", "[], 1],");
-    insta::assert_snapshot!(mistakes(&text), @"");
+    insta::assert_snapshot!(mistakes(&text), @r#"
+     × the number 7 is no value of `district`, which is string
+      ╭─[scenarios/late.toml:7:5]
+    7 │   [[7, "three", "2024-12-03T10:00:00Z"], ["Faro", [], "noon"]],
+      ·     ─
+      ╰────
+     help: write text in quotes: "Porto"; NULL is `[]`
+     × the text "three" is no value of `new_scotsmen`, which is int
+      ╭─[scenarios/late.toml:7:8]
+    7 │   [[7, "three", "2024-12-03T10:00:00Z"], ["Faro", [], "noon"]],
+      ·        ───────
+      ╰────
+     help: write a whole number within the type's range, without quotes; NULL is `[]`
+     × the text "noon" is no value of `timestamp`, which is timestamp
+      ╭─[scenarios/late.toml:7:55]
+    7 │   [[7, "three", "2024-12-03T10:00:00Z"], ["Faro", [], "noon"]],
+      ·                                                       ──────
+      ╰────
+     help: write a time: "2024-12-03T10:02:59.999Z"; NULL is `[]`
+    "#);
 }
 
 #[test]
 fn a_row_that_is_too_short_is_told_its_columns() {
-    insta::assert_snapshot!(mistakes(&SOUND.replace("\"Porto\", 3, ", "")), @"");
+    insta::assert_snapshot!(mistakes(&SOUND.replace("\"Porto\", 3, ", "")), @r#"
+     × this row has 1 values and its schema has 3 columns
+      ╭─[scenarios/late.toml:7:4]
+    7 │   [["2024-12-03T10:00:00Z"], ["Faro", [], "2024-12-03 10:01:00"]],
+      ·    ────────────────────────
+      ╰────
+     help: write a value for each of district, new_scotsmen, timestamp; NULL is `[]`
+    "#);
 }
 
 #[test]
 fn a_negative_delay_is_a_mistake_unless_its_refusal_is_expected() {
     let negative = SOUND.replace("30 seconds", "-30 seconds");
-    insta::assert_snapshot!(mistakes(&negative), @"");
+    insta::assert_snapshot!(mistakes(&negative), @r#"
+     × the delay of a watermark is `-30 seconds`; it must not be negative
+       ╭─[scenarios/late.toml:15:45]
+    15 │ watermark = { column = "timestamp", delay = "-30 seconds" }
+       ·                                             ─────────────
+       ╰────
+     help: write `delay = "30 seconds"`, or wait for Spark's refusal in [expect.error]
+    "#);
     let expected = negative.replace("output_rows = \"> 0\"", "error = { message_contains = \"should not be negative\" }");
     read(&expected).unwrap();
 }
 
 #[test]
 fn a_column_that_is_not_there_is_shown_in_the_query() {
-    insta::assert_snapshot!(mistakes(&SOUND.replace("SELECT district, count(*)", "SELECT city, count(*)")), @"");
+    insta::assert_snapshot!(mistakes(&SOUND.replace("SELECT district, count(*)", "SELECT city, count(*)")), @r#"
+     × A column, variable, or function parameter with name `city` cannot be resolved. Did you mean one of the
+     │ following? [`district`, `timestamp`, `new_scotsmen`].
+       ╭─[scenarios/late.toml:18:7]
+    18 │ sql = "SELECT city, count(*) AS c FROM s GROUP BY district"
+       ·       ─────────────────────────────────────────────────────
+       ╰────
+     help: correct the SQL, or wait for the refusal in [expect.error]
+    "#);
 }
 
 #[test]
 fn a_watermark_on_text_is_refused_as_spark_does() {
-    insta::assert_snapshot!(mistakes(&SOUND.replace("column = \"timestamp\"", "column = \"district\"")), @"");
+    insta::assert_snapshot!(mistakes(&SOUND.replace("column = \"timestamp\"", "column = \"district\"")), @r#"
+     × The event time `district` has the invalid type "STRING", but expected "TIMESTAMP".
+       ╭─[scenarios/late.toml:15:13]
+    15 │ watermark = { column = "district", delay = "30 seconds" }
+       ·             ─────────────────────────────────────────────
+       ╰────
+     help: correct the SQL, or wait for the refusal in [expect.error]
+    "#);
 }
 
 #[test]
@@ -74,18 +160,47 @@ fn an_unknown_lateness_model_is_a_mistake() {
     let (before, after) = SOUND.split_once("schema =").unwrap();
     let (_, after) = after.split_once("]\n\n").unwrap();
     let text = format!("{before}kind = \"scotsmen\"\nrows = 100\nlateness = {{ model = \"parreto\", max = \"2m\" }}\n\n{after}");
-    insta::assert_snapshot!(mistakes(&text), @"");
+    insta::assert_snapshot!(mistakes(&text), @r#"
+     × unknown lateness model `parreto` (did you mean `pareto`?); the models are `constant`, `uniform`,
+     │ `exponential`, `lognormal`, `pareto`, `weibull`, `empirical`, `ties`, `jump`, `clock`, `boundary`,
+     │ `device`, `spikes`, `partition`, `duplicate`, `loss`, `corrupt`, `null-time`, `schedule`
+      ╭─[scenarios/late.toml:7:22]
+    7 │ lateness = { model = "parreto", max = "2m" }
+      ·                      ─────────
+      ╰────
+    "#);
 }
 
 #[test]
 fn a_scenario_without_a_guard_proves_nothing() {
-    insta::assert_snapshot!(mistakes(&SOUND.replace("output_rows = \"> 0\"", "")), @"");
-    insta::assert_snapshot!(mistakes(&SOUND.replace("\"> 0\"", "\">= 0\"")), @"");
+    insta::assert_snapshot!(mistakes(&SOUND.replace("output_rows = \"> 0\"", "")), @r#"
+     × nothing guards this scenario: it would also pass if nothing happened
+      ╭─[scenarios/late.toml:1:1]
+    1 │ 
+      · ▲
+      ╰────
+     help: say in [expect] what must happen for it to mean anything: `late_rows = "> 0"`
+    "#);
+    insta::assert_snapshot!(mistakes(&SOUND.replace("\"> 0\"", "\">= 0\"")), @r#"
+     × `output_rows >= 0` says nothing: a count is never negative
+       ╭─[scenarios/late.toml:22:15]
+    22 │ output_rows = ">= 0"
+       ·               ──────
+       ╰────
+     help: write "> 0"
+    "#);
 }
 
 #[test]
 fn text_that_is_no_toml_is_shown() {
-    insta::assert_snapshot!(mistakes(&SOUND.replace("title = ", "title ")), @"");
+    insta::assert_snapshot!(mistakes(&SOUND.replace("title = ", "title ")), @r#"
+     × key with no value, expected `=`
+      ╭─[scenarios/late.toml:2:7]
+    2 │ title "Late rows are dropped"
+      ·       ▲
+      ╰────
+     help: this is no TOML; see https://toml.io
+    "#);
 }
 
 #[test]

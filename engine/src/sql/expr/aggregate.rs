@@ -17,11 +17,51 @@ use crate::{Error, Result};
 
 /// Aggregate functions of Spark that the planner knows.
 const NAMES: &[&str] = &[
-    "count", "sum", "avg", "mean", "min", "max", "first", "first_value", "last", "last_value", "any_value", "stddev",
-    "stddev_samp", "std", "stddev_pop", "variance", "var_samp", "var_pop", "collect_list", "array_agg",
-    "approx_count_distinct", "count_if", "bool_and", "every", "bool_or", "some", "any", "corr", "covar_pop",
-    "covar_samp", "median", "collect_set", "percentile", "percentile_approx", "approx_percentile", "max_by", "min_by",
-    "mode", "bit_and", "bit_or", "bit_xor", "kurtosis", "skewness", "listagg", "string_agg",
+    "count",
+    "sum",
+    "avg",
+    "mean",
+    "min",
+    "max",
+    "first",
+    "first_value",
+    "last",
+    "last_value",
+    "any_value",
+    "stddev",
+    "stddev_samp",
+    "std",
+    "stddev_pop",
+    "variance",
+    "var_samp",
+    "var_pop",
+    "collect_list",
+    "array_agg",
+    "approx_count_distinct",
+    "count_if",
+    "bool_and",
+    "every",
+    "bool_or",
+    "some",
+    "any",
+    "corr",
+    "covar_pop",
+    "covar_samp",
+    "median",
+    "collect_set",
+    "percentile",
+    "percentile_approx",
+    "approx_percentile",
+    "max_by",
+    "min_by",
+    "mode",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
+    "kurtosis",
+    "skewness",
+    "listagg",
+    "string_agg",
 ];
 
 /// Whether `name` (lower case) is an aggregate function.
@@ -50,8 +90,14 @@ impl Exprs<'_> {
                 vec![Typed::new(lit(1i64), DataType::Int64, "1")]
             }
             [Ast::Star(qualifier)] if name == "count" => {
-                let text = format!("count(`{}`.*) is not allowed. Use count(*) or name the columns.", qualifier.join("`.`"));
-                return Err(Error::spark("INVALID_USAGE_OF_STAR_WITH_TABLE_IDENTIFIER_IN_COUNT", text));
+                let text = format!(
+                    "count(`{}`.*) is not allowed. Use count(*) or name the columns.",
+                    qualifier.join("`.`")
+                );
+                return Err(Error::spark(
+                    "INVALID_USAGE_OF_STAR_WITH_TABLE_IDENTIFIER_IN_COUNT",
+                    text,
+                ));
             }
             args => self.plan_all(args)?,
         };
@@ -62,9 +108,19 @@ impl Exprs<'_> {
                  approx_count_distinct() instead.",
             ));
         }
-        let names: Vec<_> = args.iter().map(|a| a.name.as_str()).collect();
+        // Whether NULLs count is no part of the name of `first(x, true)`.
+        let shown_args = if matches!(name, "first" | "last" | "first_value" | "last_value" | "any_value") {
+            1
+        } else {
+            args.len()
+        };
+        let names: Vec<_> = args.iter().take(shown_args).map(|a| a.name.as_str()).collect();
         let distinct = if call.distinct { "DISTINCT " } else { "" };
-        let shown = if name == "count" || name == "mean" { name.to_string() } else { call.name.to_lowercase() };
+        let shown = if name == "count" || name == "mean" {
+            name.to_string()
+        } else {
+            call.name.to_lowercase()
+        };
         let mut text = format!("{shown}({distinct}{})", names.join(", "));
         let aggregate = self.function(name, args, &text)?;
         let mut filter = None;
@@ -73,8 +129,16 @@ impl Exprs<'_> {
             text.push_str(&format!(" FILTER (WHERE {})", typed.name));
             filter = Some(Box::new(self.cast(&typed, &DataType::Boolean)));
         }
-        let Some(Aggregate { function, args, returns, ignore_nulls }) = aggregate else {
-            return Err(Error::unsupported(format!("the aggregate function `{name}` is not supported yet")));
+        let Some(Aggregate {
+            function,
+            args,
+            returns,
+            ignore_nulls,
+        }) = aggregate
+        else {
+            return Err(Error::unsupported(format!(
+                "the aggregate function `{name}` is not supported yet"
+            )));
         };
         let nulls = (call.ignore_nulls || ignore_nulls).then_some(NullTreatment::IgnoreNulls);
         let expr = AggregateFunction::new_udf(function, args, call.distinct, filter, vec![], nulls);
@@ -93,7 +157,13 @@ impl Exprs<'_> {
             _ => 1..=1,
         };
         if !wanted.contains(&args.len()) {
-            let one = || if wanted.end() == wanted.start() { wanted.start().to_string() } else { format!("{wanted:?}") };
+            let one = || {
+                if wanted.end() == wanted.start() {
+                    wanted.start().to_string()
+                } else {
+                    format!("{wanted:?}")
+                }
+            };
             return Err(wrong_count(name, &one(), args.len()));
         }
         let value = args[0].clone();
@@ -142,16 +212,29 @@ impl Exprs<'_> {
                 if matches!(value.data_type, DataType::Map(..)) {
                     return Err(mismatch("INVALID_ORDERING_TYPE", text, "maps have no order"));
                 }
-                let function = if name == "min" { udaf::min_max::min_udaf() } else { udaf::min_max::max_udaf() };
+                let function = if name == "min" {
+                    udaf::min_max::min_udaf()
+                } else {
+                    udaf::min_max::max_udaf()
+                };
                 Aggregate::of(function, vec![value.expr], value.data_type)
             }
             "first" | "first_value" | "any_value" | "last" | "last_value" => {
                 let last = name.starts_with("last");
-                let function = if last { udaf::first_last::last_value_udaf() } else { udaf::first_last::first_value_udaf() };
+                let function = if last {
+                    udaf::first_last::last_value_udaf()
+                } else {
+                    udaf::first_last::first_value_udaf()
+                };
                 let ignore_nulls = args.get(1).is_some_and(|a| a.expr == lit(true));
-                Aggregate { ignore_nulls, ..Aggregate::of(function, vec![value.expr], value.data_type) }
+                Aggregate {
+                    ignore_nulls,
+                    ..Aggregate::of(function, vec![value.expr], value.data_type)
+                }
             }
-            "stddev" | "stddev_samp" | "std" => Aggregate::of(udaf::stddev::stddev_udaf(), number(double.clone())?, double),
+            "stddev" | "stddev_samp" | "std" => {
+                Aggregate::of(udaf::stddev::stddev_udaf(), number(double.clone())?, double)
+            }
             "stddev_pop" => Aggregate::of(udaf::stddev::stddev_pop_udaf(), number(double.clone())?, double),
             "variance" | "var_samp" => Aggregate::of(udaf::variance::var_samp_udaf(), number(double.clone())?, double),
             "var_pop" => Aggregate::of(udaf::variance::var_pop_udaf(), number(double.clone())?, double),
@@ -165,7 +248,9 @@ impl Exprs<'_> {
                 Aggregate::of(udaf::count::count_udaf(), vec![hit], DataType::Int64)
             }
             "bool_and" | "every" => Aggregate::of(udaf::bool_and_or::bool_and_udaf(), boolean()?, DataType::Boolean),
-            "bool_or" | "some" | "any" => Aggregate::of(udaf::bool_and_or::bool_or_udaf(), boolean()?, DataType::Boolean),
+            "bool_or" | "some" | "any" => {
+                Aggregate::of(udaf::bool_and_or::bool_or_udaf(), boolean()?, DataType::Boolean)
+            }
             "median" => Aggregate::of(udaf::median::median_udaf(), number(double.clone())?, double),
             "corr" | "covar_pop" | "covar_samp" => {
                 let function = match name {
@@ -202,7 +287,12 @@ struct Aggregate {
 
 impl Aggregate {
     fn of(function: Arc<AggregateUDF>, args: Vec<Expr>, returns: DataType) -> Self {
-        Self { function, args, returns, ignore_nulls: false }
+        Self {
+            function,
+            args,
+            returns,
+            ignore_nulls: false,
+        }
     }
 }
 

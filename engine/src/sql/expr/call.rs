@@ -11,12 +11,12 @@ use super::operator::{one_zero, unexpected};
 use super::{Exprs, mismatch};
 use crate::sql::function::arithmetic::{self, Op};
 use crate::sql::function::cast::{self, Mode};
-use crate::sql::function::{collection, datetime, json, math, pattern, string};
+use crate::sql::function::{collection, datetime, json, math, names, pattern, string};
 use crate::sql::parse::ast::{Ast, BinaryOp, Call};
 use crate::sql::parse::{self};
 use crate::sql::scope::Typed;
-use crate::sql::types::*;
 use crate::sql::timestamp_type;
+use crate::sql::types::*;
 use crate::{Error, Result};
 
 /// What a parameter takes; other types are cast or refused as Spark does.
@@ -55,7 +55,12 @@ impl Exprs<'_> {
         if name == "window_time" {
             let value = self.plan_all(&call.args)?;
             if let Some(value) = value.first().filter(|v| !matches!(v.data_type, DataType::Struct(_))) {
-                return Err(unexpected(&format!("window_time({})", value.name), "first", "STRUCT", value));
+                return Err(unexpected(
+                    &format!("window_time({})", value.name),
+                    "first",
+                    "STRUCT",
+                    value,
+                ));
             }
             return Err(Error::unsupported("window_time is not supported yet"));
         }
@@ -77,6 +82,9 @@ impl Exprs<'_> {
         }
         match self.scalar(&name, args)? {
             Some(typed) => Ok(typed),
+            None if names::SPARK.contains(&name.as_str()) => Err(Error::unsupported(format!(
+                "the function `{name}` is not supported yet"
+            ))),
             None => Err(Error::spark(
                 "UNRESOLVED_ROUTINE",
                 format!(
@@ -98,13 +106,19 @@ impl Exprs<'_> {
                 ),
             );
         }
-        Error::unsupported(format!("the window function {}(...) OVER (...) is not supported yet", call.name))
+        Error::unsupported(format!(
+            "the window function {}(...) OVER (...) is not supported yet",
+            call.name
+        ))
     }
 
     /// `window(...)` where a window column was put below.
     fn time_window(&self, call: &Call) -> Result<Typed> {
         let Some(window) = self.window else {
-            return Err(Error::unsupported(format!("{}(...) is not supported in this clause yet", call.name)));
+            return Err(Error::unsupported(format!(
+                "{}(...) is not supported in this clause yet",
+                call.name
+            )));
         };
         Ok(Typed::new(window.attr.expr(), window.attr.data_type.clone(), "window"))
     }
@@ -114,7 +128,12 @@ impl Exprs<'_> {
         let shown = shown_name(name);
         let list = |names: &[&Typed]| names.iter().map(|a| a.name.as_str()).collect::<Vec<_>>().join(", ");
         let text = format!("{shown}({})", list(&args.iter().collect::<Vec<_>>()));
-        let call = Args { exprs: self, name, args: &args, text: &text };
+        let call = Args {
+            exprs: self,
+            name,
+            args: &args,
+            text: &text,
+        };
         let typed = |expr: Expr, data_type: DataType| Ok(Some(Typed::new(expr, data_type, text.clone())));
         use DataType::{Boolean, Date32, Float64, Int32, Int64, Utf8};
         use Want::{Bigint, Date, Double, Int, Text, Timestamp};
@@ -123,14 +142,19 @@ impl Exprs<'_> {
             "coalesce" | "nvl" | "ifnull" => {
                 let common = self.common_all(&args, &text, name)?;
                 if args.is_empty() || (name != "coalesce" && args.len() != 2) {
-                    return Err(wrong_count(name, if name == "coalesce" { "> 0" } else { "2" }, args.len()));
+                    return Err(wrong_count(
+                        name,
+                        if name == "coalesce" { "> 0" } else { "2" },
+                        args.len(),
+                    ));
                 }
                 typed(self.first_present(&args, &common), common)
             }
             "nvl2" => {
                 let [tested, present, absent] = call.exactly()?;
                 let condition = Typed::new(Expr::IsNotNull(Box::new(tested.expr)), Boolean, "");
-                self.case_of(vec![condition], vec![present], Some(absent), text, "nvl2").map(Some)
+                self.case_of(vec![condition], vec![present], Some(absent), text, "nvl2")
+                    .map(Some)
             }
             "if" => {
                 let [condition, then, otherwise] = call.exactly()?;
@@ -138,13 +162,15 @@ impl Exprs<'_> {
                     return Err(unexpected(&text, "first", "BOOLEAN", &condition));
                 }
                 let name = format!("(IF({}, {}, {}))", condition.name, then.name, otherwise.name);
-                self.case_of(vec![condition], vec![then], Some(otherwise), name, "if").map(Some)
+                self.case_of(vec![condition], vec![then], Some(otherwise), name, "if")
+                    .map(Some)
             }
             "nullif" => {
                 let [value, other] = call.exactly()?;
                 let equal = self.comparison(BinaryOp::Eq, value.clone(), other)?;
                 let null = Typed::new(lit(ScalarValue::Null), DataType::Null, "");
-                self.case_of(vec![equal], vec![null], Some(value), text, "nullif").map(Some)
+                self.case_of(vec![equal], vec![null], Some(value), text, "nullif")
+                    .map(Some)
             }
             "isnull" | "isnotnull" => {
                 let [value] = call.exactly()?;
@@ -162,7 +188,10 @@ impl Exprs<'_> {
                 }
                 let common = self.common_all(&args, &text, name)?;
                 let values = args.iter().map(|a| one_zero(self.cast(a, &common), &common)).collect();
-                typed(collection::extreme(name == "greatest", common.clone()).call(values), common)
+                typed(
+                    collection::extreme(name == "greatest", common.clone()).call(values),
+                    common,
+                )
             }
             // Text
             "upper" | "ucase" => typed(string::map("upper", str::to_uppercase).call(call.take(&[Text])?), Utf8),
@@ -172,12 +201,22 @@ impl Exprs<'_> {
                 Some(DataType::List(_)) => Err(Error::unsupported("reverse of an array is not supported yet")),
                 _ => typed(string::map("reverse", string::reverse).call(call.take(&[Text])?), Utf8),
             },
-            "length" | "char_length" | "character_length" | "len" => {
-                typed(string::count("length", |s| s.chars().count() as i32).call(call.take(&[Text])?), Int32)
-            }
-            "octet_length" => typed(string::count("octet_length", |s| s.len() as i32).call(call.take(&[Text])?), Int32),
-            "bit_length" => typed(string::count("bit_length", |s| s.len() as i32 * 8).call(call.take(&[Text])?), Int32),
-            "ascii" => typed(string::count("ascii", |s| s.chars().next().map_or(0, |c| c as i32)).call(call.take(&[Text])?), Int32),
+            "length" | "char_length" | "character_length" | "len" => typed(
+                string::count("length", |s| s.chars().count() as i32).call(call.take(&[Text])?),
+                Int32,
+            ),
+            "octet_length" => typed(
+                string::count("octet_length", |s| s.len() as i32).call(call.take(&[Text])?),
+                Int32,
+            ),
+            "bit_length" => typed(
+                string::count("bit_length", |s| s.len() as i32 * 8).call(call.take(&[Text])?),
+                Int32,
+            ),
+            "ascii" => typed(
+                string::count("ascii", |s| s.chars().next().map_or(0, |c| c as i32)).call(call.take(&[Text])?),
+                Int32,
+            ),
             "substring" | "substr" => {
                 let mut values = call.take_some(&[Text, Int, Int], 2)?;
                 let mut text = text.clone();
@@ -225,25 +264,50 @@ impl Exprs<'_> {
                 let values = vec![values[1].clone(), values[0].clone(), start];
                 Ok(Some(Typed::new(string::locate().call(values), Int32, text)))
             }
-            "startswith" => typed(string::test("startswith", |s, t| s.starts_with(t)).call(call.take(&[Text, Text])?), Boolean),
-            "endswith" => typed(string::test("endswith", |s, t| s.ends_with(t)).call(call.take(&[Text, Text])?), Boolean),
-            "contains" => typed(string::test("contains", |s, t| s.contains(t)).call(call.take(&[Text, Text])?), Boolean),
+            "startswith" => typed(
+                string::test("startswith", |s, t| s.starts_with(t)).call(call.take(&[Text, Text])?),
+                Boolean,
+            ),
+            "endswith" => typed(
+                string::test("endswith", |s, t| s.ends_with(t)).call(call.take(&[Text, Text])?),
+                Boolean,
+            ),
+            "contains" => typed(
+                string::test("contains", |s, t| s.contains(t)).call(call.take(&[Text, Text])?),
+                Boolean,
+            ),
             "split" => {
                 let values = call.take_some(&[Text, Text, Int], 2)?;
                 let limit = values.get(2).cloned().unwrap_or(lit(-1i32));
                 let shown_limit = args.get(2).map_or("-1", |a| a.name.as_str());
                 let text = format!("split({}, {}, {shown_limit})", args[0].name, args[1].name);
                 let values = vec![values[0].clone(), values[1].clone(), limit];
-                Ok(Some(Typed::new(pattern::split().call(values), collection::list_of(Utf8), text)))
+                Ok(Some(Typed::new(
+                    pattern::split().call(values),
+                    collection::list_of(Utf8),
+                    text,
+                )))
             }
             "regexp_replace" => {
                 let values = call.take_some(&[Text, Text, Text, Int], 3)?;
-                let text = if args.len() == 3 { format!("{}, 1)", &text[..text.len() - 1]) } else { text.clone() };
-                Ok(Some(Typed::new(pattern::replace().call(values[..3].to_vec()), Utf8, text)))
+                let text = if args.len() == 3 {
+                    format!("{}, 1)", &text[..text.len() - 1])
+                } else {
+                    text.clone()
+                };
+                Ok(Some(Typed::new(
+                    pattern::replace().call(values[..3].to_vec()),
+                    Utf8,
+                    text,
+                )))
             }
             "regexp_extract" => {
                 let mut values = call.take_some(&[Text, Text, Int], 2)?;
-                let text = if args.len() == 2 { format!("{}, 1)", &text[..text.len() - 1]) } else { text.clone() };
+                let text = if args.len() == 2 {
+                    format!("{}, 1)", &text[..text.len() - 1])
+                } else {
+                    text.clone()
+                };
                 if values.len() == 2 {
                     values.push(lit(1i32));
                 }
@@ -252,7 +316,11 @@ impl Exprs<'_> {
             "regexp_like" | "regexp" | "rlike" => {
                 let values = call.take(&[Text, Text])?;
                 let like = pattern::like(parse::ast::LikeKind::RLike, '\\').call(values);
-                Ok(Some(Typed::new(like, Boolean, format!("{}({}, {})", name.to_uppercase(), args[0].name, args[1].name))))
+                Ok(Some(Typed::new(
+                    like,
+                    Boolean,
+                    format!("{}({}, {})", name.to_uppercase(), args[0].name, args[1].name),
+                )))
             }
             // Numbers
             "abs" => {
@@ -277,30 +345,47 @@ impl Exprs<'_> {
                 self.apply(op, l, r, text).map(Some)
             }
             "try_add" | "try_subtract" | "try_multiply" | "try_divide" => self.try_arithmetic(name, &call).map(Some),
-            "sqrt" | "exp" | "ln" | "log10" | "log2" | "log1p" | "expm1" | "sign" | "signum" | "sin" | "cos" | "tan" | "asin"
-            | "acos" | "atan" | "sinh" | "cosh" | "tanh" | "cbrt" | "degrees" | "radians" | "cot" | "rint" => {
-                typed(math::unary(name).call(call.take(&[Double])?), Float64)
+            "sqrt" | "exp" | "ln" | "log10" | "log2" | "log1p" | "expm1" | "sign" | "signum" | "sin" | "cos"
+            | "tan" | "asin" | "acos" | "atan" | "sinh" | "cosh" | "tanh" | "cbrt" | "degrees" | "radians" | "cot"
+            | "rint" => typed(math::unary(name).call(call.take(&[Double])?), Float64),
+            "pow" | "power" | "atan2" | "hypot" => {
+                typed(math::binary(name).call(call.take(&[Double, Double])?), Float64)
             }
-            "pow" | "power" | "atan2" | "hypot" => typed(math::binary(name).call(call.take(&[Double, Double])?), Float64),
             "log" => {
                 let values = call.take_some(&[Double, Double], 1)?;
                 match values.len() {
-                    1 => Ok(Some(Typed::new(math::unary("ln").call(values), Float64, format!("LOG(E(), {})", args[0].name)))),
+                    1 => Ok(Some(Typed::new(
+                        math::unary("ln").call(values),
+                        Float64,
+                        format!("LOG(E(), {})", args[0].name),
+                    ))),
                     _ => typed(math::binary("log").call(values), Float64),
                 }
             }
-            "pi" => call.exactly::<0>().map(|_| Some(Typed::new(lit(std::f64::consts::PI), Float64, "PI()"))),
-            "e" => call.exactly::<0>().map(|_| Some(Typed::new(lit(std::f64::consts::E), Float64, "E()"))),
+            "pi" => call
+                .exactly::<0>()
+                .map(|_| Some(Typed::new(lit(std::f64::consts::PI), Float64, "PI()"))),
+            "e" => call
+                .exactly::<0>()
+                .map(|_| Some(Typed::new(lit(std::f64::consts::E), Float64, "E()"))),
             "rand" | "random" | "randn" => typed(math::random(call.seed()).call(vec![]), Float64),
             "shiftleft" | "shiftright" => {
-                let op = if name == "shiftleft" { BinaryOp::ShiftLeft } else { BinaryOp::ShiftRight };
+                let op = if name == "shiftleft" {
+                    BinaryOp::ShiftLeft
+                } else {
+                    BinaryOp::ShiftRight
+                };
                 let [value, by] = call.exactly()?;
-                self.binary_typed(op, value, by).map(|t| Some(Typed::new(t.expr, t.data_type, text.clone())))
+                self.binary_typed(op, value, by)
+                    .map(|t| Some(Typed::new(t.expr, t.data_type, text.clone())))
             }
             // Time
             "current_timestamp" | "now" | "localtimestamp" => {
                 call.exactly::<0>()?;
-                typed(datetime::current_timestamp(self.planner.clock()).call(vec![]), timestamp_type())
+                typed(
+                    datetime::current_timestamp(self.planner.clock()).call(vec![]),
+                    timestamp_type(),
+                )
             }
             "current_date" | "curdate" => {
                 call.exactly::<0>()?;
@@ -308,12 +393,15 @@ impl Exprs<'_> {
             }
             "date_trunc" => {
                 let values = call.take(&[Text, Timestamp])?;
-                typed(datetime::date_trunc(values[0].clone(), values[1].clone()), timestamp_type())
+                typed(
+                    datetime::date_trunc(values[0].clone(), values[1].clone()),
+                    timestamp_type(),
+                )
             }
             "trunc" => typed(datetime::trunc().call(call.take(&[Date, Text])?), Date32),
             "date_format" => typed(datetime::date_format().call(call.take(&[Timestamp, Text])?), Utf8),
-            "year" | "month" | "day" | "dayofmonth" | "dayofyear" | "dayofweek" | "weekday" | "weekofyear" | "quarter"
-            | "hour" | "minute" | "second" => {
+            "year" | "month" | "day" | "dayofmonth" | "dayofyear" | "dayofweek" | "weekday" | "weekofyear"
+            | "quarter" | "hour" | "minute" | "second" => {
                 let [value] = call.exactly()?;
                 let typed = self.date_part(name, value)?;
                 Ok(Some(Typed { name: text, ..typed }))
@@ -323,7 +411,7 @@ impl Exprs<'_> {
                 let Expr::Literal(ScalarValue::Utf8(Some(part)), _) = &field.expr else {
                     return Err(mismatch("NON_FOLDABLE_INPUT", &text, "the field must be a literal"));
                 };
-                let typed = self.date_part(&part.to_lowercase(), value)?;
+                let typed = self.extracted(&part.to_lowercase(), value)?;
                 Ok(Some(Typed { name: text, ..typed }))
             }
             "last_day" => typed(datetime::last_day().call(call.take(&[Date])?), Date32),
@@ -365,24 +453,41 @@ impl Exprs<'_> {
             }
             "timestamp_seconds" => {
                 let [value] = call.numbers()?;
-                typed(cast::cast_expr(value.expr, &value.data_type, &timestamp_type(), self.mode()), timestamp_type())
+                typed(
+                    cast::cast_expr(value.expr, &value.data_type, &timestamp_type(), self.mode()),
+                    timestamp_type(),
+                )
             }
-            "timestamp_millis" => typed(datetime::from_epoch(1_000).call(call.take(&[Bigint])?), timestamp_type()),
+            "timestamp_millis" => typed(
+                datetime::from_epoch(1_000).call(call.take(&[Bigint])?),
+                timestamp_type(),
+            ),
             "timestamp_micros" => typed(datetime::from_epoch(1).call(call.take(&[Bigint])?), timestamp_type()),
             "unix_seconds" => typed(datetime::to_epoch(1_000_000).call(call.take(&[Timestamp])?), Int64),
             "unix_millis" => typed(datetime::to_epoch(1_000).call(call.take(&[Timestamp])?), Int64),
             "unix_micros" => typed(datetime::to_epoch(1).call(call.take(&[Timestamp])?), Int64),
             "unix_date" => {
                 let values = call.take(&[Date])?;
-                typed(Expr::Cast(datafusion::logical_expr::Cast::new(Box::new(values[0].clone()), Int32)), Int32)
+                typed(
+                    Expr::Cast(datafusion::logical_expr::Cast::new(Box::new(values[0].clone()), Int32)),
+                    Int32,
+                )
             }
-            "make_date" => typed(datetime::make_date(self.ansi()).call(call.take(&[Int, Int, Int])?), Date32),
-            "make_timestamp" => {
-                typed(datetime::make_timestamp(self.ansi()).call(call.take(&[Int, Int, Int, Int, Int, Double])?), timestamp_type())
-            }
+            "make_date" => typed(
+                datetime::make_date(self.ansi()).call(call.take(&[Int, Int, Int])?),
+                Date32,
+            ),
+            "make_timestamp" => typed(
+                datetime::make_timestamp(self.ansi()).call(call.take(&[Int, Int, Int, Int, Int, Double])?),
+                timestamp_type(),
+            ),
             // Collections
             "array" => {
-                let element = if args.is_empty() { DataType::Null } else { self.common_all(&args, &text, "array")? };
+                let element = if args.is_empty() {
+                    DataType::Null
+                } else {
+                    self.common_all(&args, &text, "array")?
+                };
                 let values = args.iter().map(|a| self.cast(a, &element)).collect();
                 let returns = collection::list_of(element);
                 typed(collection::array(returns.clone()).call(values), returns)
@@ -414,7 +519,10 @@ impl Exprs<'_> {
                     DataType::Map(entries, _) => {
                         let (key_type, value_type) = key_and_value(entries.data_type());
                         let key = self.cast(&key, &key_type);
-                        typed(collection::value(value_type.clone()).call(vec![base.expr.clone(), key]), value_type)
+                        typed(
+                            collection::value(value_type.clone()).call(vec![base.expr.clone(), key]),
+                            value_type,
+                        )
                     }
                     _ => Err(unexpected(&text, "first", "ARRAY", &base)),
                 }
@@ -423,10 +531,19 @@ impl Exprs<'_> {
             "to_json" => {
                 let value = args.first().cloned().ok_or_else(|| wrong_count(name, "[1, 2]", 0))?;
                 if !value.data_type.is_nested() {
-                    return Err(unexpected(&format!("to_json({})", value.name), "first", "STRUCT", &value));
+                    return Err(unexpected(
+                        &format!("to_json({})", value.name),
+                        "first",
+                        "STRUCT",
+                        &value,
+                    ));
                 }
                 let function = json::to_json(&options(args.get(1))?)?;
-                Ok(Some(Typed::new(function.call(vec![value.expr]), Utf8, format!("to_json({})", value.name))))
+                Ok(Some(Typed::new(
+                    function.call(vec![value.expr]),
+                    Utf8,
+                    format!("to_json({})", value.name),
+                )))
             }
             "typeof" => {
                 let [value] = call.exactly()?;
@@ -439,7 +556,9 @@ impl Exprs<'_> {
     /// coalesce: later values are evaluated only where earlier ones are NULL, if they can fail.
     fn first_present(&self, args: &[Typed], common: &DataType) -> Expr {
         let mut values: Vec<Expr> = args.iter().map(|a| self.cast(a, common)).collect();
-        let Some(last) = values.pop() else { return lit(ScalarValue::Null) };
+        let Some(last) = values.pop() else {
+            return lit(ScalarValue::Null);
+        };
         if values.is_empty() {
             return last;
         }
@@ -447,7 +566,11 @@ impl Exprs<'_> {
             .into_iter()
             .map(|value| (Box::new(Expr::IsNotNull(Box::new(value.clone()))), Box::new(value)))
             .collect();
-        Expr::Case(datafusion::logical_expr::Case { expr: None, when_then_expr: branches, else_expr: Some(Box::new(last)) })
+        Expr::Case(datafusion::logical_expr::Case {
+            expr: None,
+            when_then_expr: branches,
+            else_expr: Some(Box::new(last)),
+        })
     }
 
     pub(super) fn concat(&self, args: Vec<Typed>) -> Result<Typed> {
@@ -456,9 +579,18 @@ impl Exprs<'_> {
         if args.iter().any(|a| matches!(a.data_type, DataType::List(_))) {
             return Err(Error::unsupported("concat of arrays is not supported yet"));
         }
-        let call = Args { exprs: self, name: "concat", args: &args, text: &text };
+        let call = Args {
+            exprs: self,
+            name: "concat",
+            args: &args,
+            text: &text,
+        };
         let values: Vec<Expr> = args.iter().map(|a| call.text(a)).collect::<Result<_>>()?;
-        let expr = if values.is_empty() { lit("") } else { string::concat().call(values) };
+        let expr = if values.is_empty() {
+            lit("")
+        } else {
+            string::concat().call(values)
+        };
         Ok(Typed::new(expr, DataType::Utf8, text))
     }
 
@@ -535,7 +667,13 @@ impl Exprs<'_> {
     }
 
     fn as_numbers<const N: usize>(&self, args: &[Typed], call: &Args) -> Result<[Typed; N]> {
-        Args { exprs: self, name: call.name, args, text: call.text }.numbers()
+        Args {
+            exprs: self,
+            name: call.name,
+            args,
+            text: call.text,
+        }
+        .numbers()
     }
 
     fn try_arithmetic(&self, name: &str, call: &Args) -> Result<Typed> {
@@ -547,7 +685,9 @@ impl Exprs<'_> {
             _ => Op::Divide,
         };
         if op != Op::Divide && !is_decimal(&l.data_type) && !is_decimal(&r.data_type) {
-            return Err(Error::unsupported(format!("{name} of whole numbers is not supported yet")));
+            return Err(Error::unsupported(format!(
+                "{name} of whole numbers is not supported yet"
+            )));
         }
         let legacy = Self::forgiving(self.planner);
         let exprs = Exprs::new(&legacy, self.env, self.scope);
@@ -558,14 +698,42 @@ impl Exprs<'_> {
         planner.without_ansi()
     }
 
+    /// EXTRACT and date_part: as [`Exprs::date_part`], but seconds have their fraction.
+    pub(super) fn extracted(&self, part: &str, value: Typed) -> Result<Typed> {
+        if !matches!(part, "second" | "s" | "sec" | "seconds" | "secs") {
+            return self.date_part(part, value);
+        }
+        let args = [value];
+        let call = Args {
+            exprs: self,
+            name: part,
+            args: &args,
+            text: part,
+        };
+        let function = datetime::second_with_fraction();
+        let returns = function.returns.clone();
+        Ok(Typed::new(function.call(call.take(&[Want::Timestamp])?), returns, part))
+    }
+
     pub(super) fn date_part(&self, part: &str, value: Typed) -> Result<Typed> {
         let text = format!("{part}({})", value.name);
-        let clock = matches!(part, "hour" | "hours" | "hr" | "minute" | "minutes" | "min" | "second" | "seconds" | "sec");
+        let clock = matches!(
+            part,
+            "hour" | "hours" | "hr" | "minute" | "minutes" | "min" | "second" | "seconds" | "sec"
+        );
         let want = if clock { Want::Timestamp } else { Want::Date };
-        let call = Args { exprs: self, name: part, args: std::slice::from_ref(&value), text: &text };
+        let call = Args {
+            exprs: self,
+            name: part,
+            args: std::slice::from_ref(&value),
+            text: &text,
+        };
         let values = call.take(&[want])?;
         let Some(function) = datetime::part(part) else {
-            return Err(Error::spark("INVALID_EXTRACT_FIELD", format!("Cannot extract `{part}` from \"{}\".", value.name)));
+            return Err(Error::spark(
+                "INVALID_EXTRACT_FIELD",
+                format!("Cannot extract `{part}` from \"{}\".", value.name),
+            ));
         };
         Ok(Typed::new(function.call(values), DataType::Int32, text))
     }
@@ -573,14 +741,27 @@ impl Exprs<'_> {
     pub(super) fn add_days(&self, function: &'static str, day: &Typed, days: &Typed) -> Result<Typed> {
         let text = format!("{function}({}, {})", day.name, days.name);
         let args = [day.clone(), days.clone()];
-        let call = Args { exprs: self, name: function, args: &args, text: &text };
+        let call = Args {
+            exprs: self,
+            name: function,
+            args: &args,
+            text: &text,
+        };
         let values = call.take(&[Want::Date, Want::Int])?;
-        Ok(Typed::new(datetime::add_days(function).call(values), DataType::Date32, text))
+        Ok(Typed::new(
+            datetime::add_days(function).call(values),
+            DataType::Date32,
+            text,
+        ))
     }
 
     fn to_time(&self, call: &Args) -> Result<Option<Typed>> {
         let forgiving = call.name.starts_with("try_");
-        let returns = if call.name.ends_with("date") { DataType::Date32 } else { timestamp_type() };
+        let returns = if call.name.ends_with("date") {
+            DataType::Date32
+        } else {
+            timestamp_type()
+        };
         let value = call.args.first().ok_or_else(|| wrong_count(call.name, "[1, 2]", 0))?;
         let mode = if forgiving { Mode::Try } else { self.mode() };
         let expr = match call.args.get(1) {
@@ -599,7 +780,11 @@ impl Exprs<'_> {
         let Some(value) = call.args.first() else {
             let now = datetime::current_timestamp(self.planner.clock()).call(vec![]);
             let text = format!("unix_timestamp(current_timestamp(), {FORMAT})");
-            return Ok(Some(Typed::new(datetime::to_epoch(1_000_000).call(vec![now]), DataType::Int64, text)));
+            return Ok(Some(Typed::new(
+                datetime::to_epoch(1_000_000).call(vec![now]),
+                DataType::Int64,
+                text,
+            )));
         };
         let format = call.args.get(1);
         let micros = match (&value.data_type, format) {
@@ -609,8 +794,17 @@ impl Exprs<'_> {
             }
             _ => self.cast(value, &timestamp_type()),
         };
-        let text = format!("{}({}, {})", call.name, value.name, format.map_or(FORMAT, |f| f.name.as_str()));
-        Ok(Some(Typed::new(datetime::to_epoch(1_000_000).call(vec![micros]), DataType::Int64, text)))
+        let text = format!(
+            "{}({}, {})",
+            call.name,
+            value.name,
+            format.map_or(FORMAT, |f| f.name.as_str())
+        );
+        Ok(Some(Typed::new(
+            datetime::unix_timestamp().call(vec![micros]),
+            DataType::Int64,
+            text,
+        )))
     }
 
     // ---- structs and maps
@@ -624,10 +818,16 @@ impl Exprs<'_> {
         let mut shown = vec![];
         if name == "named_struct" {
             for pair in args.chunks(2) {
-                let [key, value] = pair else { return Err(wrong_count(name, "2n (n > 0)", args.len())) };
+                let [key, value] = pair else {
+                    return Err(wrong_count(name, "2n (n > 0)", args.len()));
+                };
                 let (key, value) = (self.plan(key)?, self.plan(value)?);
                 let Expr::Literal(ScalarValue::Utf8(Some(field)), _) = &key.expr else {
-                    return Err(mismatch("CREATE_NAMED_STRUCT_WITHOUT_FOLDABLE_STRING", name, "field names must be text literals"));
+                    return Err(mismatch(
+                        "CREATE_NAMED_STRUCT_WITHOUT_FOLDABLE_STRING",
+                        name,
+                        "field names must be text literals",
+                    ));
                 };
                 shown.push(format!("{}, {}", key.name, value.name));
                 fields.push((field.clone(), value));
@@ -649,17 +849,28 @@ impl Exprs<'_> {
                     other => {
                         let value = self.plan(other)?;
                         let named = matches!(value.expr, Expr::Column(_)) || value.alias.is_some();
-                        let field = if named { value.column_name().into() } else { format!("col{}", fields.len() + 1) };
+                        let field = if named {
+                            value.column_name().into()
+                        } else {
+                            format!("col{}", fields.len() + 1)
+                        };
                         shown.push(value.name.clone());
                         fields.push((field, value));
                     }
                 }
             }
         }
-        let types: Fields = fields.iter().map(|(name, v)| Field::new(name, v.data_type.clone(), true)).collect();
+        let types: Fields = fields
+            .iter()
+            .map(|(name, v)| Field::new(name, v.data_type.clone(), true))
+            .collect();
         let returns = DataType::Struct(types);
         let values = fields.into_iter().map(|(_, v)| v.expr).collect();
-        Ok(Typed::new(collection::structure(returns.clone()).call(values), returns, format!("{name}({})", shown.join(", "))))
+        Ok(Typed::new(
+            collection::structure(returns.clone()).call(values),
+            returns,
+            format!("{name}({})", shown.join(", ")),
+        ))
     }
 
     fn make_map(&self, call: &Args) -> Result<Option<Typed>> {
@@ -669,18 +880,35 @@ impl Exprs<'_> {
         let side = |offset: usize| call.args.iter().skip(offset).step_by(2).cloned().collect::<Vec<_>>();
         let (keys, values) = (side(0), side(1));
         let none = || DataType::Null;
-        let key = if keys.is_empty() { none() } else { self.common_all(&keys, call.text, "map")? };
-        let value = if values.is_empty() { none() } else { self.common_all(&values, call.text, "map")? };
-        let pairs = keys.iter().zip(&values).flat_map(|(k, v)| [self.cast(k, &key), self.cast(v, &value)]);
+        let key = if keys.is_empty() {
+            none()
+        } else {
+            self.common_all(&keys, call.text, "map")?
+        };
+        let value = if values.is_empty() {
+            none()
+        } else {
+            self.common_all(&values, call.text, "map")?
+        };
+        let pairs = keys
+            .iter()
+            .zip(&values)
+            .flat_map(|(k, v)| [self.cast(k, &key), self.cast(v, &value)]);
         let returns = map_of(key.clone(), value.clone());
-        Ok(Some(Typed::new(collection::map(returns.clone()).call(pairs.collect()), returns, call.text)))
+        Ok(Some(Typed::new(
+            collection::map(returns.clone()).call(pairs.collect()),
+            returns,
+            call.text,
+        )))
     }
 
     /// `from_json(text, 'schema'[, map(options)])`.
     fn from_json(&self, call: &Args) -> Result<Option<Typed>> {
         let value = call.args.first().ok_or_else(|| wrong_count("from_json", "[2, 3]", 0))?;
         let schema = match call.args.get(1).map(|a| &a.expr) {
-            Some(Expr::Literal(ScalarValue::Utf8(Some(ddl)), _)) => parse_schema_ddl(ddl).map(|s| DataType::Struct(s.fields)).or_else(|error| parse::parse_data_type(ddl).map_err(|_| error))?,
+            Some(Expr::Literal(ScalarValue::Utf8(Some(ddl)), _)) => parse_schema_ddl(ddl)
+                .map(|s| DataType::Struct(s.fields))
+                .or_else(|error| parse::parse_data_type(ddl).map_err(|_| error))?,
             _ => {
                 return Err(Error::spark(
                     "INVALID_SCHEMA.NON_STRING_LITERAL",
@@ -692,15 +920,26 @@ impl Exprs<'_> {
         let options = options(call.args.get(2))?;
         let text = self.cast(value, &DataType::Utf8);
         let function = json::from_json(schema.clone(), &options)?;
-        Ok(Some(Typed::new(function.call(vec![text]), schema, format!("from_json({})", value.name))))
+        Ok(Some(Typed::new(
+            function.call(vec![text]),
+            schema,
+            format!("from_json({})", value.name),
+        )))
     }
 }
 
 /// Options as `map('key', 'value', ...)` of literals.
 fn options(arg: Option<&Typed>) -> Result<BTreeMap<String, String>> {
     let Some(arg) = arg else { return Ok(BTreeMap::new()) };
-    let invalid = || Error::spark("INVALID_OPTIONS.NON_MAP_FUNCTION", "Must use the `map()` function for options.");
-    let Expr::ScalarFunction(function) = &arg.expr else { return Err(invalid()) };
+    let invalid = || {
+        Error::spark(
+            "INVALID_OPTIONS.NON_MAP_FUNCTION",
+            "Must use the `map()` function for options.",
+        )
+    };
+    let Expr::ScalarFunction(function) = &arg.expr else {
+        return Err(invalid());
+    };
     if function.func.name() != "map" {
         return Err(invalid());
     }
@@ -734,7 +973,11 @@ impl Args<'_> {
     fn take_some(&self, wants: &[Want], required: usize) -> Result<Vec<Expr>> {
         if self.args.len() < required || self.args.len() > wants.len() {
             let counts: Vec<_> = (required..=wants.len()).map(|n| n.to_string()).collect();
-            let wanted = if counts.len() == 1 { counts[0].clone() } else { format!("[{}]", counts.join(", ")) };
+            let wanted = if counts.len() == 1 {
+                counts[0].clone()
+            } else {
+                format!("[{}]", counts.join(", "))
+            };
             return Err(wrong_count(self.name, &wanted, self.args.len()));
         }
         const PLACES: [&str; 6] = ["first", "second", "third", "fourth", "fifth", "sixth"];
@@ -748,7 +991,9 @@ impl Args<'_> {
             (from, _) if *from == to || *from == DataType::Null => true,
             (from, Want::Text) => !from.is_nested(),
             (DataType::Utf8, _) => true,
-            (from, Want::Int) => matches!(from, DataType::Int8 | DataType::Int16) || !self.exprs.ansi() && is_numeric(from),
+            (from, Want::Int) => {
+                matches!(from, DataType::Int8 | DataType::Int16) || !self.exprs.ansi() && is_numeric(from)
+            }
             (from, Want::Bigint) => is_integral(from) || !self.exprs.ansi() && is_numeric(from),
             (from, Want::Double) => is_numeric(from),
             (from, Want::Timestamp) => *from == DataType::Date32 || is_timestamp(from),
@@ -780,11 +1025,17 @@ impl Args<'_> {
 
     /// A literal whole number at `index`, if there is an argument.
     fn literal_int(&self, index: usize) -> Result<Option<i64>> {
-        let Some(arg) = self.args.get(index) else { return Ok(None) };
+        let Some(arg) = self.args.get(index) else {
+            return Ok(None);
+        };
         match arg.expr {
             Expr::Literal(ScalarValue::Int32(Some(v)), _) => Ok(Some(v as i64)),
             Expr::Literal(ScalarValue::Int64(Some(v)), _) => Ok(Some(v)),
-            _ => Err(mismatch("NON_FOLDABLE_INPUT", self.text, "the number of digits must be a literal")),
+            _ => Err(mismatch(
+                "NON_FOLDABLE_INPUT",
+                self.text,
+                "the number of digits must be a literal",
+            )),
         }
     }
 
@@ -836,4 +1087,3 @@ fn shown_name(name: &str) -> &str {
         other => other,
     }
 }
-

@@ -40,7 +40,14 @@ pub(super) struct Exprs<'a> {
 
 impl<'a> Exprs<'a> {
     pub fn new(planner: &'a Planner<'a>, env: &'a Env<'a>, scope: &'a Scope<'a>) -> Self {
-        Self { planner, env, scope, window: None, joins: RefCell::default(), in_aggregate: Cell::new(false) }
+        Self {
+            planner,
+            env,
+            scope,
+            window: None,
+            joins: RefCell::default(),
+            in_aggregate: Cell::new(false),
+        }
     }
 
     pub fn with_window(mut self, window: Option<&'a WindowColumn>) -> Self {
@@ -81,16 +88,23 @@ impl<'a> Exprs<'a> {
             },
             Ast::Unary(op, operand) => self.unary(*op, operand),
             Ast::Binary(op, left, right) => self.binary(*op, left, right),
-            Ast::IsNull(operand) => self.is_null(operand, false),
+            Ast::IsNull(operand, negated) => self.is_null(operand, *negated),
             Ast::Between(value, low, high) => self.between(value, low, high),
             Ast::In(value, list) => self.in_list(value, list),
             Ast::InQuery(value, query) => self.in_query(value, query),
             Ast::Exists(query) => self.exists(query),
             Ast::Scalar(query) => self.scalar_query(query),
-            Ast::Like { kind, expr, pattern, escape } => self.like(*kind, expr, pattern, *escape),
-            Ast::Case { operand, whens, otherwise } => {
-                self.case(operand.as_deref(), whens, otherwise.as_deref())
-            }
+            Ast::Like {
+                kind,
+                expr,
+                pattern,
+                escape,
+            } => self.like(*kind, expr, pattern, *escape),
+            Ast::Case {
+                operand,
+                whens,
+                otherwise,
+            } => self.case(operand.as_deref(), whens, otherwise.as_deref()),
             Ast::Cast { expr, to, forgiving } => {
                 let data_type = parse::parse_data_type(to)?;
                 let value = self.plan(expr)?;
@@ -132,9 +146,14 @@ impl<'a> Exprs<'a> {
         let name = format!("CAST({} AS {})", value.name, message_type_name(to));
         if let Err(condition) = cast::check(&value.data_type, to, self.ansi()) {
             let (from, to) = (message_type_name(&value.data_type), message_type_name(to));
-            let mode = if condition.ends_with("CONF_SUGGESTION") { " with ANSI mode on" } else { "" };
-            let message =
-                format!("Cannot resolve \"{name}\" due to data type mismatch: cannot cast \"{from}\" to \"{to}\"{mode}.");
+            let mode = if condition.ends_with("CONF_SUGGESTION") {
+                " with ANSI mode on"
+            } else {
+                ""
+            };
+            let message = format!(
+                "Cannot resolve \"{name}\" due to data type mismatch: cannot cast \"{from}\" to \"{to}\"{mode}."
+            );
             return Err(Error::spark(condition, message));
         }
         let mode = if forgiving { Mode::Try } else { self.mode() };
@@ -143,7 +162,12 @@ impl<'a> Exprs<'a> {
         let is_column = matches!(value.expr, Expr::Column(_) | Expr::OuterReferenceColumn(..));
         let alias = is_column.then(|| value.name.clone());
         let expr = cast::cast_expr(value.expr, &value.data_type, to, mode);
-        Ok(Typed { expr, data_type: to.clone(), name, alias })
+        Ok(Typed {
+            expr,
+            data_type: to.clone(),
+            name,
+            alias,
+        })
     }
 
     fn field(&self, base: &Ast, name: &str) -> Result<Typed> {
@@ -165,11 +189,19 @@ impl<'a> Exprs<'a> {
         let (function, returns, key) = match &base.data_type {
             DataType::List(element) => {
                 let returns = element.data_type().clone();
-                (collection::element(returns.clone(), self.ansi()), returns, self.cast(&key, &DataType::Int64))
+                (
+                    collection::element(returns.clone(), self.ansi()),
+                    returns,
+                    self.cast(&key, &DataType::Int64),
+                )
             }
             DataType::Map(entries, _) => {
                 let (key_type, value_type) = key_and_value(entries.data_type());
-                (collection::value(value_type.clone()), value_type, self.cast(&key, &key_type))
+                (
+                    collection::value(value_type.clone()),
+                    value_type,
+                    self.cast(&key, &key_type),
+                )
             }
             other => {
                 return Err(Error::spark(
@@ -186,9 +218,10 @@ impl<'a> Exprs<'a> {
     }
 
     fn extract(&self, field: &str, from: &Ast) -> Result<Typed> {
-        let mut typed = self.date_part(&field.to_ascii_lowercase(), self.plan(from)?)?;
-        typed.name = format!("extract({field} FROM {})", self.plan(from)?.name);
-        Ok(typed)
+        let from = self.plan(from)?;
+        let name = format!("extract({field} FROM {})", from.name);
+        let typed = self.extracted(&field.to_ascii_lowercase(), from)?;
+        Ok(Typed { name, ..typed })
     }
 
     /// The type both sides are cast to, or None.
@@ -216,7 +249,10 @@ pub(super) fn mismatch(condition: &str, name: &str, reason: impl std::fmt::Displ
 fn number_literal(text: &str) -> Result<Typed> {
     let upper = text.to_ascii_uppercase();
     let invalid = || {
-        Error::spark("INVALID_NUMERIC_LITERAL_RANGE", format!("Numeric literal {text} is outside the valid range."))
+        Error::spark(
+            "INVALID_NUMERIC_LITERAL_RANGE",
+            format!("Numeric literal {text} is outside the valid range."),
+        )
     };
     let is_float = |digits: &str| digits.contains('E') || digits.contains('.');
     let typed = |value: ScalarValue| {
@@ -266,7 +302,10 @@ fn decimal(digits: &str) -> Result<ScalarValue> {
     };
     let mantissa = digits.split('E').next().unwrap_or(digits);
     let written = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len()) as i32;
-    let exponent: i32 = digits.split_once('E').map_or(Ok(0), |(_, e)| e.parse()).map_err(|_| too_long())?;
+    let exponent: i32 = digits
+        .split_once('E')
+        .map_or(Ok(0), |(_, e)| e.parse())
+        .map_err(|_| too_long())?;
     let scale = (written - exponent).clamp(0, 38) as i8;
     let unscaled = cast::unscaled(digits, scale).ok_or_else(too_long)?;
     let precision = unscaled.unsigned_abs().to_string().len().max(scale as usize).max(1);
@@ -298,13 +337,24 @@ fn typed_literal(kind: &str, text: &str) -> Result<Typed> {
             let days = time::parse_date(text.as_bytes()).ok_or_else(invalid)?;
             let mut name = String::from("DATE '");
             time::write_date(days, &mut name);
-            Ok(Typed::new(lit(ScalarValue::Date32(Some(days))), DataType::Date32, name + "'"))
+            Ok(Typed::new(
+                lit(ScalarValue::Date32(Some(days))),
+                DataType::Date32,
+                name + "'",
+            ))
         }
         "X" => {
             let even = text.len() % 2 == 0 && text.is_ascii();
             let bytes = (0..text.len() / 2).map(|i| u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok());
-            let bytes = bytes.collect::<Option<Vec<u8>>>().filter(|_| even).ok_or_else(invalid)?;
-            Ok(Typed::new(lit(ScalarValue::Binary(Some(bytes))), DataType::Binary, format!("X'{text}'")))
+            let bytes = bytes
+                .collect::<Option<Vec<u8>>>()
+                .filter(|_| even)
+                .ok_or_else(invalid)?;
+            Ok(Typed::new(
+                lit(ScalarValue::Binary(Some(bytes))),
+                DataType::Binary,
+                format!("X'{text}'"),
+            ))
         }
         _ => {
             let micros = time::parse_timestamp(text.as_bytes(), 0).ok_or_else(invalid)?;
@@ -312,7 +362,11 @@ fn typed_literal(kind: &str, text: &str) -> Result<Typed> {
             let data_type = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, zone.clone());
             let mut name = format!("{kind} '");
             time::write_timestamp(micros, &mut name);
-            Ok(Typed::new(lit(ScalarValue::TimestampMicrosecond(Some(micros), zone)), data_type, name + "'"))
+            Ok(Typed::new(
+                lit(ScalarValue::TimestampMicrosecond(Some(micros), zone)),
+                data_type,
+                name + "'",
+            ))
         }
     }
 }
@@ -324,9 +378,10 @@ fn interval_literal(literal: &Interval) -> Typed {
             let value = ScalarValue::IntervalYearMonth(Some(months));
             Typed::new(lit(value), DataType::Interval(IntervalUnit::YearMonth), name)
         }
-        Interval::DayTime { micros, .. } => {
-            Typed::new(lit(ScalarValue::DurationMicrosecond(Some(micros))), duration_type(), name)
-        }
+        Interval::DayTime { micros, .. } => Typed::new(
+            lit(ScalarValue::DurationMicrosecond(Some(micros))),
+            duration_type(),
+            name,
+        ),
     }
 }
-

@@ -9,8 +9,8 @@ use crate::sql::function::arithmetic::{self, Op};
 use crate::sql::function::{datetime, pattern};
 use crate::sql::parse::ast::*;
 use crate::sql::scope::Typed;
-use crate::sql::types::*;
 use crate::sql::timestamp_type;
+use crate::sql::types::*;
 use crate::{Error, Result};
 
 impl Exprs<'_> {
@@ -95,7 +95,11 @@ impl Exprs<'_> {
                 let l = self.integral(l, &name)?;
                 let by = self.cast(&r, &DataType::Int32);
                 let returns = l.data_type.clone();
-                Ok(Typed::new(arithmetic::bits(op.symbol(), returns.clone()).call(vec![l.expr, by]), returns, name))
+                Ok(Typed::new(
+                    arithmetic::bits(op.symbol(), returns.clone()).call(vec![l.expr, by]),
+                    returns,
+                    name,
+                ))
             }
         }
     }
@@ -106,7 +110,11 @@ impl Exprs<'_> {
         if !logical(&l.data_type) || !logical(&r.data_type) {
             return Err(different(&name, &l, &r));
         }
-        let operator = if op == BinaryOp::And { Operator::And } else { Operator::Or };
+        let operator = if op == BinaryOp::And {
+            Operator::And
+        } else {
+            Operator::Or
+        };
         let (l, r) = (self.cast(&l, &DataType::Boolean), self.cast(&r, &DataType::Boolean));
         Ok(Typed::new(binary_expr(l, operator, r), DataType::Boolean, name))
     }
@@ -114,7 +122,9 @@ impl Exprs<'_> {
     pub fn comparison(&self, op: BinaryOp, l: Typed, r: Typed) -> Result<Typed> {
         let name = format!("({} {} {})", l.name, op.symbol(), r.name);
         let common = self.common(&l.data_type, &r.data_type, Meeting::Comparison);
-        let Some(common) = common else { return Err(different(&name, &l, &r)) };
+        let Some(common) = common else {
+            return Err(different(&name, &l, &r));
+        };
         if matches!(common, DataType::Map(..)) {
             return Err(mismatch("INVALID_ORDERING_TYPE", &name, "maps cannot be compared"));
         }
@@ -126,8 +136,15 @@ impl Exprs<'_> {
             BinaryOp::Gt => Operator::Gt,
             _ => Operator::GtEq,
         };
-        let common = if common == DataType::Null { DataType::Boolean } else { common };
-        let (l, r) = (one_zero(self.cast(&l, &common), &common), one_zero(self.cast(&r, &common), &common));
+        let common = if common == DataType::Null {
+            DataType::Boolean
+        } else {
+            common
+        };
+        let (l, r) = (
+            one_zero(self.cast(&l, &common), &common),
+            one_zero(self.cast(&r, &common), &common),
+        );
         Ok(Typed::new(binary_expr(l, operator, r), DataType::Boolean, name))
     }
 
@@ -167,7 +184,11 @@ impl Exprs<'_> {
             _ => common_type(&l.data_type, &r.data_type, true, Meeting::Strict).unwrap_or(DataType::Float64),
         };
         let args = vec![self.cast(&l, &common), self.cast(&r, &common)];
-        Ok(Typed::new(arithmetic::function(op, common.clone(), self.ansi()).call(args), common, name))
+        Ok(Typed::new(
+            arithmetic::function(op, common.clone(), self.ansi()).call(args),
+            common,
+            name,
+        ))
     }
 
     /// A whole number that meets a decimal: literals by their own digits, the rest by their type's.
@@ -204,7 +225,11 @@ impl Exprs<'_> {
                     Ok(Typed::new(self.cast(&value, &to), to, &value.name))
                 }
                 DataType::Null => {
-                    let to = if is_numeric(other) { other.clone() } else { DataType::Float64 };
+                    let to = if is_numeric(other) {
+                        other.clone()
+                    } else {
+                        DataType::Float64
+                    };
                     Ok(Typed::new(self.cast(&value, &to), to, &value.name))
                 }
                 _ => Err(value_error(op, name, &value)),
@@ -250,7 +275,11 @@ impl Exprs<'_> {
             (Plus | Minus, a, b) if is_interval(a) && a == b => {
                 let operator = if op == Plus { Operator::Plus } else { Operator::Minus };
                 let name = format!("({} {} {})", l.name, op.symbol(), r.name);
-                Some(Typed::new(binary_expr(l.expr.clone(), operator, r.expr.clone()), lt.clone(), name))
+                Some(Typed::new(
+                    binary_expr(l.expr.clone(), operator, r.expr.clone()),
+                    lt.clone(),
+                    name,
+                ))
             }
             (Multiply, i, n) if is_interval(i) && is_numeric(n) => Some(self.scale(l, r, op)),
             (Multiply, n, i) if is_interval(i) && is_numeric(n) => {
@@ -267,12 +296,27 @@ impl Exprs<'_> {
     fn shift(&self, op: BinaryOp, time: &Typed, by: &Typed) -> Typed {
         let name = format!("{} {} {}", time.name, op.symbol(), by.name);
         let is_date = time.data_type == DataType::Date32;
-        let to = if is_date || time.data_type == DataType::Utf8 { timestamp_type() } else { time.data_type.clone() };
-        let operator = if op == BinaryOp::Plus { Operator::Plus } else { Operator::Minus };
+        let to = if is_date || time.data_type == DataType::Utf8 {
+            timestamp_type()
+        } else {
+            time.data_type.clone()
+        };
+        let operator = if op == BinaryOp::Plus {
+            Operator::Plus
+        } else {
+            Operator::Minus
+        };
         let moved = binary_expr(self.cast(time, &to), operator, by.expr.clone());
         let months = by.data_type == DataType::Interval(IntervalUnit::YearMonth);
-        let whole_days = matches!(&by.expr, Expr::Literal(ScalarValue::DurationMicrosecond(Some(us)), _) if us % 86_400_000_000 == 0);
-        if is_date && (months || whole_days) {
+        // An interval of days alone leaves a date a date; one of 24 hours does not.
+        let days = by.name.starts_with("INTERVAL '") && by.name.ends_with("' DAY");
+        if is_date && (months || days) {
+            let count = format!("extractansiintervaldays({})", by.name);
+            let name = match op {
+                _ if months => name,
+                BinaryOp::Plus => format!("date_add({}, {count})", time.name),
+                _ => format!("date_add({}, (- {count}))", time.name),
+            };
             let moved = Typed::new(moved, to, name.clone());
             return Typed::new(self.cast(&moved, &DataType::Date32), DataType::Date32, name);
         }
@@ -282,10 +326,15 @@ impl Exprs<'_> {
     /// An interval times or by a number.
     fn scale(&self, interval: &Typed, by: &Typed, op: BinaryOp) -> Typed {
         let name = format!("({} {} {})", interval.name, op.symbol(), by.name);
-        let function = if op == BinaryOp::Multiply { "multiply_interval" } else { "divide_interval" };
+        let function = if op == BinaryOp::Multiply {
+            "multiply_interval"
+        } else {
+            "divide_interval"
+        };
         let by = self.cast(by, &DataType::Float64);
         let returns = interval.data_type.clone();
-        let call = datetime::scale_interval(function, returns.clone(), self.ansi()).call(vec![interval.expr.clone(), by]);
+        let call =
+            datetime::scale_interval(function, returns.clone(), self.ansi()).call(vec![interval.expr.clone(), by]);
         Typed::new(call, returns, name)
     }
 
@@ -301,7 +350,11 @@ impl Exprs<'_> {
         let (l, r) = (self.integral(l, &name)?, self.integral(r, &name)?);
         let common = common_type(&l.data_type, &r.data_type, true, Meeting::Strict).unwrap_or(DataType::Int64);
         let args = vec![self.cast(&l, &common), self.cast(&r, &common)];
-        Ok(Typed::new(arithmetic::bits(op.symbol(), common.clone()).call(args), common, name))
+        Ok(Typed::new(
+            arithmetic::bits(op.symbol(), common.clone()).call(args),
+            common,
+            name,
+        ))
     }
 
     // ---- predicates
@@ -321,7 +374,11 @@ impl Exprs<'_> {
         let name = format!("between({}, {}, {})", value.name, low.name, high.name);
         let above = self.comparison(BinaryOp::GtEq, value.clone(), low)?;
         let below = self.comparison(BinaryOp::LtEq, value, high)?;
-        Ok(Typed::new(binary_expr(above.expr, Operator::And, below.expr), DataType::Boolean, name))
+        Ok(Typed::new(
+            binary_expr(above.expr, Operator::And, below.expr),
+            DataType::Boolean,
+            name,
+        ))
     }
 
     pub(super) fn in_list(&self, value: &Ast, list: &[Ast]) -> Result<Typed> {
@@ -331,15 +388,25 @@ impl Exprs<'_> {
         let name = format!("({} IN ({}))", value.name, names.join(", "));
         let all: Vec<Typed> = [value.clone()].into_iter().chain(list.iter().cloned()).collect();
         let Some(common) = self.common_of(&all, Meeting::Value) else {
-            let types: Vec<_> = all.iter().map(|v| format!("\"{}\"", message_type_name(&v.data_type))).collect();
-            let reason = format!("Input to `in` should all be the same type, but it's [{}]", types.join(", "));
+            let types: Vec<_> = all
+                .iter()
+                .map(|v| format!("\"{}\"", message_type_name(&v.data_type)))
+                .collect();
+            let reason = format!(
+                "Input to `in` should all be the same type, but it's [{}]",
+                types.join(", ")
+            );
             return Err(mismatch("DATA_DIFF_TYPES", &name, reason));
         };
         let value = one_zero(self.cast(&value, &common), &common);
         let list: Vec<Expr> = list.iter().map(|v| one_zero(self.cast(v, &common), &common)).collect();
         if common.is_nested() {
-            let equal = list.into_iter().map(|item| binary_expr(value.clone(), Operator::Eq, item));
-            let any = equal.reduce(|l, r| binary_expr(l, Operator::Or, r)).unwrap_or(lit(false));
+            let equal = list
+                .into_iter()
+                .map(|item| binary_expr(value.clone(), Operator::Eq, item));
+            let any = equal
+                .reduce(|l, r| binary_expr(l, Operator::Or, r))
+                .unwrap_or(lit(false));
             return Ok(Typed::new(any, DataType::Boolean, name));
         }
         Ok(Typed::new(value.in_list(list, false), DataType::Boolean, name))
@@ -354,15 +421,14 @@ impl Exprs<'_> {
             (LikeKind::RLike, _) => format!("RLIKE({}, {})", text.name, with.name),
         };
         let args = vec![self.cast(&text, &DataType::Utf8), self.cast(&with, &DataType::Utf8)];
-        Ok(Typed::new(pattern::like(kind, escape.unwrap_or('\\')).call(args), DataType::Boolean, name))
+        Ok(Typed::new(
+            pattern::like(kind, escape.unwrap_or('\\')).call(args),
+            DataType::Boolean,
+            name,
+        ))
     }
 
-    pub(super) fn case(
-        &self,
-        operand: Option<&Ast>,
-        whens: &[(Ast, Ast)],
-        otherwise: Option<&Ast>,
-    ) -> Result<Typed> {
+    pub(super) fn case(&self, operand: Option<&Ast>, whens: &[(Ast, Ast)], otherwise: Option<&Ast>) -> Result<Typed> {
         let mut conditions = vec![];
         let mut values = vec![];
         for (when, then) in whens {
@@ -373,7 +439,10 @@ impl Exprs<'_> {
             values.push(self.plan(then)?);
         }
         let otherwise = otherwise.map(|ast| self.plan(ast)).transpose()?;
-        let branches = conditions.iter().zip(&values).map(|(c, v)| format!("WHEN {} THEN {}", c.name, v.name));
+        let branches = conditions
+            .iter()
+            .zip(&values)
+            .map(|(c, v)| format!("WHEN {} THEN {}", c.name, v.name));
         let mut name = format!("CASE {}", branches.collect::<Vec<_>>().join(" "));
         if let Some(otherwise) = &otherwise {
             name.push_str(&format!(" ELSE {}", otherwise.name));
@@ -399,7 +468,10 @@ impl Exprs<'_> {
         let all: Vec<Typed> = values.iter().chain(&otherwise).cloned().collect();
         let common = self.common_all(&all, &name, function)?;
         let branches = conditions.iter().zip(&values).map(|(condition, value)| {
-            (Box::new(self.cast(condition, &DataType::Boolean)), Box::new(self.cast(value, &common)))
+            (
+                Box::new(self.cast(condition, &DataType::Boolean)),
+                Box::new(self.cast(value, &common)),
+            )
         });
         let case = Case {
             expr: None,
@@ -411,10 +483,20 @@ impl Exprs<'_> {
 
     /// The type of all values, or Spark's DATA_DIFF_TYPES.
     pub(super) fn common_all(&self, values: &[Typed], name: &str, function: &str) -> Result<DataType> {
-        let meeting = if matches!(function, "greatest" | "least") { Meeting::Strict } else { Meeting::Value };
+        let meeting = if matches!(function, "greatest" | "least") {
+            Meeting::Strict
+        } else {
+            Meeting::Value
+        };
         self.common_of(values, meeting).ok_or_else(|| {
-            let types: Vec<_> = values.iter().map(|v| format!("\"{}\"", message_type_name(&v.data_type))).collect();
-            let reason = format!("Input to `{function}` should all be the same type, but it's [{}]", types.join(", "));
+            let types: Vec<_> = values
+                .iter()
+                .map(|v| format!("\"{}\"", message_type_name(&v.data_type)))
+                .collect();
+            let reason = format!(
+                "Input to `{function}` should all be the same type, but it's [{}]",
+                types.join(", ")
+            );
             mismatch("DATA_DIFF_TYPES", name, reason)
         })
     }
@@ -422,7 +504,10 @@ impl Exprs<'_> {
 
 /// The type of `left op right` for decimals.
 fn decimal_result(op: Op, left: &DataType, right: &DataType) -> DataType {
-    let ((p1, s1), (p2, s2)) = (decimal_of(left).unwrap_or((38, 0)), decimal_of(right).unwrap_or((38, 0)));
+    let ((p1, s1), (p2, s2)) = (
+        decimal_of(left).unwrap_or((38, 0)),
+        decimal_of(right).unwrap_or((38, 0)),
+    );
     let (p1, s1, p2, s2) = (p1 as i32, s1 as i32, p2 as i32, s2 as i32);
     let scale = s1.max(s2);
     match op {
@@ -440,7 +525,11 @@ fn decimal_result(op: Op, left: &DataType, right: &DataType) -> DataType {
 /// NOT, without piling it up on another NOT.
 pub(super) fn negated(expr: Expr) -> Expr {
     match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => binary_expr(*left, Operator::NotEq, *right),
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Eq,
+            right,
+        }) => binary_expr(*left, Operator::NotEq, *right),
         other => Expr::Not(Box::new(other)),
     }
 }
@@ -466,7 +555,8 @@ pub(in crate::sql) fn one_zero(expr: Expr, data_type: &DataType) -> Expr {
 
 fn different(name: &str, l: &Typed, r: &Typed) -> Error {
     let (l, r) = (message_type_name(&l.data_type), message_type_name(&r.data_type));
-    let reason = format!("the left and right operands of the binary operator have incompatible types (\"{l}\" and \"{r}\")");
+    let reason =
+        format!("the left and right operands of the binary operator have incompatible types (\"{l}\" and \"{r}\")");
     mismatch("BINARY_OP_DIFF_TYPES", name, reason)
 }
 

@@ -66,12 +66,22 @@ impl Exprs<'_> {
             })
             .map(|t| t.data)
         };
-        let condition = planned.correlated.into_iter().map(|expr| Ok(rename(expr, &mut outer_names)?));
+        let condition = planned
+            .correlated
+            .into_iter()
+            .map(|expr| Ok(rename(expr, &mut outer_names)?));
         let condition = condition.collect::<Result<Vec<_>>>()?;
         let mut values = rel.attrs;
         values.truncate(values.len() - hidden);
         let aggregates = planned.aggregates;
-        Ok(SubPlan { plan: rel.plan, values, condition, defaults: planned.defaults, aggregates, outer_names })
+        Ok(SubPlan {
+            plan: rel.plan,
+            values,
+            condition,
+            defaults: planned.defaults,
+            aggregates,
+            outer_names,
+        })
     }
 
     pub(super) fn scalar_query(&self, query: &Query) -> Result<Typed> {
@@ -79,13 +89,20 @@ impl Exprs<'_> {
         let [value] = sub.values.as_slice() else {
             return Err(Error::spark(
                 "INVALID_SUBQUERY_EXPRESSION.SCALAR_SUBQUERY_RETURN_MORE_THAN_ONE_OUTPUT_COLUMN",
-                format!("Invalid subquery: Scalar subquery must return only one column, but got {}.", sub.values.len()),
+                format!(
+                    "Invalid subquery: Scalar subquery must return only one column, but got {}.",
+                    sub.values.len()
+                ),
             ));
         };
         let name = format!("scalarsubquery({})", sub.outer_names.join(", "));
         let data_type = value.data_type.clone();
         if sub.condition.is_empty() {
-            let subquery = Subquery { subquery: Arc::new(sub.plan), outer_ref_columns: vec![], spans: Spans::new() };
+            let subquery = Subquery {
+                subquery: Arc::new(sub.plan),
+                outer_ref_columns: vec![],
+                spans: Spans::new(),
+            };
             return Ok(Typed::new(Expr::ScalarSubquery(subquery), data_type, name));
         }
         if !sub.aggregates {
@@ -98,7 +115,11 @@ impl Exprs<'_> {
             // An aggregate over no rows has a value, a left join has NULL.
             let absent = Expr::IsNull(Box::new(expr.clone()));
             let branches = vec![(Box::new(absent), Box::new(lit(default)))];
-            expr = Expr::Case(Case { expr: None, when_then_expr: branches, else_expr: Some(Box::new(expr)) });
+            expr = Expr::Case(Case {
+                expr: None,
+                when_then_expr: branches,
+                else_expr: Some(Box::new(expr)),
+            });
         }
         self.join(sub.plan, JoinType::Left, sub.condition);
         Ok(Typed::new(expr, data_type, name))
@@ -137,7 +158,11 @@ impl Exprs<'_> {
     /// A conjunct of WHERE that is IN or EXISTS: a semi or an anti join; None for any other conjunct.
     pub(in crate::sql) fn subquery_filter(&self, conjunct: &Ast, negated: bool) -> Result<Option<PendingJoin>> {
         use crate::sql::parse::ast::UnaryOp;
-        let kind = if negated { JoinType::LeftAnti } else { JoinType::LeftSemi };
+        let kind = if negated {
+            JoinType::LeftAnti
+        } else {
+            JoinType::LeftSemi
+        };
         let (right, condition) = match conjunct {
             Ast::Unary(UnaryOp::Not, inner) => return self.subquery_filter(inner, !negated),
             Ast::Exists(query) => {
@@ -161,7 +186,11 @@ impl Exprs<'_> {
             one => vec![self.plan(one)?],
         };
         let names: Vec<_> = values.iter().map(|v| v.name.as_str()).collect();
-        let left = if names.len() == 1 { names[0].to_string() } else { format!("named_struct({})", names.join(", ")) };
+        let left = if names.len() == 1 {
+            names[0].to_string()
+        } else {
+            format!("named_struct({})", names.join(", "))
+        };
         let name = format!("({left} IN (listquery()))");
         let sub = self.subquery(query)?;
         if values.len() != sub.values.len() {
@@ -184,7 +213,11 @@ impl Exprs<'_> {
             };
             let (l, r) = (self.cast(value, &common), self.cast(&column, &common));
             let equal = binary_expr(one_zero(l, &common), Operator::Eq, one_zero(r, &common));
-            let matched = if negated { equal.clone().or(Expr::IsNull(Box::new(equal))) } else { equal };
+            let matched = if negated {
+                equal.clone().or(Expr::IsNull(Box::new(equal)))
+            } else {
+                equal
+            };
             condition.push(matched);
         }
         Ok((sub.plan, condition, name))

@@ -76,13 +76,23 @@ pub fn function(op: Op, returns: DataType, ansi: bool) -> SparkFn {
 }
 
 fn run(f: &SparkFn, op: Op, values: &[ColumnarValue]) -> Result<ColumnarValue> {
-    let [left, right] = values else { return Err(Error::Invalid(format!("{} takes two values", f.name))) };
+    let [left, right] = values else {
+        return Err(Error::Invalid(format!("{} takes two values", f.name)));
+    };
     if is_decimal(&left.data_type()) {
-        let rows = values.iter().map(|v| if let ColumnarValue::Array(a) = v { a.len() } else { 1 }).max().unwrap_or(1);
+        let rows = values
+            .iter()
+            .map(|v| if let ColumnarValue::Array(a) = v { a.len() } else { 1 })
+            .max()
+            .unwrap_or(1);
         let (left, right) = (left.to_array(rows)?, right.to_array(rows)?);
         return columnar(decimals(f, op, left.as_primitive(), right.as_primitive())?, values);
     }
-    let right = if op.divides() { nonzero(f, op, left, right)? } else { right.clone() };
+    let right = if op.divides() {
+        nonzero(f, op, left, right)?
+    } else {
+        right.clone()
+    };
     let (l, r) = (datum(left)?, datum(&right)?);
     let exact = f.ansi;
     let result = match op {
@@ -97,12 +107,25 @@ fn run(f: &SparkFn, op: Op, values: &[ColumnarValue]) -> Result<ColumnarValue> {
         Op::Modulo => numeric::rem(l.as_ref(), r.as_ref()),
         Op::PositiveModulo => positive_modulo(&left.to_array(lengths(values))?, &right.to_array(lengths(values))?),
     };
-    let result = result.map_err(|error| overflow(error, op))?;
-    columnar(result, values)
+    let result = result.map_err(|error| match (error, &f.returns) {
+        (ArrowError::ArithmeticOverflow(text), DataType::Int8 | DataType::Int16) => Error::spark(
+            "BINARY_ARITHMETIC_OVERFLOW",
+            format!(
+                "{text}. Use `{}` to ignore overflow problem and return NULL.",
+                op.forgiving()
+            ),
+        ),
+        (error, _) => overflow(error, op),
+    });
+    columnar(result?, values)
 }
 
 fn lengths(values: &[ColumnarValue]) -> usize {
-    values.iter().map(|v| if let ColumnarValue::Array(a) = v { a.len() } else { 1 }).max().unwrap_or(1)
+    values
+        .iter()
+        .map(|v| if let ColumnarValue::Array(a) = v { a.len() } else { 1 })
+        .max()
+        .unwrap_or(1)
 }
 
 /// The divisor without zeros: an error in ANSI mode where the dividend is not NULL, else NULL.
@@ -128,7 +151,11 @@ fn nonzero(f: &SparkFn, op: Op, left: &ColumnarValue, right: &ColumnarValue) -> 
 }
 
 fn negative_zero(data_type: &DataType) -> Result<Scalar<ArrayRef>> {
-    let zero = if *data_type == DataType::Float32 { ScalarValue::from(-0.0f32) } else { ScalarValue::from(-0.0f64) };
+    let zero = if *data_type == DataType::Float32 {
+        ScalarValue::from(-0.0f32)
+    } else {
+        ScalarValue::from(-0.0f64)
+    };
     Ok(zero.to_scalar()?)
 }
 
@@ -236,7 +263,11 @@ fn decimals(f: &SparkFn, op: Op, left: &Decimal128Array, right: &Decimal128Array
     let one = |a: i128, b: i128| -> Result<Option<i128>, ArrowError> {
         let (a, b) = (i256::from_i128(a), i256::from_i128(b));
         if op.divides() && b == i256::ZERO {
-            return if f.ansi { Err(external(division_by_zero(op))) } else { Ok(None) };
+            return if f.ansi {
+                Err(external(division_by_zero(op)))
+            } else {
+                Ok(None)
+            };
         }
         let common = s1.max(s2);
         let exact = match op {
@@ -249,7 +280,11 @@ fn decimals(f: &SparkFn, op: Op, left: &Decimal128Array, right: &Decimal128Array
             Op::PositiveModulo => {
                 let (a, b) = (raise(a, common - s1), raise(b, common - s2));
                 let rest = a.wrapping_rem(b);
-                let rest = if rest < i256::ZERO { rest.wrapping_add(b).wrapping_rem(b) } else { rest };
+                let rest = if rest < i256::ZERO {
+                    rest.wrapping_add(b).wrapping_rem(b)
+                } else {
+                    rest
+                };
                 rescale(rest, common, scale)
             }
         };
@@ -300,18 +335,30 @@ fn raise(value: i256, digits: i32) -> i256 {
 }
 
 fn rescale(value: i256, from: i32, to: i32) -> i256 {
-    if to >= from { raise(value, to - from) } else { divide_half_up(value, power_of_ten(from - to), 0) }
+    if to >= from {
+        raise(value, to - from)
+    } else {
+        divide_half_up(value, power_of_ten(from - to), 0)
+    }
 }
 
 /// `a * 10^digits / b`, rounded half away from zero.
 fn divide_half_up(a: i256, b: i256, digits: i32) -> i256 {
-    let (a, b) = if digits >= 0 { (raise(a, digits), b) } else { (a, raise(b, -digits)) };
+    let (a, b) = if digits >= 0 {
+        (raise(a, digits), b)
+    } else {
+        (a, raise(b, -digits))
+    };
     let (quotient, rest) = (a.wrapping_div(b), a.wrapping_rem(b));
     let twice = rest.wrapping_abs().wrapping_mul(i256::from_i128(2));
     if twice < b.wrapping_abs() {
         return quotient;
     }
-    let away = if (a < i256::ZERO) == (b < i256::ZERO) { i256::ONE } else { i256::MINUS_ONE };
+    let away = if (a < i256::ZERO) == (b < i256::ZERO) {
+        i256::ONE
+    } else {
+        i256::MINUS_ONE
+    };
     quotient.wrapping_add(away)
 }
 
@@ -320,16 +367,24 @@ fn divide_half_up(a: i256, b: i256, digits: i32) -> i256 {
 /// `-value`.
 pub fn negate(returns: DataType, ansi: bool) -> SparkFn {
     let exact = ansi && !is_floating(&returns) && !is_decimal(&returns);
-    SparkFn::new("negative", returns, Kernel::Arrays(|f, arrays| {
-        let result = if f.ansi { numeric::neg(&arrays[0]) } else { numeric::neg_wrapping(&arrays[0]) };
-        result.map_err(|error| match error {
-            ArrowError::ArithmeticOverflow(_) => Error::spark(
-                "ARITHMETIC_OVERFLOW",
-                "overflow. If necessary set \"spark.sql.ansi.enabled\" to \"false\" to bypass this error.",
-            ),
-            other => other.into(),
-        })
-    }))
+    SparkFn::new(
+        "negative",
+        returns,
+        Kernel::Arrays(|f, arrays| {
+            let result = if f.ansi {
+                numeric::neg(&arrays[0])
+            } else {
+                numeric::neg_wrapping(&arrays[0])
+            };
+            result.map_err(|error| match error {
+                ArrowError::ArithmeticOverflow(_) => Error::spark(
+                    "ARITHMETIC_OVERFLOW",
+                    "overflow. If necessary set \"spark.sql.ansi.enabled\" to \"false\" to bypass this error.",
+                ),
+                other => other.into(),
+            })
+        }),
+    )
     .fallible(exact)
 }
 
@@ -362,21 +417,28 @@ fn bits_of<T: ArrowPrimitiveType>(
     op: impl Fn(&str, T::Native, T::Native) -> T::Native,
 ) -> Result<ArrayRef> {
     let right = cast(&arrays[1], &T::DATA_TYPE)?;
-    let result: PrimitiveArray<T> =
-        try_binary(arrays[0].as_primitive::<T>(), right.as_primitive::<T>(), |a, b| Ok(op(name, a, b)))?;
+    let result: PrimitiveArray<T> = try_binary(arrays[0].as_primitive::<T>(), right.as_primitive::<T>(), |a, b| {
+        Ok(op(name, a, b))
+    })?;
     Ok(Arc::new(result))
 }
 
 /// `~value`.
 pub fn bit_not(returns: DataType) -> SparkFn {
-    SparkFn::new("~", returns, Kernel::Arrays(|_, arrays| {
-        Ok(match arrays[0].data_type() {
-            DataType::Int8 => Arc::new(unary::<_, _, Int8Type>(arrays[0].as_primitive::<Int8Type>(), |v| !v)) as ArrayRef,
-            DataType::Int16 => Arc::new(unary::<_, _, Int16Type>(arrays[0].as_primitive::<Int16Type>(), |v| !v)),
-            DataType::Int32 => Arc::new(unary::<_, _, Int32Type>(arrays[0].as_primitive::<Int32Type>(), |v| !v)),
-            _ => Arc::new(unary::<_, _, Int64Type>(arrays[0].as_primitive::<Int64Type>(), |v| !v)),
-        })
-    }))
+    SparkFn::new(
+        "~",
+        returns,
+        Kernel::Arrays(|_, arrays| {
+            Ok(match arrays[0].data_type() {
+                DataType::Int8 => {
+                    Arc::new(unary::<_, _, Int8Type>(arrays[0].as_primitive::<Int8Type>(), |v| !v)) as ArrayRef
+                }
+                DataType::Int16 => Arc::new(unary::<_, _, Int16Type>(arrays[0].as_primitive::<Int16Type>(), |v| !v)),
+                DataType::Int32 => Arc::new(unary::<_, _, Int32Type>(arrays[0].as_primitive::<Int32Type>(), |v| !v)),
+                _ => Arc::new(unary::<_, _, Int64Type>(arrays[0].as_primitive::<Int64Type>(), |v| !v)),
+            })
+        }),
+    )
 }
 
 /// `abs(value)`.
@@ -391,7 +453,8 @@ fn run_abs(f: &SparkFn, arrays: &[ArrayRef]) -> Result<ArrayRef> {
             let values = arrays[0].as_primitive::<$type>();
             if f.ansi {
                 let exact = arrow::compute::try_unary::<_, _, $type>(values, |v| {
-                    v.checked_abs().ok_or_else(|| ArrowError::ArithmeticOverflow(String::new()))
+                    v.checked_abs()
+                        .ok_or_else(|| ArrowError::ArithmeticOverflow(String::new()))
                 });
                 Arc::new(exact.map_err(|error| overflow(error, Op::Add))?) as ArrayRef
             } else {
@@ -404,8 +467,14 @@ fn run_abs(f: &SparkFn, arrays: &[ArrayRef]) -> Result<ArrayRef> {
         DataType::Int16 => integers!(Int16Type),
         DataType::Int32 => integers!(Int32Type),
         DataType::Int64 => integers!(Int64Type),
-        DataType::Float32 => Arc::new(unary::<_, _, Float32Type>(arrays[0].as_primitive::<Float32Type>(), f32::abs)),
-        DataType::Float64 => Arc::new(unary::<_, _, Float64Type>(arrays[0].as_primitive::<Float64Type>(), f64::abs)),
+        DataType::Float32 => Arc::new(unary::<_, _, Float32Type>(
+            arrays[0].as_primitive::<Float32Type>(),
+            f32::abs,
+        )),
+        DataType::Float64 => Arc::new(unary::<_, _, Float64Type>(
+            arrays[0].as_primitive::<Float64Type>(),
+            f64::abs,
+        )),
         _ => {
             let values = arrays[0].as_primitive::<Decimal128Type>();
             let result = unary::<_, _, Decimal128Type>(values, i128::wrapping_abs);

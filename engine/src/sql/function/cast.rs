@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array,
-    ListArray, MapArray, PrimitiveArray, StringArray, StringBuilder, StructArray, TimestampMicrosecondArray, new_null_array,
+    ListArray, MapArray, PrimitiveArray, StringArray, StringBuilder, StructArray, TimestampMicrosecondArray,
+    new_null_array,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type, Int8Type,
-    Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
+    ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type,
+    Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
 };
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Cast, Expr, lit};
@@ -20,9 +21,7 @@ use datafusion::logical_expr::{Cast, Expr, lit};
 use super::arithmetic::{fits, out_of_range};
 use super::datetime::DAY_US;
 use super::{Kernel, SparkFn, unary_opt};
-use crate::format::number::{
-    double_to_string as java_double, parse_double, write_decimal, write_double, write_float,
-};
+use crate::format::number::{double_to_string as java_double, parse_double, write_decimal, write_double, write_float};
 use crate::format::time::{parse_date, parse_timestamp, write_date, write_timestamp};
 use crate::sql::interval::day_time;
 use crate::sql::parse::ast::Unit;
@@ -95,9 +94,7 @@ fn is_plain(from: &DataType, to: &DataType) -> bool {
 /// Whether decimal type `wide` holds every value of `narrow`.
 fn holds(wide: &DataType, narrow: &DataType) -> bool {
     match (wide, decimal_of(narrow)) {
-        (DataType::Decimal128(p, s), Some((np, ns))) => {
-            *s >= ns && (*p as i32 - *s as i32) >= (np as i32 - ns as i32)
-        }
+        (DataType::Decimal128(p, s), Some((np, ns))) => *s >= ns && (*p as i32 - *s as i32) >= (np as i32 - ns as i32),
         _ => false,
     }
 }
@@ -129,14 +126,27 @@ pub fn check(from: &DataType, to: &DataType, ansi: bool) -> std::result::Result<
         (l, Timestamp(..)) if is_numeric(l) => Ok(()),
         (Timestamp(..), r) if is_numeric(r) => Ok(()),
         (Date32 | Timestamp(..), Date32 | Timestamp(..)) => Ok(()),
-        (Boolean, Timestamp(..)) | (Timestamp(..), Boolean) => if ansi { Err(SETTING) } else { Ok(()) },
+        (Boolean, Timestamp(..)) | (Timestamp(..), Boolean) => {
+            if ansi {
+                Err(SETTING)
+            } else {
+                Ok(())
+            }
+        }
         (Date32, r) if is_numeric(r) => Err(FUNCTION),
         (l, Date32) if is_numeric(l) => Err(FUNCTION),
-        (l, Binary) if is_integral(l) => if ansi { Err(SETTING) } else { Ok(()) },
-        (List(l), List(r)) => check(l.data_type(), r.data_type(), ansi),
-        (Struct(l), Struct(r)) if l.len() == r.len() => {
-            l.iter().zip(r).try_for_each(|(l, r)| check(l.data_type(), r.data_type(), ansi))
+        (l, Binary) if is_integral(l) => {
+            if ansi {
+                Err(SETTING)
+            } else {
+                Ok(())
+            }
         }
+        (List(l), List(r)) => check(l.data_type(), r.data_type(), ansi),
+        (Struct(l), Struct(r)) if l.len() == r.len() => l
+            .iter()
+            .zip(r)
+            .try_for_each(|(l, r)| check(l.data_type(), r.data_type(), ansi)),
         (Map(l, _), Map(r, _)) => {
             let ((lk, lv), (rk, rv)) = (key_and_value(l.data_type()), key_and_value(r.data_type()));
             check(&lk, &rk, ansi).and(check(&lv, &rv, ansi))
@@ -171,7 +181,9 @@ pub fn convert(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<ArrayRef> 
         (l, Boolean) if is_integral(l) || is_floating(l) => Ok(cast(array, to)?),
         (Decimal128(..), Boolean) => {
             let values = array.as_primitive::<Decimal128Type>();
-            Ok(Arc::new(values.iter().map(|v| v.map(|v| v != 0)).collect::<BooleanArray>()))
+            Ok(Arc::new(
+                values.iter().map(|v| v.map(|v| v != 0)).collect::<BooleanArray>(),
+            ))
         }
         (l, r) if is_integral(l) && is_integral(r) => narrow(array, to, mode),
         (l, r) if is_floating(l) && is_integral(r) => float_to_int(array, to, mode),
@@ -185,13 +197,24 @@ pub fn convert(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<ArrayRef> 
         (Struct(_), Struct(fields)) => {
             let values = array.as_struct();
             let columns = values.columns().iter().zip(fields);
-            let columns = columns.map(|(c, f)| convert(c, f.data_type(), mode)).collect::<Result<Vec<_>>>()?;
-            Ok(Arc::new(StructArray::try_new(fields.clone(), columns, values.nulls().cloned())?))
+            let columns = columns
+                .map(|(c, f)| convert(c, f.data_type(), mode))
+                .collect::<Result<Vec<_>>>()?;
+            Ok(Arc::new(StructArray::try_new(
+                fields.clone(),
+                columns,
+                values.nulls().cloned(),
+            )?))
         }
         (List(_), List(element)) => {
             let list: &ListArray = array.as_list();
             let values = convert(list.values(), element.data_type(), mode)?;
-            Ok(Arc::new(ListArray::try_new(Arc::clone(element), list.offsets().clone(), values, list.nulls().cloned())?))
+            Ok(Arc::new(ListArray::try_new(
+                Arc::clone(element),
+                list.offsets().clone(),
+                values,
+                list.nulls().cloned(),
+            )?))
         }
         _ => Ok(cast(array, to)?),
     }
@@ -201,7 +224,11 @@ pub fn convert(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<ArrayRef> 
 
 fn malformed(value: &str, from: &DataType, to: &DataType) -> Error {
     let (from, to) = (message_type_name(from), message_type_name(to));
-    let value = if from == "STRING" { format!("'{value}'") } else { value.to_string() };
+    let value = if from == "STRING" {
+        format!("'{value}'")
+    } else {
+        value.to_string()
+    };
     Error::spark(
         "CAST_INVALID_INPUT",
         format!(
@@ -284,7 +311,13 @@ fn narrow(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<ArrayRef> {
             Mode::Java => Some(v as Native<Target>),
             _ => Native::<Target>::try_from(v).ok(),
         };
-        Arc::new(each::<Int64Type, Target, ()>(wide, mode, one, |v| overflow(format!("{v}{suffix}"), from, to), ANY)?)
+        Arc::new(each::<Int64Type, Target, ()>(
+            wide,
+            mode,
+            one,
+            |v| overflow(format!("{v}{suffix}"), from, to),
+            ANY,
+        )?)
     }))
 }
 
@@ -293,7 +326,11 @@ fn float_to_int(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<ArrayRef>
     let wide: &Float64Array = wide.as_primitive();
     let from = array.data_type();
     let failed = |v: f64| {
-        let suffix = if *from == DataType::Float64 && v.is_finite() { "D" } else { "" };
+        let suffix = if *from == DataType::Float64 && v.is_finite() {
+            "D"
+        } else {
+            ""
+        };
         overflow(format!("{}{suffix}", java_double(v)), from, to)
     };
     Ok(with_integral!(to, Target, {
@@ -325,14 +362,18 @@ fn decimal_to_int(array: &ArrayRef, scale: i8, to: &DataType, mode: Mode) -> Res
 fn decimal_to_float(array: &ArrayRef, scale: i8, to: &DataType) -> Result<ArrayRef> {
     // By way of text, so that the nearest double is found.
     let values: &Decimal128Array = array.as_primitive();
-    let doubles: Float64Array =
-        values.iter().map(|v| v.map(|v| decimal_text(v, scale).parse().unwrap_or(f64::NAN))).collect();
+    let doubles: Float64Array = values
+        .iter()
+        .map(|v| v.map(|v| decimal_text(v, scale).parse().unwrap_or(f64::NAN)))
+        .collect();
     let doubles: ArrayRef = Arc::new(doubles);
     Ok(cast(&doubles, to)?)
 }
 
 fn to_decimal(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<ArrayRef> {
-    let DataType::Decimal128(precision, scale) = *to else { return Ok(cast(array, to)?) };
+    let DataType::Decimal128(precision, scale) = *to else {
+        return Ok(cast(array, to)?);
+    };
     let keep = |v: Option<i128>| v.filter(|v| fits(*v, precision));
     let failed = || out_of_range(precision, scale);
     let result: Decimal128Array = if is_floating(array.data_type()) {
@@ -391,7 +432,9 @@ pub fn unscaled(text: &str, scale: i8) -> Option<i128> {
     let magnitude = if all.is_empty() {
         0
     } else if power >= 0 {
-        all.parse::<i128>().ok()?.checked_mul(10i128.checked_pow(power as u32)?)?
+        all.parse::<i128>()
+            .ok()?
+            .checked_mul(10i128.checked_pow(power as u32)?)?
     } else {
         let keep = all.len() as i32 + power;
         match keep {
@@ -448,7 +491,9 @@ fn number_to_timestamp(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<Ar
 
 fn timestamp_to_date(array: &ArrayRef) -> ArrayRef {
     let values: &TimestampMicrosecondArray = array.as_primitive();
-    Arc::new(unary_opt::<_, _, Date32Type>(values, |us| Some(us.div_euclid(DAY_US) as i32)))
+    Arc::new(unary_opt::<_, _, Date32Type>(values, |us| {
+        Some(us.div_euclid(DAY_US) as i32)
+    }))
 }
 
 fn timestamp_to_number(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<ArrayRef> {
@@ -463,9 +508,13 @@ fn timestamp_to_number(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<Ar
         return to_decimal(&micros, to, mode);
     }
     if *to == DataType::Boolean {
-        return Ok(Arc::new(values.iter().map(|v| v.map(|v| v != 0)).collect::<BooleanArray>()));
+        return Ok(Arc::new(
+            values.iter().map(|v| v.map(|v| v != 0)).collect::<BooleanArray>(),
+        ));
     }
-    let seconds: ArrayRef = Arc::new(unary_opt::<_, _, Int64Type>(values, |us| Some(us.div_euclid(1_000_000))));
+    let seconds: ArrayRef = Arc::new(unary_opt::<_, _, Int64Type>(values, |us| {
+        Some(us.div_euclid(1_000_000))
+    }));
     convert(&seconds, to, mode)
 }
 
@@ -474,7 +523,11 @@ fn timestamp_to_number(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<Ar
 /// Reads text as a value of type `to`.
 fn from_text(texts: &StringArray, to: &DataType, mode: Mode) -> Result<ArrayRef> {
     let failed = |text: &str| -> Result<()> {
-        if mode == Mode::Ansi { Err(malformed(text, &DataType::Utf8, to)) } else { Ok(()) }
+        if mode == Mode::Ansi {
+            Err(malformed(text, &DataType::Utf8, to))
+        } else {
+            Ok(())
+        }
     };
     /// Collects what `one` reads.
     macro_rules! read {
@@ -497,9 +550,8 @@ fn from_text(texts: &StringArray, to: &DataType, mode: Mode) -> Result<ArrayRef>
             Arc::new(read!(PrimitiveArray<Target>, one)) as ArrayRef
         }),
         DataType::Float64 => Arc::new(read!(Float64Array, read_double)),
-        DataType::Float32 => {
-            Arc::new(read!(PrimitiveArray<Float32Type>, |text: &str| read_double(text).map(|v| v as f32)))
-        }
+        DataType::Float32 => Arc::new(read!(PrimitiveArray<Float32Type>, |text: &str| read_double(text)
+            .map(|v| v as f32))),
         DataType::Decimal128(precision, scale) => {
             let values = texts.iter().map(|text| {
                 let Some(text) = text else { return Ok(None) };
@@ -514,12 +566,19 @@ fn from_text(texts: &StringArray, to: &DataType, mode: Mode) -> Result<ArrayRef>
             Arc::new(values.with_precision_and_scale(*precision, *scale)?)
         }
         DataType::Date32 => Arc::new(read!(Date32Array, |text: &str| parse_date(text.as_bytes()))),
-        DataType::Timestamp(..) => {
-            Arc::new(read!(TimestampMicrosecondArray, |text: &str| parse_timestamp(text.as_bytes(), 0)).with_data_type(to.clone()))
-        }
-        DataType::Binary => {
-            Arc::new(texts.iter().map(|text| text.map(str::as_bytes)).collect::<BinaryArray>())
-        }
+        DataType::Timestamp(..) => Arc::new(
+            read!(TimestampMicrosecondArray, |text: &str| parse_timestamp(
+                text.as_bytes(),
+                0
+            ))
+            .with_data_type(to.clone()),
+        ),
+        DataType::Binary => Arc::new(
+            texts
+                .iter()
+                .map(|text| text.map(str::as_bytes))
+                .collect::<BinaryArray>(),
+        ),
         DataType::Duration(_) => {
             let one = |text: &str| crate::sql::interval::parse_interval_us(text).ok();
             Arc::new(read!(PrimitiveArray<DurationMicrosecondType>, one))
@@ -544,7 +603,11 @@ fn read_int(text: &str, mode: Mode) -> Option<i64> {
     {
         let digits = fraction.bytes().all(|b| b.is_ascii_digit());
         let empty = matches!(whole, "" | "+" | "-");
-        return if digits && empty && !fraction.is_empty() { Some(0) } else { whole.parse().ok().filter(|_| digits) };
+        return if digits && empty && !fraction.is_empty() {
+            Some(0)
+        } else {
+            whole.parse().ok().filter(|_| digits)
+        };
     }
     text.parse().ok()
 }
@@ -553,7 +616,11 @@ fn read_int(text: &str, mode: Mode) -> Option<i64> {
 fn read_double(text: &str) -> Option<f64> {
     let trimmed = text.trim_matches(is_blank);
     match trimmed.trim_start_matches(['+', '-']).to_ascii_lowercase().as_str() {
-        "inf" | "infinity" => Some(if trimmed.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY }),
+        "inf" | "infinity" => Some(if trimmed.starts_with('-') {
+            f64::NEG_INFINITY
+        } else {
+            f64::INFINITY
+        }),
         "nan" => Some(f64::NAN),
         _ => parse_double(text.as_bytes()),
     }
@@ -605,7 +672,12 @@ impl<'a> Writer<'a> {
             DataType::Duration(_) => Writer::Duration(array.as_primitive()),
             DataType::Binary => Writer::Binary(array.as_binary()),
             DataType::Struct(_) => {
-                let columns = array.as_struct().columns().iter().map(Writer::new).collect::<Result<_>>()?;
+                let columns = array
+                    .as_struct()
+                    .columns()
+                    .iter()
+                    .map(Writer::new)
+                    .collect::<Result<_>>()?;
                 Writer::Struct(array.as_struct(), columns)
             }
             DataType::List(_) => {
@@ -614,7 +686,11 @@ impl<'a> Writer<'a> {
             }
             DataType::Map(..) => {
                 let map = array.as_map();
-                Writer::Map(map, Box::new(Writer::new(map.keys())?), Box::new(Writer::new(map.values())?))
+                Writer::Map(
+                    map,
+                    Box::new(Writer::new(map.keys())?),
+                    Box::new(Writer::new(map.values())?),
+                )
             }
             _ => Writer::Plain(cast(array, &DataType::Utf8)?.as_string::<i32>().clone()),
         })
@@ -637,7 +713,11 @@ impl<'a> Writer<'a> {
     }
 
     fn write_nullable(&self, row: usize, out: &mut String) {
-        if self.is_null(row) { out.push_str("null") } else { self.write(row, out) }
+        if self.is_null(row) {
+            out.push_str("null")
+        } else {
+            self.write(row, out)
+        }
     }
 
     fn write(&self, row: usize, out: &mut String) {
@@ -716,12 +796,19 @@ mod tests {
     fn text_becomes_a_number_or_an_error_that_names_it() {
         let texts: ArrayRef = Arc::new(StringArray::from(vec![Some(" 12 "), None]));
         let numbers = convert(&texts, &DataType::Int32, Mode::Ansi).unwrap();
-        assert_eq!(numbers.as_primitive::<Int32Type>(), &PrimitiveArray::from(vec![Some(12), None]));
+        assert_eq!(
+            numbers.as_primitive::<Int32Type>(),
+            &PrimitiveArray::from(vec![Some(12), None])
+        );
 
         let texts: ArrayRef = Arc::new(StringArray::from(vec!["1.5"]));
         let error = convert(&texts, &DataType::Int32, Mode::Ansi).unwrap_err();
         assert_eq!(error.condition(), Some("CAST_INVALID_INPUT"));
-        assert!(error.to_string().starts_with("The value '1.5' of the type \"STRING\" cannot be cast to \"INT\""));
+        assert!(
+            error
+                .to_string()
+                .starts_with("The value '1.5' of the type \"STRING\" cannot be cast to \"INT\"")
+        );
         let legacy = convert(&texts, &DataType::Int32, Mode::Java).unwrap();
         assert_eq!(legacy.as_primitive::<Int32Type>().value(0), 1);
         assert!(convert(&texts, &DataType::Int32, Mode::Try).unwrap().is_null(0));

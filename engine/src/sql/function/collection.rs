@@ -8,7 +8,7 @@ use arrow::array::{
 };
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::compute::kernels::{cmp, zip};
-use arrow::compute::{SortOptions, interleave, is_null, or, take};
+use arrow::compute::{SortOptions, and, interleave, is_not_null, is_null, or, take};
 use arrow::datatypes::{DataType, Field, Int64Type};
 
 use super::{Kernel, SparkFn};
@@ -26,9 +26,14 @@ pub fn extreme(greatest: bool, returns: DataType) -> SparkFn {
         let mut best = Arc::clone(&arrays[0]);
         for array in &arrays[1..] {
             // Arrow's order has NaN last and so largest, as Spark's.
-            let better = if greatest { cmp::gt_eq(&best, array)? } else { cmp::lt_eq(&best, array)? };
-            let better = arrow::compute::prep_null_mask_filter(&better);
-            let keep = or(&better, &is_null(array)?)?;
+            let better = if greatest {
+                cmp::gt_eq(&best, array)?
+            } else {
+                cmp::lt_eq(&best, array)?
+            };
+            // Where one side is NULL, the other is the best.
+            let better = or(&BooleanArray::new(better.values().clone(), None), &is_null(array)?)?;
+            let keep = and(&is_not_null(&best)?, &better)?;
             best = zip::zip(&keep, &best, array)?;
         }
         Ok(best)
@@ -37,48 +42,80 @@ pub fn extreme(greatest: bool, returns: DataType) -> SparkFn {
 
 /// `struct(...)` and `named_struct(...)`: never NULL itself.
 pub fn structure(returns: DataType) -> SparkFn {
-    SparkFn::new("named_struct", returns, Kernel::Arrays(|f, arrays| {
-        let DataType::Struct(fields) = &f.returns else { return Err(Error::Invalid("a struct has fields".into())) };
-        Ok(Arc::new(StructArray::try_new(fields.clone(), arrays.to_vec(), None)?))
-    }))
+    SparkFn::new(
+        "named_struct",
+        returns,
+        Kernel::Arrays(|f, arrays| {
+            let DataType::Struct(fields) = &f.returns else {
+                return Err(Error::Invalid("a struct has fields".into()));
+            };
+            Ok(Arc::new(StructArray::try_new(fields.clone(), arrays.to_vec(), None)?))
+        }),
+    )
 }
 
 /// `array(a, b, ...)`.
 pub fn array(returns: DataType) -> SparkFn {
-    SparkFn::new("array", returns, Kernel::Values(|f, values, rows| {
-        let DataType::List(element) = &f.returns else { return Err(Error::Invalid("an array has elements".into())) };
-        let arrays = values.iter().map(|v| v.to_array(rows)).collect::<Result<Vec<_>, _>>()?;
-        let width = arrays.len();
-        let columns: Vec<&dyn Array> = arrays.iter().map(|a| a.as_ref()).collect();
-        let places: Vec<_> = (0..rows).flat_map(|row| (0..width).map(move |column| (column, row))).collect();
-        let items = if width == 0 { new_null_array(element.data_type(), 0) } else { interleave(&columns, &places)? };
-        let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(width, rows));
-        let list: ArrayRef = Arc::new(ListArray::try_new(Arc::clone(element), offsets, items, None)?);
-        super::columnar(list, values)
-    }))
+    SparkFn::new(
+        "array",
+        returns,
+        Kernel::Values(|f, values, rows| {
+            let DataType::List(element) = &f.returns else {
+                return Err(Error::Invalid("an array has elements".into()));
+            };
+            let arrays = values.iter().map(|v| v.to_array(rows)).collect::<Result<Vec<_>, _>>()?;
+            let width = arrays.len();
+            let columns: Vec<&dyn Array> = arrays.iter().map(|a| a.as_ref()).collect();
+            let places: Vec<_> = (0..rows)
+                .flat_map(|row| (0..width).map(move |column| (column, row)))
+                .collect();
+            let items = if width == 0 {
+                new_null_array(element.data_type(), 0)
+            } else {
+                interleave(&columns, &places)?
+            };
+            let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(width, rows));
+            let list: ArrayRef = Arc::new(ListArray::try_new(Arc::clone(element), offsets, items, None)?);
+            super::columnar(list, values)
+        }),
+    )
 }
 
 /// `map(k, v, ...)`.
 pub fn map(returns: DataType) -> SparkFn {
-    SparkFn::new("map", returns, Kernel::Values(|f, values, rows| {
-        let DataType::Map(entries, _) = &f.returns else { return Err(Error::Invalid("a map has entries".into())) };
-        let DataType::Struct(fields) = entries.data_type() else { return Err(Error::Invalid("a map has pairs".into())) };
-        let arrays = values.iter().map(|v| v.to_array(rows)).collect::<Result<Vec<_>, _>>()?;
-        let width = arrays.len() / 2;
-        let side = |offset: usize, data_type: &DataType| -> Result<ArrayRef> {
-            let columns: Vec<&dyn Array> = arrays.iter().skip(offset).step_by(2).map(|a| a.as_ref()).collect();
-            let places: Vec<_> = (0..rows).flat_map(|row| (0..width).map(move |column| (column, row))).collect();
-            Ok(if width == 0 { new_null_array(data_type, 0) } else { interleave(&columns, &places)? })
-        };
-        let (keys, items) = (side(0, fields[0].data_type())?, side(1, fields[1].data_type())?);
-        if keys.null_count() > 0 {
-            return Err(Error::spark("NULL_MAP_KEY", "Cannot use null as map key."));
-        }
-        let pairs = StructArray::try_new(fields.clone(), vec![keys, items], None)?;
-        let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(width, rows));
-        let map: ArrayRef = Arc::new(MapArray::try_new(Arc::clone(entries), offsets, pairs, None, false)?);
-        super::columnar(map, values)
-    }))
+    SparkFn::new(
+        "map",
+        returns,
+        Kernel::Values(|f, values, rows| {
+            let DataType::Map(entries, _) = &f.returns else {
+                return Err(Error::Invalid("a map has entries".into()));
+            };
+            let DataType::Struct(fields) = entries.data_type() else {
+                return Err(Error::Invalid("a map has pairs".into()));
+            };
+            let arrays = values.iter().map(|v| v.to_array(rows)).collect::<Result<Vec<_>, _>>()?;
+            let width = arrays.len() / 2;
+            let side = |offset: usize, data_type: &DataType| -> Result<ArrayRef> {
+                let columns: Vec<&dyn Array> = arrays.iter().skip(offset).step_by(2).map(|a| a.as_ref()).collect();
+                let places: Vec<_> = (0..rows)
+                    .flat_map(|row| (0..width).map(move |column| (column, row)))
+                    .collect();
+                Ok(if width == 0 {
+                    new_null_array(data_type, 0)
+                } else {
+                    interleave(&columns, &places)?
+                })
+            };
+            let (keys, items) = (side(0, fields[0].data_type())?, side(1, fields[1].data_type())?);
+            if keys.null_count() > 0 {
+                return Err(Error::spark("NULL_MAP_KEY", "Cannot use null as map key."));
+            }
+            let pairs = StructArray::try_new(fields.clone(), vec![keys, items], None)?;
+            let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(width, rows));
+            let map: ArrayRef = Arc::new(MapArray::try_new(Arc::clone(entries), offsets, pairs, None, false)?);
+            super::columnar(map, values)
+        }),
+    )
     .always_fallible()
 }
 
@@ -143,46 +180,61 @@ fn pick(
 
 /// `map[key]`: NULL if there is no such key.
 pub fn value(returns: DataType) -> SparkFn {
-    SparkFn::new("map_value", returns, Kernel::Arrays(|_, arrays| {
-        let (map, wanted) = (arrays[0].as_map(), &arrays[1]);
-        let same = make_comparator(map.keys(), wanted, SortOptions::default())?;
-        let places = (0..map.len()).map(|row| {
-            if map.is_null(row) || wanted.is_null(row) {
-                return None;
-            }
-            let (start, end) = (map.value_offsets()[row] as usize, map.value_offsets()[row + 1] as usize);
-            (start..end).find(|at| same(*at, row).is_eq()).map(|at| at as u32)
-        });
-        Ok(take(map.values(), &places.collect::<UInt32Array>(), None)?)
-    }))
+    SparkFn::new(
+        "map_value",
+        returns,
+        Kernel::Arrays(|_, arrays| {
+            let (map, wanted) = (arrays[0].as_map(), &arrays[1]);
+            let same = make_comparator(map.keys(), wanted, SortOptions::default())?;
+            let places = (0..map.len()).map(|row| {
+                if map.is_null(row) || wanted.is_null(row) {
+                    return None;
+                }
+                let (start, end) = (map.value_offsets()[row] as usize, map.value_offsets()[row + 1] as usize);
+                (start..end).find(|at| same(*at, row).is_eq()).map(|at| at as u32)
+            });
+            Ok(take(map.values(), &places.collect::<UInt32Array>(), None)?)
+        }),
+    )
 }
 
 /// `size(list or map)`.
 pub fn size() -> SparkFn {
-    SparkFn::new("size", DataType::Int32, Kernel::Arrays(|_, arrays| {
-        let (offsets, nulls): (&ScalarBuffer<i32>, _) = match arrays[0].data_type() {
-            DataType::Map(..) => (arrays[0].as_map().offsets().inner(), arrays[0].nulls()),
-            _ => (arrays[0].as_list::<i32>().offsets().inner(), arrays[0].nulls()),
-        };
-        let sizes: Vec<i32> = offsets.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        Ok(Arc::new(Int32Array::new(sizes.into(), nulls.cloned())))
-    }))
+    SparkFn::new(
+        "size",
+        DataType::Int32,
+        Kernel::Arrays(|_, arrays| {
+            let (offsets, nulls): (&ScalarBuffer<i32>, _) = match arrays[0].data_type() {
+                DataType::Map(..) => (arrays[0].as_map().offsets().inner(), arrays[0].nulls()),
+                _ => (arrays[0].as_list::<i32>().offsets().inner(), arrays[0].nulls()),
+            };
+            let sizes: Vec<i32> = offsets.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            Ok(Arc::new(Int32Array::new(sizes.into(), nulls.cloned())))
+        }),
+    )
 }
 
 /// `array_contains(list, item)`: NULL if it is not found among NULLs.
 pub fn contains() -> SparkFn {
-    SparkFn::new("array_contains", DataType::Boolean, Kernel::Arrays(|_, arrays| {
-        let (list, wanted) = (arrays[0].as_list::<i32>(), &arrays[1]);
-        let same = make_comparator(list.values(), wanted, SortOptions::default())?;
-        let found = (0..list.len()).map(|row| {
-            if list.is_null(row) || wanted.is_null(row) {
-                return None;
-            }
-            let (start, end) = (list.value_offsets()[row] as usize, list.value_offsets()[row + 1] as usize);
-            let hit = (start..end).any(|at| list.values().is_valid(at) && same(at, row).is_eq());
-            let unknown = (start..end).any(|at| list.values().is_null(at));
-            if hit || !unknown { Some(hit) } else { None }
-        });
-        Ok(Arc::new(found.collect::<BooleanArray>()))
-    }))
+    SparkFn::new(
+        "array_contains",
+        DataType::Boolean,
+        Kernel::Arrays(|_, arrays| {
+            let (list, wanted) = (arrays[0].as_list::<i32>(), &arrays[1]);
+            let same = make_comparator(list.values(), wanted, SortOptions::default())?;
+            let found = (0..list.len()).map(|row| {
+                if list.is_null(row) || wanted.is_null(row) {
+                    return None;
+                }
+                let (start, end) = (
+                    list.value_offsets()[row] as usize,
+                    list.value_offsets()[row + 1] as usize,
+                );
+                let hit = (start..end).any(|at| list.values().is_valid(at) && same(at, row).is_eq());
+                let unknown = (start..end).any(|at| list.values().is_null(at));
+                if hit || !unknown { Some(hit) } else { None }
+            });
+            Ok(Arc::new(found.collect::<BooleanArray>()))
+        }),
+    )
 }

@@ -8,7 +8,8 @@ use arrow::array::{
 };
 use arrow::compute::unary;
 use arrow::datatypes::{
-    DataType, Date32Type, DurationMicrosecondType, Float64Type, Int32Type, Int64Type, IntervalYearMonthType, TimestampMicrosecondType,
+    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float64Type, Int32Type, Int64Type,
+    IntervalYearMonthType, TimestampMicrosecondType,
 };
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, Timelike};
 use datafusion::common::ScalarValue;
@@ -42,19 +43,27 @@ fn timestamps(array: TimestampMicrosecondArray) -> ArrayRef {
 
 /// `current_timestamp()`: the time of the batch.
 pub fn current_timestamp(clock: &BatchTime) -> SparkFn {
-    SparkFn::new("current_timestamp", timestamp_type(), Kernel::Values(|f, _, _| {
-        let ms = f.clock.as_ref().map_or(0, BatchTime::get);
-        Ok(ScalarValue::TimestampMicrosecond(Some(ms.saturating_mul(1000)), Some("+00:00".into())).into())
-    }))
+    SparkFn::new(
+        "current_timestamp",
+        timestamp_type(),
+        Kernel::Values(|f, _, _| {
+            let ms = f.clock.as_ref().map_or(0, BatchTime::get);
+            Ok(ScalarValue::TimestampMicrosecond(Some(ms.saturating_mul(1000)), Some("+00:00".into())).into())
+        }),
+    )
     .at(clock)
 }
 
 /// `current_date()`: the day of the batch.
 pub fn current_date(clock: &BatchTime) -> SparkFn {
-    SparkFn::new("current_date", DataType::Date32, Kernel::Values(|f, _, _| {
-        let ms = f.clock.as_ref().map_or(0, BatchTime::get);
-        Ok(ScalarValue::Date32(Some(ms.div_euclid(DAY_US / 1000) as i32)).into())
-    }))
+    SparkFn::new(
+        "current_date",
+        DataType::Date32,
+        Kernel::Values(|f, _, _| {
+            let ms = f.clock.as_ref().map_or(0, BatchTime::get);
+            Ok(ScalarValue::Date32(Some(ms.div_euclid(DAY_US / 1000) as i32)).into())
+        }),
+    )
     .at(clock)
 }
 
@@ -75,8 +84,14 @@ pub fn date_trunc(unit: Expr, time: Expr) -> Expr {
             .call(vec![time]);
     }
     let kernel = Kernel::Arrays(|_, arrays| {
-        let (units, values) = (arrays[0].as_string::<i32>(), arrays[1].as_primitive::<TimestampMicrosecondType>());
-        let each = units.iter().zip(values).map(|(unit, us)| Unit::named(unit?)?.floor(us?));
+        let (units, values) = (
+            arrays[0].as_string::<i32>(),
+            arrays[1].as_primitive::<TimestampMicrosecondType>(),
+        );
+        let each = units
+            .iter()
+            .zip(values)
+            .map(|(unit, us)| Unit::named(unit?)?.floor(us?));
         Ok(timestamps(each.collect()))
     });
     SparkFn::new("date_trunc", timestamp_type(), kernel).call(vec![unit, time])
@@ -137,14 +152,18 @@ impl Unit {
 
 /// `trunc(date, unit)`: week and larger, else NULL.
 pub fn trunc() -> SparkFn {
-    SparkFn::new("trunc", DataType::Date32, Kernel::Arrays(|_, arrays| {
-        let (days, units) = (arrays[0].as_primitive::<Date32Type>(), arrays[1].as_string::<i32>());
-        let each = days.iter().zip(units).map(|(day, unit)| match Unit::named(unit?)? {
-            Unit::Fixed(_) => None,
-            unit => unit.floor_day(day?),
-        });
-        Ok(Arc::new(each.collect::<Date32Array>()))
-    }))
+    SparkFn::new(
+        "trunc",
+        DataType::Date32,
+        Kernel::Arrays(|_, arrays| {
+            let (days, units) = (arrays[0].as_primitive::<Date32Type>(), arrays[1].as_string::<i32>());
+            let each = days.iter().zip(units).map(|(day, unit)| match Unit::named(unit?)? {
+                Unit::Fixed(_) => None,
+                unit => unit.floor_day(day?),
+            });
+            Ok(Arc::new(each.collect::<Date32Array>()))
+        }),
+    )
 }
 
 // ---- parts
@@ -154,7 +173,9 @@ pub fn part(name: &str) -> Option<SparkFn> {
     let days = |name: &'static str, part: fn(NaiveDate) -> i32| {
         Some(SparkFn::owned(name, DataType::Int32, move |_, arrays| {
             let values = arrays[0].as_primitive::<Date32Type>();
-            Ok(Arc::new(unary_opt::<_, _, Int32Type>(values, |day| calendar_day(day).map(part))))
+            Ok(Arc::new(unary_opt::<_, _, Int32Type>(values, |day| {
+                calendar_day(day).map(part)
+            })))
         }))
     };
     let clock = |name: &'static str, size: i64, most: i64| {
@@ -182,15 +203,35 @@ pub fn part(name: &str) -> Option<SparkFn> {
     }
 }
 
+/// The second of a minute with its fraction.
+pub fn second_with_fraction() -> SparkFn {
+    SparkFn::new(
+        "second_with_fraction",
+        DataType::Decimal128(8, 6),
+        Kernel::Arrays(|_, arrays| {
+            let values = arrays[0].as_primitive::<TimestampMicrosecondType>();
+            let seconds = unary::<_, _, Decimal128Type>(values, |us| us.rem_euclid(60_000_000) as i128);
+            Ok(Arc::new(seconds.with_precision_and_scale(8, 6)?))
+        }),
+    )
+}
+
 /// `last_day(date)` of its month.
 pub fn last_day() -> SparkFn {
-    SparkFn::new("last_day", DataType::Date32, Kernel::Arrays(|_, arrays| {
-        let last = |day: i32| {
-            let first = calendar_day(day)?.with_day(1)?.checked_add_months(Months::new(1))?;
-            Some(first.to_epoch_days() - 1)
-        };
-        Ok(Arc::new(unary_opt::<_, _, Date32Type>(arrays[0].as_primitive::<Date32Type>(), last)))
-    }))
+    SparkFn::new(
+        "last_day",
+        DataType::Date32,
+        Kernel::Arrays(|_, arrays| {
+            let last = |day: i32| {
+                let first = calendar_day(day)?.with_day(1)?.checked_add_months(Months::new(1))?;
+                Some(first.to_epoch_days() - 1)
+            };
+            Ok(Arc::new(unary_opt::<_, _, Date32Type>(
+                arrays[0].as_primitive::<Date32Type>(),
+                last,
+            )))
+        }),
+    )
 }
 
 // ---- arithmetic
@@ -199,99 +240,164 @@ pub fn last_day() -> SparkFn {
 pub fn add_days(name: &'static str) -> SparkFn {
     let sign = if name == "date_sub" { -1 } else { 1 };
     SparkFn::owned(name, DataType::Date32, move |_, arrays| {
-        let (days, by) = (arrays[0].as_primitive::<Date32Type>(), arrays[1].as_primitive::<Int32Type>());
-        let each = days.iter().zip(by).map(|(day, by)| Some(day?.wrapping_add(by?.wrapping_mul(sign))));
+        let (days, by) = (
+            arrays[0].as_primitive::<Date32Type>(),
+            arrays[1].as_primitive::<Int32Type>(),
+        );
+        let each = days
+            .iter()
+            .zip(by)
+            .map(|(day, by)| Some(day?.wrapping_add(by?.wrapping_mul(sign))));
         Ok(Arc::new(each.collect::<Date32Array>()))
     })
 }
 
 /// `datediff(end, start)` in days.
 pub fn date_diff() -> SparkFn {
-    SparkFn::new("datediff", DataType::Int32, Kernel::Arrays(|_, arrays| {
-        let (end, start) = (arrays[0].as_primitive::<Date32Type>(), arrays[1].as_primitive::<Date32Type>());
-        let each = end.iter().zip(start).map(|(end, start)| Some(end?.wrapping_sub(start?)));
-        Ok(Arc::new(each.collect::<Int32Array>()))
-    }))
+    SparkFn::new(
+        "datediff",
+        DataType::Int32,
+        Kernel::Arrays(|_, arrays| {
+            let (end, start) = (
+                arrays[0].as_primitive::<Date32Type>(),
+                arrays[1].as_primitive::<Date32Type>(),
+            );
+            let each = end
+                .iter()
+                .zip(start)
+                .map(|(end, start)| Some(end?.wrapping_sub(start?)));
+            Ok(Arc::new(each.collect::<Int32Array>()))
+        }),
+    )
 }
 
 /// `date - date`, an interval of whole days.
 pub fn days_between(returns: DataType) -> SparkFn {
-    SparkFn::new("subtract_dates", returns, Kernel::Arrays(|_, arrays| {
-        let (end, start) = (arrays[0].as_primitive::<Date32Type>(), arrays[1].as_primitive::<Date32Type>());
-        let each = end.iter().zip(start).map(|(end, start)| Some((end? as i64 - start? as i64) * DAY_US));
-        Ok(Arc::new(each.collect::<DurationMicrosecondArray>()))
-    }))
+    SparkFn::new(
+        "subtract_dates",
+        returns,
+        Kernel::Arrays(|_, arrays| {
+            let (end, start) = (
+                arrays[0].as_primitive::<Date32Type>(),
+                arrays[1].as_primitive::<Date32Type>(),
+            );
+            let each = end
+                .iter()
+                .zip(start)
+                .map(|(end, start)| Some((end? as i64 - start? as i64) * DAY_US));
+            Ok(Arc::new(each.collect::<DurationMicrosecondArray>()))
+        }),
+    )
 }
 
 /// `add_months(date, months)`: the day stays, or becomes the last of a shorter month.
 pub fn add_months() -> SparkFn {
-    SparkFn::new("add_months", DataType::Date32, Kernel::Arrays(|_, arrays| {
-        let (days, months) = (arrays[0].as_primitive::<Date32Type>(), arrays[1].as_primitive::<Int32Type>());
-        let each = days.iter().zip(months).map(|(day, by)| Some(shift_months(calendar_day(day?)?, by?)?.to_epoch_days()));
-        Ok(Arc::new(each.collect::<Date32Array>()))
-    }))
+    SparkFn::new(
+        "add_months",
+        DataType::Date32,
+        Kernel::Arrays(|_, arrays| {
+            let (days, months) = (
+                arrays[0].as_primitive::<Date32Type>(),
+                arrays[1].as_primitive::<Int32Type>(),
+            );
+            let each = days
+                .iter()
+                .zip(months)
+                .map(|(day, by)| Some(shift_months(calendar_day(day?)?, by?)?.to_epoch_days()));
+            Ok(Arc::new(each.collect::<Date32Array>()))
+        }),
+    )
 }
 
 fn shift_months(day: NaiveDate, by: i32) -> Option<NaiveDate> {
     let months = Months::new(by.unsigned_abs());
-    if by >= 0 { day.checked_add_months(months) } else { day.checked_sub_months(months) }
+    if by >= 0 {
+        day.checked_add_months(months)
+    } else {
+        day.checked_sub_months(months)
+    }
 }
 
 /// `months_between(end, start)`, with 31 days to a month, rounded to 8 digits.
 pub fn months_between() -> SparkFn {
-    SparkFn::new("months_between", DataType::Float64, Kernel::Arrays(|_, arrays| {
-        let ends = arrays[0].as_primitive::<TimestampMicrosecondType>();
-        let starts = arrays[1].as_primitive::<TimestampMicrosecondType>();
-        let each = ends.iter().zip(starts).map(|(end, start)| {
-            let (end, start) = (calendar(end?)?, calendar(start?)?);
-            let months = (end.year() - start.year()) * 12 + end.month() as i32 - start.month() as i32;
-            let is_last = |t: NaiveDateTime| t.date().succ_opt().is_none_or(|next| next.day() == 1);
-            if end.day() == start.day() || is_last(end) && is_last(start) {
-                return Some(months as f64);
-            }
-            let seconds = |t: NaiveDateTime| t.day() as i64 * 86_400 + t.num_seconds_from_midnight() as i64;
-            let exact = months as f64 + (seconds(end) - seconds(start)) as f64 / (31 * 86_400) as f64;
-            Some((exact * 1e8).round() / 1e8)
-        });
-        Ok(Arc::new(each.collect::<Float64Array>()))
-    }))
+    SparkFn::new(
+        "months_between",
+        DataType::Float64,
+        Kernel::Arrays(|_, arrays| {
+            let ends = arrays[0].as_primitive::<TimestampMicrosecondType>();
+            let starts = arrays[1].as_primitive::<TimestampMicrosecondType>();
+            let each = ends.iter().zip(starts).map(|(end, start)| {
+                let (end, start) = (calendar(end?)?, calendar(start?)?);
+                let months = (end.year() - start.year()) * 12 + end.month() as i32 - start.month() as i32;
+                let is_last = |t: NaiveDateTime| t.date().succ_opt().is_none_or(|next| next.day() == 1);
+                if end.day() == start.day() || is_last(end) && is_last(start) {
+                    return Some(months as f64);
+                }
+                let seconds = |t: NaiveDateTime| t.day() as i64 * 86_400 + t.num_seconds_from_midnight() as i64;
+                let exact = months as f64 + (seconds(end) - seconds(start)) as f64 / (31 * 86_400) as f64;
+                Some((exact * 1e8).round() / 1e8)
+            });
+            Ok(Arc::new(each.collect::<Float64Array>()))
+        }),
+    )
 }
 
 /// `timestampadd(unit, amount, time)`, the time first.
 pub fn timestamp_add(unit: String) -> SparkFn {
-    SparkFn::new("timestampadd", timestamp_type(), Kernel::Arrays(|f, arrays| {
-        let (times, by) = (arrays[0].as_primitive::<TimestampMicrosecondType>(), arrays[1].as_primitive::<Int64Type>());
-        let each = times.iter().zip(by).map(|(time, by)| {
-            let (Some(time), Some(by)) = (time, by) else { return Ok(None) };
-            let moved = match unit_size(f.text(0)) {
-                Size::Micros(size) => by.checked_mul(size).and_then(|us| time.checked_add(us)),
-                Size::Months(size) => i32::try_from(by).ok().and_then(|by| by.checked_mul(size)).and_then(|months| {
-                    let day = shift_months(calendar_day(time.div_euclid(DAY_US) as i32)?, months)?;
-                    Some(day.to_epoch_days() as i64 * DAY_US + time.rem_euclid(DAY_US))
-                }),
-            };
-            moved.map(Some).ok_or_else(|| {
-                Error::spark("DATETIME_OVERFLOW", "Datetime operation overflow: timestampadd leaves the range of TIMESTAMP.")
-            })
-        });
-        Ok(timestamps(each.collect::<Result<_>>()?))
-    }))
+    SparkFn::new(
+        "timestampadd",
+        timestamp_type(),
+        Kernel::Arrays(|f, arrays| {
+            let (times, by) = (
+                arrays[0].as_primitive::<TimestampMicrosecondType>(),
+                arrays[1].as_primitive::<Int64Type>(),
+            );
+            let each = times.iter().zip(by).map(|(time, by)| {
+                let (Some(time), Some(by)) = (time, by) else {
+                    return Ok(None);
+                };
+                let moved = match unit_size(f.text(0)) {
+                    Size::Micros(size) => by.checked_mul(size).and_then(|us| time.checked_add(us)),
+                    Size::Months(size) => {
+                        i32::try_from(by)
+                            .ok()
+                            .and_then(|by| by.checked_mul(size))
+                            .and_then(|months| {
+                                let day = shift_months(calendar_day(time.div_euclid(DAY_US) as i32)?, months)?;
+                                Some(day.to_epoch_days() as i64 * DAY_US + time.rem_euclid(DAY_US))
+                            })
+                    }
+                };
+                moved.map(Some).ok_or_else(|| {
+                    Error::spark(
+                        "DATETIME_OVERFLOW",
+                        "Datetime operation overflow: timestampadd leaves the range of TIMESTAMP.",
+                    )
+                })
+            });
+            Ok(timestamps(each.collect::<Result<_>>()?))
+        }),
+    )
     .params([ScalarValue::from(unit)])
     .always_fallible()
 }
 
 /// `timestampdiff(unit, start, end)`: whole units from start to end.
 pub fn timestamp_diff(unit: String) -> SparkFn {
-    SparkFn::new("timestampdiff", DataType::Int64, Kernel::Arrays(|f, arrays| {
-        let starts = arrays[0].as_primitive::<TimestampMicrosecondType>();
-        let ends = arrays[1].as_primitive::<TimestampMicrosecondType>();
-        let size = unit_size(f.text(0));
-        let each = starts.iter().zip(ends).map(|(start, end)| match size {
-            Size::Micros(size) => Some((end? - start?) / size),
-            Size::Months(size) => Some(whole_months(start?, end?)? / size as i64),
-        });
-        Ok(Arc::new(each.collect::<Int64Array>()))
-    }))
+    SparkFn::new(
+        "timestampdiff",
+        DataType::Int64,
+        Kernel::Arrays(|f, arrays| {
+            let starts = arrays[0].as_primitive::<TimestampMicrosecondType>();
+            let ends = arrays[1].as_primitive::<TimestampMicrosecondType>();
+            let size = unit_size(f.text(0));
+            let each = starts.iter().zip(ends).map(|(start, end)| match size {
+                Size::Micros(size) => Some((end? - start?) / size),
+                Size::Months(size) => Some(whole_months(start?, end?)? / size as i64),
+            });
+            Ok(Arc::new(each.collect::<Int64Array>()))
+        }),
+    )
     .params([ScalarValue::from(unit)])
 }
 
@@ -332,11 +438,25 @@ pub fn scale_interval(name: &'static str, returns: DataType, ansi: bool) -> Spar
         let by = arrays[1].as_primitive::<Float64Type>();
         let scaled = |value: i64, by: f64| -> Result<f64> {
             if name == "divide_interval" && by == 0.0 {
-                return Err(Error::spark("INTERVAL_DIVIDED_BY_ZERO", "Division by zero. Use `try_divide` instead."));
+                return Err(Error::spark(
+                    "INTERVAL_DIVIDED_BY_ZERO",
+                    "Division by zero. Use `try_divide` instead.",
+                ));
             }
-            Ok(if name == "divide_interval" { value as f64 / by } else { value as f64 * by }.round())
+            Ok(if name == "divide_interval" {
+                value as f64 / by
+            } else {
+                value as f64 * by
+            }
+            .round())
         };
-        let fits = |v: f64| if v.abs() < i64::MAX as f64 { Ok(v as i64) } else { Err(overflow_error("try_multiply")) };
+        let fits = |v: f64| {
+            if v.abs() < i64::MAX as f64 {
+                Ok(v as i64)
+            } else {
+                Err(overflow_error("try_multiply"))
+            }
+        };
         if f.returns == crate::sql::types::duration_type() {
             let values = arrays[0].as_primitive::<DurationMicrosecondType>();
             let each = values.iter().zip(by).map(|(value, by)| match (value, by) {
@@ -350,7 +470,9 @@ pub fn scale_interval(name: &'static str, returns: DataType, ansi: bool) -> Spar
             (Some(value), Some(by)) => fits(scaled(value as i64, by)?).map(|v| Some(v as i32)),
             _ => Ok(None),
         });
-        Ok(Arc::new(each.collect::<Result<arrow::array::IntervalYearMonthArray>>()?))
+        Ok(Arc::new(
+            each.collect::<Result<arrow::array::IntervalYearMonthArray>>()?,
+        ))
     };
     SparkFn::owned(name, returns, kernel).fallible(ansi).always_fallible()
 }
@@ -389,55 +511,82 @@ pub fn to_epoch(unit_us: i64) -> SparkFn {
     })
 }
 
+/// `unix_timestamp(time)`: seconds, cut towards the epoch.
+pub fn unix_timestamp() -> SparkFn {
+    SparkFn::new(
+        "unix_timestamp",
+        DataType::Int64,
+        Kernel::Arrays(|_, arrays| {
+            let values = arrays[0].as_primitive::<TimestampMicrosecondType>();
+            Ok(Arc::new(unary::<_, _, Int64Type>(values, |us| us / 1_000_000)))
+        }),
+    )
+}
+
 /// `make_date(year, month, day)`.
 pub fn make_date(ansi: bool) -> SparkFn {
-    SparkFn::new("make_date", DataType::Date32, Kernel::Arrays(|f, arrays| {
-        let [years, months, days] = [0, 1, 2].map(|i| arrays[i].as_primitive::<Int32Type>());
-        let each = (0..years.len()).map(|row| {
-            if years.is_null(row) || months.is_null(row) || days.is_null(row) {
-                return Ok(None);
-            }
-            let (year, month, day) = (years.value(row), months.value(row), days.value(row));
-            match u32::try_from(month).ok().zip(u32::try_from(day).ok()).and_then(|(m, d)| NaiveDate::from_ymd_opt(year, m, d)) {
-                Some(date) => Ok(Some(date.to_epoch_days())),
-                None if f.ansi => Err(no_such_time(format!("{year}-{month}-{day} is no date"))),
-                None => Ok(None),
-            }
-        });
-        Ok(Arc::new(each.collect::<Result<Date32Array>>()?))
-    }))
+    SparkFn::new(
+        "make_date",
+        DataType::Date32,
+        Kernel::Arrays(|f, arrays| {
+            let [years, months, days] = [0, 1, 2].map(|i| arrays[i].as_primitive::<Int32Type>());
+            let each = (0..years.len()).map(|row| {
+                if years.is_null(row) || months.is_null(row) || days.is_null(row) {
+                    return Ok(None);
+                }
+                let (year, month, day) = (years.value(row), months.value(row), days.value(row));
+                match u32::try_from(month)
+                    .ok()
+                    .zip(u32::try_from(day).ok())
+                    .and_then(|(m, d)| NaiveDate::from_ymd_opt(year, m, d))
+                {
+                    Some(date) => Ok(Some(date.to_epoch_days())),
+                    None if f.ansi => Err(no_such_time(format!("{year}-{month}-{day} is no date"))),
+                    None => Ok(None),
+                }
+            });
+            Ok(Arc::new(each.collect::<Result<Date32Array>>()?))
+        }),
+    )
     .fallible(ansi)
 }
 
 fn no_such_time(text: String) -> Error {
     let advice = "If necessary set \"spark.sql.ansi.enabled\" to \"false\" to bypass this error.";
-    Error::spark("DATETIME_FIELD_OUT_OF_BOUNDS.WITH_SUGGESTION", format!("{text}. {advice}"))
+    Error::spark(
+        "DATETIME_FIELD_OUT_OF_BOUNDS.WITH_SUGGESTION",
+        format!("{text}. {advice}"),
+    )
 }
 
 /// `make_timestamp(year, month, day, hour, minute, seconds)`.
 pub fn make_timestamp(ansi: bool) -> SparkFn {
-    SparkFn::new("make_timestamp", timestamp_type(), Kernel::Arrays(|f, arrays| {
-        let fields: Vec<&Int32Array> = arrays[..5].iter().map(|a| a.as_primitive::<Int32Type>()).collect();
-        let seconds = arrays[5].as_primitive::<Float64Type>();
-        let each = (0..seconds.len()).map(|row| {
-            if seconds.is_null(row) || fields.iter().any(|field| field.is_null(row)) {
-                return Ok(None);
-            }
-            let value = |i: usize| u32::try_from(fields[i].value(row)).ok();
-            let micros = || {
-                let date = NaiveDate::from_ymd_opt(fields[0].value(row), value(1)?, value(2)?)?;
-                let (hour, minute) = (value(3).filter(|h| *h < 24)?, value(4).filter(|m| *m < 60)?);
-                let seconds = Some(seconds.value(row)).filter(|s| (0.0..60.0).contains(s))?;
-                let clock = (hour as i64 * 60 + minute as i64) * 60_000_000 + (seconds * 1e6).round() as i64;
-                Some(date.to_epoch_days() as i64 * DAY_US + clock)
-            };
-            match micros() {
-                None if f.ansi => Err(no_such_time("make_timestamp was given fields that are no time".into())),
-                micros => Ok(micros),
-            }
-        });
-        Ok(timestamps(each.collect::<Result<_>>()?))
-    }))
+    SparkFn::new(
+        "make_timestamp",
+        timestamp_type(),
+        Kernel::Arrays(|f, arrays| {
+            let fields: Vec<&Int32Array> = arrays[..5].iter().map(|a| a.as_primitive::<Int32Type>()).collect();
+            let seconds = arrays[5].as_primitive::<Float64Type>();
+            let each = (0..seconds.len()).map(|row| {
+                if seconds.is_null(row) || fields.iter().any(|field| field.is_null(row)) {
+                    return Ok(None);
+                }
+                let value = |i: usize| u32::try_from(fields[i].value(row)).ok();
+                let micros = || {
+                    let date = NaiveDate::from_ymd_opt(fields[0].value(row), value(1)?, value(2)?)?;
+                    let (hour, minute) = (value(3).filter(|h| *h < 24)?, value(4).filter(|m| *m < 60)?);
+                    let seconds = Some(seconds.value(row)).filter(|s| (0.0..60.0).contains(s))?;
+                    let clock = (hour as i64 * 60 + minute as i64) * 60_000_000 + (seconds * 1e6).round() as i64;
+                    Some(date.to_epoch_days() as i64 * DAY_US + clock)
+                };
+                match micros() {
+                    None if f.ansi => Err(no_such_time("make_timestamp was given fields that are no time".into())),
+                    micros => Ok(micros),
+                }
+            });
+            Ok(timestamps(each.collect::<Result<_>>()?))
+        }),
+    )
     .fallible(ansi)
 }
 
@@ -445,29 +594,36 @@ pub fn make_timestamp(ansi: bool) -> SparkFn {
 
 /// `date_format(time, pattern)`.
 pub fn date_format() -> SparkFn {
-    SparkFn::new("date_format", DataType::Utf8, Kernel::Values(|_, values, rows| {
-        let times = values[0].to_array(rows)?;
-        let patterns = values[1].to_array(rows)?;
-        let (times, patterns) = (times.as_primitive::<TimestampMicrosecondType>(), patterns.as_string::<i32>());
-        let mut last: Option<(&str, Pattern)> = None;
-        let mut out = arrow::array::StringBuilder::with_capacity(rows, rows * 20);
-        let mut text = String::new();
-        for (time, pattern) in times.iter().zip(patterns) {
-            let (Some(time), Some(pattern)) = (time, pattern) else {
-                out.append_null();
-                continue;
-            };
-            if last.as_ref().is_none_or(|(text, _)| *text != pattern) {
-                last = Some((pattern, compiled(pattern)?));
+    SparkFn::new(
+        "date_format",
+        DataType::Utf8,
+        Kernel::Values(|_, values, rows| {
+            let times = values[0].to_array(rows)?;
+            let patterns = values[1].to_array(rows)?;
+            let (times, patterns) = (
+                times.as_primitive::<TimestampMicrosecondType>(),
+                patterns.as_string::<i32>(),
+            );
+            let mut last: Option<(&str, Vec<Piece>)> = None;
+            let mut out = arrow::array::StringBuilder::with_capacity(rows, rows * 20);
+            let mut text = String::new();
+            for (time, pattern) in times.iter().zip(patterns) {
+                let (Some(time), Some(pattern)) = (time, pattern) else {
+                    out.append_null();
+                    continue;
+                };
+                if last.as_ref().is_none_or(|(text, _)| *text != pattern) {
+                    last = Some((pattern, pieces(pattern)?));
+                }
+                text.clear();
+                last.iter()
+                    .flat_map(|(_, pieces)| pieces)
+                    .for_each(|piece| piece.write(time, &mut text));
+                out.append_value(&text);
             }
-            text.clear();
-            if let Some((_, compiled)) = &last {
-                compiled.write_timestamp(time, &mut text);
-            }
-            out.append_value(&text);
-        }
-        super::columnar(Arc::new(out.finish()), values)
-    }))
+            super::columnar(Arc::new(out.finish()), values)
+        }),
+    )
     .always_fallible()
 }
 
@@ -497,6 +653,72 @@ pub fn parse(ansi: bool) -> SparkFn {
     .fallible(ansi)
 }
 
+/// A piece of a pattern for writing: letters that only writing knows stand apart.
+enum Piece {
+    Pattern(Pattern),
+    /// The day of the week, short or in full.
+    Weekday(bool),
+    /// The quarter, with so many digits; three are `Q4`.
+    Quarter(usize),
+}
+
+impl Piece {
+    fn write(&self, time: i64, out: &mut String) {
+        const DAYS: [&str; 7] = [
+            "Monday",
+            "Tuesday",
+            "Wednesday",
+            "Thursday",
+            "Friday",
+            "Saturday",
+            "Sunday",
+        ];
+        let Some(date) = calendar(time).map(|t| t.date()) else {
+            return;
+        };
+        match self {
+            Piece::Pattern(pattern) => pattern.write_timestamp(time, out),
+            Piece::Weekday(full) => {
+                let day = DAYS[date.weekday().num_days_from_monday() as usize];
+                out.push_str(if *full { day } else { &day[..3] });
+            }
+            Piece::Quarter(3) => out.push_str(&format!("Q{}", date.month0() / 3 + 1)),
+            Piece::Quarter(digits) => out.push_str(&format!("{:0digits$}", date.month0() / 3 + 1)),
+        }
+    }
+}
+
+/// Cuts a pattern at the letters E and Q outside quotes.
+fn pieces(pattern: &str) -> Result<Vec<Piece>> {
+    let mut pieces = vec![];
+    let (mut plain, mut quoted) = (String::new(), false);
+    let mut chars = pattern.chars().peekable();
+    while let Some(c) = chars.next() {
+        quoted ^= c == '\'';
+        if quoted || !matches!(c, 'E' | 'Q' | 'q') {
+            plain.push(c);
+            continue;
+        }
+        let mut count = 1;
+        while chars.next_if_eq(&c).is_some() {
+            count += 1;
+        }
+        if !plain.is_empty() {
+            pieces.push(Piece::Pattern(compiled(&std::mem::take(&mut plain))?));
+        }
+        match (c, count) {
+            ('E', 1..=4) => pieces.push(Piece::Weekday(count == 4)),
+            ('Q' | 'q', 1..=3) => pieces.push(Piece::Quarter(count)),
+            // Refused, as Spark does.
+            _ => return compiled(&c.to_string().repeat(count)).map(|_| vec![]),
+        }
+    }
+    if !plain.is_empty() {
+        pieces.push(Piece::Pattern(compiled(&plain)?));
+    }
+    Ok(pieces)
+}
+
 fn compiled(pattern: &str) -> Result<Pattern> {
     Pattern::compile(pattern).map_err(|error| match error {
         PatternError::Legacy(letter) => Error::spark(
@@ -517,18 +739,28 @@ fn compiled(pattern: &str) -> Result<Pattern> {
 /// The window number `place` (0 is the latest) of each time, NULL where the time is not inside.
 pub fn window((duration, slide, start): (i64, i64, i64), place: i64, returns: DataType) -> SparkFn {
     let params = [duration, slide, start, place].map(ScalarValue::from);
-    SparkFn::new("window", returns, Kernel::Arrays(|f, arrays| {
-        let [duration, slide, start, place] = [0, 1, 2, 3].map(|i| f.int(i));
-        let times = arrays[0].as_primitive::<TimestampMicrosecondType>();
-        let begin = |us: i64| us - (us - start).rem_euclid(slide) - place * slide;
-        let starts = unary_opt::<_, _, TimestampMicrosecondType>(times, |us| {
-            Some(begin(us)).filter(|begin| us < begin + duration)
-        });
-        let ends = unary::<_, _, TimestampMicrosecondType>(&starts, |us| us.wrapping_add(duration));
-        let nulls = starts.nulls().cloned();
-        let DataType::Struct(fields) = &f.returns else { return Err(Error::Invalid("a window is a struct".into())) };
-        Ok(Arc::new(StructArray::try_new(fields.clone(), vec![timestamps(starts), timestamps(ends)], nulls)?))
-    }))
+    SparkFn::new(
+        "window",
+        returns,
+        Kernel::Arrays(|f, arrays| {
+            let [duration, slide, start, place] = [0, 1, 2, 3].map(|i| f.int(i));
+            let times = arrays[0].as_primitive::<TimestampMicrosecondType>();
+            let begin = |us: i64| us - (us - start).rem_euclid(slide) - place * slide;
+            let starts = unary_opt::<_, _, TimestampMicrosecondType>(times, |us| {
+                Some(begin(us)).filter(|begin| us < begin + duration)
+            });
+            let ends = unary::<_, _, TimestampMicrosecondType>(&starts, |us| us.wrapping_add(duration));
+            let nulls = starts.nulls().cloned();
+            let DataType::Struct(fields) = &f.returns else {
+                return Err(Error::Invalid("a window is a struct".into()));
+            };
+            Ok(Arc::new(StructArray::try_new(
+                fields.clone(),
+                vec![timestamps(starts), timestamps(ends)],
+                nulls,
+            )?))
+        }),
+    )
     .params(params)
 }
 
@@ -546,7 +778,10 @@ mod tests {
             ("Day", "2024-12-03 10:00:00.123456", "2024-12-03 00:00:00"),
             ("year", "1969-12-31", "1969-01-01 00:00:00"),
         ] {
-            let floored = Unit::named(unit).unwrap().floor(parse_timestamp(time.as_bytes(), 0).unwrap()).unwrap();
+            let floored = Unit::named(unit)
+                .unwrap()
+                .floor(parse_timestamp(time.as_bytes(), 0).unwrap())
+                .unwrap();
             let mut text = String::new();
             write_timestamp(floored, &mut text);
             assert_eq!(text, floor, "{unit} of {time}");

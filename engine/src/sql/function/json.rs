@@ -23,7 +23,9 @@ pub fn from_json(schema: DataType, given: &BTreeMap<String, String>) -> Result<S
     let kernel = move |f: &SparkFn, arrays: &[arrow::array::ArrayRef]| {
         json::from_json(arrays[0].as_string(), &f.returns, &options)
     };
-    Ok(SparkFn::owned("from_json", schema, kernel).params(told_apart(given)).fallible(fails))
+    Ok(SparkFn::owned("from_json", schema, kernel)
+        .params(told_apart(given))
+        .fallible(fails))
 }
 
 /// `to_json(value[, options])`.
@@ -40,5 +42,8 @@ pub fn to_json(given: &BTreeMap<String, String>) -> Result<SparkFn> {
 
 /// Options as parameters: calls with other options are other functions.
 fn told_apart(options: &BTreeMap<String, String>) -> Vec<ScalarValue> {
-    options.iter().map(|(key, value)| ScalarValue::from(format!("{key}={value}"))).collect()
+    options
+        .iter()
+        .map(|(key, value)| ScalarValue::from(format!("{key}={value}")))
+        .collect()
 }

@@ -44,7 +44,10 @@ pub fn unary(name: &str) -> SparkFn {
         _ => ("radians", |v| Some(v.to_radians())),
     };
     SparkFn::owned(name, DataType::Float64, move |_, arrays| {
-        Ok(Arc::new(unary_opt::<_, _, Float64Type>(arrays[0].as_primitive::<Float64Type>(), function)))
+        Ok(Arc::new(unary_opt::<_, _, Float64Type>(
+            arrays[0].as_primitive::<Float64Type>(),
+            function,
+        )))
     })
 }
 
@@ -61,7 +64,10 @@ pub fn binary(name: &str) -> SparkFn {
         _ => ("log", |base, v| Some(positive(v)?.ln() / positive(base)?.ln())),
     };
     SparkFn::owned(name, DataType::Float64, move |_, arrays| {
-        let (left, right) = (arrays[0].as_primitive::<Float64Type>(), arrays[1].as_primitive::<Float64Type>());
+        let (left, right) = (
+            arrays[0].as_primitive::<Float64Type>(),
+            arrays[1].as_primitive::<Float64Type>(),
+        );
         let values = left.iter().zip(right).map(|(l, r)| function(l?, r?));
         Ok(Arc::new(values.collect::<Float64Array>()))
     })
@@ -69,19 +75,38 @@ pub fn binary(name: &str) -> SparkFn {
 
 /// `isnan(value)`: never NULL.
 pub fn is_nan() -> SparkFn {
-    SparkFn::new("isnan", DataType::Boolean, Kernel::Arrays(|_, arrays| {
-        let values = arrays[0].as_primitive::<Float64Type>();
-        Ok(Arc::new(values.iter().map(|v| Some(v.is_some_and(f64::is_nan))).collect::<BooleanArray>()))
-    }))
+    SparkFn::new(
+        "isnan",
+        DataType::Boolean,
+        Kernel::Arrays(|_, arrays| {
+            let values = arrays[0].as_primitive::<Float64Type>();
+            Ok(Arc::new(
+                values
+                    .iter()
+                    .map(|v| Some(v.is_some_and(f64::is_nan)))
+                    .collect::<BooleanArray>(),
+            ))
+        }),
+    )
 }
 
 /// `nanvl(value, other)`.
 pub fn nanvl() -> SparkFn {
-    SparkFn::new("nanvl", DataType::Float64, Kernel::Arrays(|_, arrays| {
-        let (values, others) = (arrays[0].as_primitive::<Float64Type>(), arrays[1].as_primitive::<Float64Type>());
-        let each = values.iter().zip(others).map(|(v, other)| if v.is_some_and(f64::is_nan) { other } else { v });
-        Ok(Arc::new(each.collect::<Float64Array>()))
-    }))
+    SparkFn::new(
+        "nanvl",
+        DataType::Float64,
+        Kernel::Arrays(|_, arrays| {
+            let (values, others) = (
+                arrays[0].as_primitive::<Float64Type>(),
+                arrays[1].as_primitive::<Float64Type>(),
+            );
+            let each = values
+                .iter()
+                .zip(others)
+                .map(|(v, other)| if v.is_some_and(f64::is_nan) { other } else { v });
+            Ok(Arc::new(each.collect::<Float64Array>()))
+        }),
+    )
 }
 
 /// ceil and floor; `digits` counts for decimals.
@@ -105,7 +130,10 @@ pub fn whole(up: bool, returns: DataType, digits: i64) -> SparkFn {
                 let doubles = cast(array, &DataType::Float64)?;
                 // Java's conversion: NaN is 0, too large is the largest.
                 let round = |v: f64| Some(if up { v.ceil() } else { v.floor() } as i64);
-                Arc::new(unary_opt::<_, _, Int64Type>(doubles.as_primitive::<Float64Type>(), round))
+                Arc::new(unary_opt::<_, _, Int64Type>(
+                    doubles.as_primitive::<Float64Type>(),
+                    round,
+                ))
             }
         })
     };
@@ -117,7 +145,9 @@ pub fn round(even: bool, returns: DataType, digits: i64, ansi: bool) -> SparkFn 
     let name = if even { "bround" } else { "round" };
     let whole = is_integral(&returns) || is_decimal(&returns);
     let kernel = move |f: &SparkFn, arrays: &[ArrayRef]| round_array(f, &arrays[0], digits, even);
-    SparkFn::owned(name, returns, kernel).params([ScalarValue::from(digits)]).fallible(ansi && whole && digits < 0)
+    SparkFn::owned(name, returns, kernel)
+        .params([ScalarValue::from(digits)])
+        .fallible(ansi && whole && digits < 0)
 }
 
 fn round_array(f: &SparkFn, array: &ArrayRef, digits: i64, even: bool) -> Result<ArrayRef> {
@@ -131,7 +161,10 @@ fn round_array(f: &SparkFn, array: &ArrayRef, digits: i64, even: bool) -> Result
             i64::try_from(rounded).ok()
         };
         let rounded: ArrayRef = Arc::new(unary_opt::<_, _, Int64Type>(wide.as_primitive::<Int64Type>(), round));
-        let options = arrow::compute::CastOptions { safe: !f.ansi, ..Default::default() };
+        let options = arrow::compute::CastOptions {
+            safe: !f.ansi,
+            ..Default::default()
+        };
         return arrow::compute::cast_with_options(&rounded, array.data_type(), &options)
             .map_err(|_| overflow_error("try_add"));
     }
@@ -162,7 +195,9 @@ fn round_array(f: &SparkFn, array: &ArrayRef, digits: i64, even: bool) -> Result
 
 /// Sets the last `cut` digits to zero, rounding.
 fn round_unscaled(value: i128, cut: i64, even: bool) -> i128 {
-    let Some(unit) = 10i128.checked_pow(cut.min(60) as u32) else { return 0 };
+    let Some(unit) = 10i128.checked_pow(cut.min(60) as u32) else {
+        return 0;
+    };
     let (quotient, rest) = (value / unit, value % unit);
     let twice = rest.unsigned_abs().saturating_mul(2);
     let up = match twice.cmp(&unit.unsigned_abs()) {
@@ -179,12 +214,12 @@ fn round_double(value: f64, digits: i64, even: bool) -> f64 {
         return value;
     }
     let text = double_to_string(value);
-    let Some(exact) = unscaled(&text, 38).map(|v| (v, 38)).or_else(|| {
-        (0..38).rev().find_map(|scale| unscaled(&text, scale).map(|v| (v, scale as i64)))
-    }) else {
-        return value;
-    };
-    let (unscaled, scale) = exact;
+    // The most digits after the point that leave room to round up.
+    let room = 10i128.pow(37);
+    let exact = (0..=37)
+        .rev()
+        .find_map(|scale| Some((unscaled(&text, scale).filter(|v| v.abs() < room)?, scale as i64)));
+    let Some((unscaled, scale)) = exact else { return value };
     let cut = scale - digits;
     if cut <= 0 {
         return value;
@@ -196,7 +231,9 @@ fn round_double(value: f64, digits: i64, even: bool) -> f64 {
 
 /// `rand(seed)`: numbers in [0, 1), the same in every run.
 pub fn random(seed: i64) -> SparkFn {
-    SparkFn::new("rand", DataType::Float64, Kernel::Values(run_random)).params([ScalarValue::from(seed)]).volatile()
+    SparkFn::new("rand", DataType::Float64, Kernel::Values(run_random))
+        .params([ScalarValue::from(seed)])
+        .volatile()
 }
 
 fn run_random(f: &SparkFn, _: &[ColumnarValue], rows: usize) -> Result<ColumnarValue> {
@@ -221,9 +258,14 @@ mod tests {
 
     #[test]
     fn doubles_round_by_the_digits_they_print() {
-        for (value, digits, wanted) in
-            [(1.005, 2, 1.01), (0.15, 1, 0.2), (1.5, 0, 2.0), (-1.5, 0, -2.0), (2.5, 0, 3.0), (1234.5, -2, 1200.0)]
-        {
+        for (value, digits, wanted) in [
+            (1.005, 2, 1.01),
+            (0.15, 1, 0.2),
+            (1.5, 0, 2.0),
+            (-1.5, 0, -2.0),
+            (2.5, 0, 3.0),
+            (1234.5, -2, 1200.0),
+        ] {
             assert_eq!(round_double(value, digits, false), wanted, "{value}");
         }
         assert_eq!(round_double(2.5, 0, true), 2.0);

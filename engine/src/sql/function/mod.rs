@@ -9,6 +9,7 @@ pub(super) mod collection;
 pub(super) mod datetime;
 pub(super) mod json;
 pub(super) mod math;
+pub(super) mod names;
 pub(super) mod pattern;
 pub(super) mod string;
 
@@ -144,7 +145,11 @@ impl SparkFn {
         let length = if constant { 1 } else { rows };
         let arrays: Vec<_> = values.iter().map(|v| v.to_array(length)).collect::<DfResult<_>>()?;
         let result = run(self, &arrays)?;
-        Ok(if constant { ScalarValue::try_from_array(&result, 0)?.into() } else { result.into() })
+        Ok(if constant {
+            ScalarValue::try_from_array(&result, 0)?.into()
+        } else {
+            result.into()
+        })
     }
 }
 
@@ -167,14 +172,20 @@ pub(super) fn datum(value: &ColumnarValue) -> Result<Box<dyn Datum>> {
 /// Wraps what an arrow kernel returned: a scalar if all it was given were scalars.
 pub(super) fn columnar(result: ArrayRef, values: &[ColumnarValue]) -> Result<ColumnarValue> {
     let constant = !values.is_empty() && values.iter().all(|v| matches!(v, ColumnarValue::Scalar(_)));
-    Ok(if constant { ScalarValue::try_from_array(&result, 0)?.into() } else { result.into() })
+    Ok(if constant {
+        ScalarValue::try_from_array(&result, 0)?.into()
+    } else {
+        result.into()
+    })
 }
 
 /// Whether evaluating `expr` for a row can be an error, so that Spark's short circuits must be kept.
 pub(super) fn is_fallible(expr: &Expr) -> bool {
     use datafusion::common::tree_node::TreeNode;
-    expr.exists(|e| Ok(matches!(e, Expr::ScalarFunction(f) if f.func.inner().downcast_ref::<SparkFn>().is_some_and(|f| f.fallible))))
-        .unwrap_or(true)
+    expr.exists(|e| {
+        Ok(matches!(e, Expr::ScalarFunction(f) if f.func.inner().downcast_ref::<SparkFn>().is_some_and(|f| f.fallible)))
+    })
+    .unwrap_or(true)
 }
 
 impl std::fmt::Debug for SparkFn {
@@ -206,7 +217,13 @@ impl ScalarUDFImpl for SparkFn {
     fn schema_name(&self, args: &[Expr]) -> DfResult<String> {
         let args: Vec<_> = args.iter().map(|a| a.schema_name().to_string()).collect();
         let params: Vec<_> = self.params.iter().map(|p| format!("; {p}")).collect();
-        Ok(format!("{}({}{})::{}", self.name, args.join(", "), params.concat(), self.returns))
+        Ok(format!(
+            "{}({}{})::{}",
+            self.name,
+            args.join(", "),
+            params.concat(),
+            self.returns
+        ))
     }
 
     fn signature(&self) -> &Signature {

@@ -91,17 +91,25 @@ impl Patterns {
 
 /// `regexp_replace(text, pattern, replacement)`, with `$1` for groups.
 pub fn replace() -> SparkFn {
-    SparkFn::new("regexp_replace", DataType::Utf8, Kernel::Arrays(|_, arrays| {
-        let (by, mut seen) = (arrays[2].as_string::<i32>(), Patterns::default());
-        each_text(arrays, |text, pattern, row, out| {
-            if by.is_null(row) {
-                return Ok(false);
-            }
-            let replacement = java_replacement(by.value(row));
-            out.push_str(&seen.get(pattern, str::to_string)?.replace_all(text, replacement.as_str()));
-            Ok(true)
-        })
-    }))
+    SparkFn::new(
+        "regexp_replace",
+        DataType::Utf8,
+        Kernel::Arrays(|_, arrays| {
+            let (by, mut seen) = (arrays[2].as_string::<i32>(), Patterns::default());
+            each_text(arrays, |text, pattern, row, out| {
+                if by.is_null(row) {
+                    return Ok(false);
+                }
+                let replacement = java_replacement(by.value(row));
+                out.push_str(
+                    &seen
+                        .get(pattern, str::to_string)?
+                        .replace_all(text, replacement.as_str()),
+                );
+                Ok(true)
+            })
+        }),
+    )
     .always_fallible()
 }
 
@@ -128,51 +136,64 @@ fn java_replacement(text: &str) -> String {
 
 /// `regexp_extract(text, pattern, group)`: empty where nothing matches.
 pub fn extract() -> SparkFn {
-    SparkFn::new("regexp_extract", DataType::Utf8, Kernel::Arrays(|_, arrays| {
-        let (groups, mut seen) = (arrays[2].as_primitive::<Int32Type>(), Patterns::default());
-        each_text(arrays, |text, pattern, row, out| {
-            if groups.is_null(row) {
-                return Ok(false);
-            }
-            let (regex, group) = (seen.get(pattern, str::to_string)?, groups.value(row));
-            if group < 0 || group as usize >= regex.captures_len() {
-                let most = regex.captures_len() - 1;
-                let text = format!("Expects group index between 0 and {most}, but got {group}.");
-                return Err(Error::spark("INVALID_PARAMETER_VALUE.REGEX_GROUP_INDEX", text));
-            }
-            if let Some(found) = regex.captures(text).and_then(|c| c.get(group as usize)) {
-                out.push_str(found.as_str());
-            }
-            Ok(true)
-        })
-    }))
+    SparkFn::new(
+        "regexp_extract",
+        DataType::Utf8,
+        Kernel::Arrays(|_, arrays| {
+            let (groups, mut seen) = (arrays[2].as_primitive::<Int32Type>(), Patterns::default());
+            each_text(arrays, |text, pattern, row, out| {
+                if groups.is_null(row) {
+                    return Ok(false);
+                }
+                let (regex, group) = (seen.get(pattern, str::to_string)?, groups.value(row));
+                let Some(found) = regex.captures(text) else {
+                    return Ok(true);
+                };
+                if group < 0 || group as usize >= regex.captures_len() {
+                    let most = regex.captures_len() - 1;
+                    let text = format!("Expects group index between 0 and {most}, but got {group}.");
+                    return Err(Error::spark("INVALID_PARAMETER_VALUE.REGEX_GROUP_INDEX", text));
+                }
+                if let Some(found) = found.get(group as usize) {
+                    out.push_str(found.as_str());
+                }
+                Ok(true)
+            })
+        }),
+    )
     .always_fallible()
 }
 
 /// `split(text, pattern, limit)`.
 pub fn split() -> SparkFn {
-    SparkFn::new("split", collection::list_of(DataType::Utf8), Kernel::Arrays(|_, arrays| {
-        let (texts, patterns) = (arrays[0].as_string::<i32>(), arrays[1].as_string::<i32>());
-        let (limits, mut seen) = (arrays[2].as_primitive::<Int32Type>(), Patterns::default());
-        let mut out = ListBuilder::new(StringBuilder::new());
-        for row in 0..texts.len() {
-            if texts.is_null(row) || patterns.is_null(row) || limits.is_null(row) {
-                out.append_null();
-                continue;
+    SparkFn::new(
+        "split",
+        collection::list_of(DataType::Utf8),
+        Kernel::Arrays(|_, arrays| {
+            let (texts, patterns) = (arrays[0].as_string::<i32>(), arrays[1].as_string::<i32>());
+            let (limits, mut seen) = (arrays[2].as_primitive::<Int32Type>(), Patterns::default());
+            let mut out = ListBuilder::new(StringBuilder::new());
+            for row in 0..texts.len() {
+                if texts.is_null(row) || patterns.is_null(row) || limits.is_null(row) {
+                    out.append_null();
+                    continue;
+                }
+                let (text, pattern, limit) = (texts.value(row), patterns.value(row), limits.value(row));
+                if pattern.is_empty() {
+                    // Java parts between all characters, without an empty piece at the start.
+                    text.chars().for_each(|c| out.values().append_value(c.to_string()));
+                } else {
+                    let regex = seen.get(pattern, str::to_string)?;
+                    let most = if limit > 0 { limit as usize } else { usize::MAX };
+                    regex
+                        .splitn(text, most)
+                        .for_each(|piece| out.values().append_value(piece));
+                }
+                out.append(true);
             }
-            let (text, pattern, limit) = (texts.value(row), patterns.value(row), limits.value(row));
-            if pattern.is_empty() {
-                // Java parts between all characters, without an empty piece at the start.
-                text.chars().for_each(|c| out.values().append_value(c.to_string()));
-            } else {
-                let regex = seen.get(pattern, str::to_string)?;
-                let most = if limit > 0 { limit as usize } else { usize::MAX };
-                regex.splitn(text, most).for_each(|piece| out.values().append_value(piece));
-            }
-            out.append(true);
-        }
-        Ok(Arc::new(out.finish()))
-    }))
+            Ok(Arc::new(out.finish()))
+        }),
+    )
     .always_fallible()
 }
 

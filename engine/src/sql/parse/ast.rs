@@ -24,7 +24,12 @@ pub enum Body {
     Select(Box<Select>),
     Query(Box<Query>),
     Values(Vec<Vec<Ast>>),
-    Set { op: SetOp, all: bool, left: Box<Body>, right: Box<Body> },
+    Set {
+        op: SetOp,
+        all: bool,
+        left: Box<Body>,
+        right: Box<Body>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,9 +86,22 @@ pub struct Order {
 /// Something that can stand after FROM.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Relation {
-    Table { name: Vec<String>, alias: Alias, watermark: Option<Box<Watermark>> },
-    Derived { query: Box<Query>, alias: Alias, watermark: Option<Box<Watermark>> },
-    Join { left: Box<Relation>, right: Box<Relation>, kind: JoinKind, on: JoinOn },
+    Table {
+        name: Vec<String>,
+        alias: Alias,
+        watermark: Option<Box<Watermark>>,
+    },
+    Derived {
+        query: Box<Query>,
+        alias: Alias,
+        watermark: Option<Box<Watermark>>,
+    },
+    Join {
+        left: Box<Relation>,
+        right: Box<Relation>,
+        kind: JoinKind,
+        on: JoinOn,
+    },
 }
 
 /// `AS name (columns)`.
@@ -136,15 +154,29 @@ pub enum Ast {
     Star(Vec<String>),
     Unary(UnaryOp, Box<Ast>),
     Binary(BinaryOp, Box<Ast>, Box<Ast>),
-    IsNull(Box<Ast>),
+    /// `expr IS NULL`, or IS NOT NULL.
+    IsNull(Box<Ast>, bool),
     Between(Box<Ast>, Box<Ast>, Box<Ast>),
     In(Box<Ast>, Vec<Ast>),
     InQuery(Box<Ast>, Box<Query>),
     Exists(Box<Query>),
     Scalar(Box<Query>),
-    Like { kind: LikeKind, expr: Box<Ast>, pattern: Box<Ast>, escape: Option<char> },
-    Case { operand: Option<Box<Ast>>, whens: Vec<(Ast, Ast)>, otherwise: Option<Box<Ast>> },
-    Cast { expr: Box<Ast>, to: String, forgiving: bool },
+    Like {
+        kind: LikeKind,
+        expr: Box<Ast>,
+        pattern: Box<Ast>,
+        escape: Option<char>,
+    },
+    Case {
+        operand: Option<Box<Ast>>,
+        whens: Vec<(Ast, Ast)>,
+        otherwise: Option<Box<Ast>>,
+    },
+    Cast {
+        expr: Box<Ast>,
+        to: String,
+        forgiving: bool,
+    },
     Call(Box<Call>),
     /// `expr.field`, where `expr` is no plain name.
     Field(Box<Ast>, String),

@@ -38,7 +38,11 @@ pub fn tokens(sql: &str) -> Result<Vec<Token>> {
         let start = lexer.at;
         let kind = lexer.next()?;
         let done = kind == Kind::End;
-        tokens.push(Token { kind, start, end: lexer.at });
+        tokens.push(Token {
+            kind,
+            start,
+            end: lexer.at,
+        });
         if done {
             return Ok(tokens);
         }
@@ -49,9 +53,18 @@ pub fn tokens(sql: &str) -> Result<Vec<Token>> {
 pub fn syntax_error(sql: &str, at: usize, near: &str) -> Error {
     let before = &sql[..at.min(sql.len())];
     let line = before.matches('\n').count() + 1;
-    let position = before.rfind('\n').map_or(before.len(), |newline| before.len() - newline - 1);
-    let near = if near.is_empty() { "end of input".to_string() } else { format!("'{near}'") };
-    Error::spark("PARSE_SYNTAX_ERROR", format!("Syntax error at or near {near} (line {line}, pos {position})"))
+    let position = before
+        .rfind('\n')
+        .map_or(before.len(), |newline| before.len() - newline - 1);
+    let near = if near.is_empty() {
+        "end of input".to_string()
+    } else {
+        format!("'{near}'")
+    };
+    Error::spark(
+        "PARSE_SYNTAX_ERROR",
+        format!("Syntax error at or near {near} (line {line}, pos {position})"),
+    )
 }
 
 struct Lexer<'a> {
@@ -107,16 +120,19 @@ impl Lexer<'_> {
             '`' => self.quoted(),
             '0'..='9' => Ok(self.number()),
             '.' if second.is_ascii_digit() && !self.follows_name() => Ok(self.number()),
-            c if c.is_alphabetic() || c == '_' => {
-                Ok(Kind::Word(self.take_while(|c| c.is_alphanumeric() || c == '_').to_string()))
-            }
+            c if c.is_alphabetic() || c == '_' => Ok(Kind::Word(
+                self.take_while(|c| c.is_alphanumeric() || c == '_').to_string(),
+            )),
             _ => self.symbol(),
         }
     }
 
     /// `t.1` is a part of a name, `.1` a number.
     fn follows_name(&self) -> bool {
-        self.sql[..self.at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '`' | ')' | ']'))
+        self.sql[..self.at]
+            .chars()
+            .next_back()
+            .is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '`' | ')' | ']'))
     }
 
     fn symbol(&mut self) -> Result<Kind> {
@@ -178,7 +194,9 @@ impl Lexer<'_> {
     /// L, S, Y, F, D or BD, when no longer word follows.
     fn suffix(&mut self) {
         let mark = self.at;
-        let word = self.take_while(|c| c.is_alphanumeric() || c == '_').to_ascii_uppercase();
+        let word = self
+            .take_while(|c| c.is_alphanumeric() || c == '_')
+            .to_ascii_uppercase();
         if !matches!(word.as_str(), "L" | "S" | "Y" | "F" | "D" | "BD") {
             self.at = mark;
         }
@@ -220,7 +238,12 @@ impl Lexer<'_> {
             'Z' => text.push('\u{1a}'),
             // LIKE has its own use for these.
             '%' | '_' => text.extend(['\\', c]),
-            'u' => match self.rest().get(..4).and_then(|hex| u32::from_str_radix(hex, 16).ok()).and_then(char::from_u32) {
+            'u' => match self
+                .rest()
+                .get(..4)
+                .and_then(|hex| u32::from_str_radix(hex, 16).ok())
+                .and_then(char::from_u32)
+            {
                 Some(unicode) => {
                     self.at += 4;
                     text.push(unicode);

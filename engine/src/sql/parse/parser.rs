@@ -34,11 +34,62 @@ pub fn parse_schema(ddl: &str) -> Result<Schema> {
 
 /// Words that end a relation or an item and so cannot be an alias without AS.
 const NO_ALIAS: &[&str] = &[
-    "FROM", "WHERE", "GROUP", "HAVING", "ORDER", "SORT", "CLUSTER", "DISTRIBUTE", "LIMIT", "OFFSET", "UNION", "EXCEPT",
-    "MINUS", "INTERSECT", "ON", "USING", "JOIN", "INNER", "LEFT", "RIGHT", "FULL", "CROSS", "SEMI", "ANTI", "NATURAL",
-    "AS", "WHEN", "THEN", "ELSE", "END", "AND", "OR", "NOT", "IN", "IS", "LIKE", "ILIKE", "RLIKE", "REGEXP", "BETWEEN",
-    "DIV", "LATERAL", "PIVOT", "UNPIVOT", "TABLESAMPLE", "WINDOW", "QUALIFY", "WATERMARK", "DESC", "ASC", "NULLS",
-    "SELECT", "DELAY", "FILTER", "OVER", "WITH",
+    "FROM",
+    "WHERE",
+    "GROUP",
+    "HAVING",
+    "ORDER",
+    "SORT",
+    "CLUSTER",
+    "DISTRIBUTE",
+    "LIMIT",
+    "OFFSET",
+    "UNION",
+    "EXCEPT",
+    "MINUS",
+    "INTERSECT",
+    "ON",
+    "USING",
+    "JOIN",
+    "INNER",
+    "LEFT",
+    "RIGHT",
+    "FULL",
+    "CROSS",
+    "SEMI",
+    "ANTI",
+    "NATURAL",
+    "AS",
+    "WHEN",
+    "THEN",
+    "ELSE",
+    "END",
+    "AND",
+    "OR",
+    "NOT",
+    "IN",
+    "IS",
+    "LIKE",
+    "ILIKE",
+    "RLIKE",
+    "REGEXP",
+    "BETWEEN",
+    "DIV",
+    "LATERAL",
+    "PIVOT",
+    "UNPIVOT",
+    "TABLESAMPLE",
+    "WINDOW",
+    "QUALIFY",
+    "WATERMARK",
+    "DESC",
+    "ASC",
+    "NULLS",
+    "SELECT",
+    "DELAY",
+    "FILTER",
+    "OVER",
+    "WITH",
 ];
 
 struct Parser<'a> {
@@ -49,11 +100,16 @@ struct Parser<'a> {
 }
 
 /// How deep expressions and queries may nest, so that no text can exhaust the stack.
-const DEPTH_MAX: usize = 150;
+const DEPTH_MAX: usize = 100;
 
 impl<'a> Parser<'a> {
     fn new(sql: &'a str) -> Result<Self> {
-        Ok(Self { sql, tokens: lexer::tokens(sql)?, at: 0, depth: 0 })
+        Ok(Self {
+            sql,
+            tokens: lexer::tokens(sql)?,
+            at: 0,
+            depth: 0,
+        })
     }
 
     // ---- tokens
@@ -72,11 +128,19 @@ impl<'a> Parser<'a> {
 
     fn error<T>(&self) -> Result<T> {
         let token = &self.tokens[self.at];
-        Err(lexer::syntax_error(self.sql, token.start, &self.sql[token.start..token.end]))
+        Err(lexer::syntax_error(
+            self.sql,
+            token.start,
+            &self.sql[token.start..token.end],
+        ))
     }
 
     fn end(&self) -> Result<()> {
-        if *self.kind() == Kind::End { Ok(()) } else { self.error() }
+        if *self.kind() == Kind::End {
+            Ok(())
+        } else {
+            self.error()
+        }
     }
 
     fn is(&self, symbol: &str) -> bool {
@@ -116,7 +180,10 @@ impl<'a> Parser<'a> {
     }
 
     fn accept_words(&mut self, words: &[&str]) -> bool {
-        let found = words.iter().enumerate().all(|(ahead, word)| self.is_word_at(ahead, word));
+        let found = words
+            .iter()
+            .enumerate()
+            .all(|(ahead, word)| self.is_word_at(ahead, word));
         if found {
             self.at += words.len();
         }
@@ -161,17 +228,31 @@ impl<'a> Parser<'a> {
 
     fn query(&mut self) -> Result<Query> {
         self.deeper(|parser| {
-            let ctes = if parser.accept_word("WITH") { parser.comma_list(Self::cte)? } else { vec![] };
+            let ctes = if parser.accept_word("WITH") {
+                parser.comma_list(Self::cte)?
+            } else {
+                vec![]
+            };
             let body = parser.body(0)?;
             let order_by = parser.order_by()?;
             let (mut limit, mut offset) = (None, None);
             loop {
                 if limit.is_none() && parser.accept_word("LIMIT") {
-                    limit = if parser.accept_word("ALL") { None } else { Some(parser.expr()?) };
+                    limit = if parser.accept_word("ALL") {
+                        None
+                    } else {
+                        Some(parser.expr()?)
+                    };
                 } else if offset.is_none() && parser.accept_word("OFFSET") {
                     offset = Some(parser.expr()?);
                 } else {
-                    return Ok(Query { ctes, body, order_by, limit, offset });
+                    return Ok(Query {
+                        ctes,
+                        body,
+                        order_by,
+                        limit,
+                        offset,
+                    });
                 }
             }
         })
@@ -217,12 +298,20 @@ impl<'a> Parser<'a> {
             }
             false => ascending,
         };
-        Ok(Order { expr, ascending, nulls_first })
+        Ok(Order {
+            expr,
+            ascending,
+            nulls_first,
+        })
     }
 
     /// Set operations: INTERSECT binds tighter than UNION and EXCEPT.
     fn body(&mut self, level: u8) -> Result<Body> {
-        let mut left = if level == 0 { self.body(1)? } else { self.primary_body()? };
+        let mut left = if level == 0 {
+            self.body(1)?
+        } else {
+            self.primary_body()?
+        };
         loop {
             let op = match level {
                 0 if self.accept_word("UNION") => SetOp::Union,
@@ -232,8 +321,17 @@ impl<'a> Parser<'a> {
             };
             let all = self.accept_word("ALL");
             self.accept_word("DISTINCT");
-            let right = if level == 0 { self.body(1)? } else { self.primary_body()? };
-            left = Body::Set { op, all, left: Box::new(left), right: Box::new(right) };
+            let right = if level == 0 {
+                self.body(1)?
+            } else {
+                self.primary_body()?
+            };
+            left = Body::Set {
+                op,
+                all,
+                left: Box::new(left),
+                right: Box::new(right),
+            };
         }
     }
 
@@ -246,7 +344,11 @@ impl<'a> Parser<'a> {
             Ok(Body::Values(self.values()?))
         } else if self.accept_word("TABLE") {
             let name = self.dotted_name()?;
-            let from = vec![Relation::Table { name, alias: Alias::default(), watermark: None }];
+            let from = vec![Relation::Table {
+                name,
+                alias: Alias::default(),
+                watermark: None,
+            }];
             Ok(Body::Select(Box::new(star_select(from))))
         } else if self.accept_word("FROM") {
             let from = self.comma_list(Self::relation)?;
@@ -264,7 +366,10 @@ impl<'a> Parser<'a> {
     fn values(&mut self) -> Result<Vec<Vec<Ast>>> {
         self.expect_word("VALUES")?;
         let rows = self.comma_list(Self::expr)?;
-        Ok(rows.into_iter().map(|row| if let Ast::Tuple(row) = row { row } else { vec![row] }).collect())
+        Ok(rows
+            .into_iter()
+            .map(|row| if let Ast::Tuple(row) = row { row } else { vec![row] })
+            .collect())
     }
 
     fn select(&mut self) -> Result<Select> {
@@ -274,13 +379,32 @@ impl<'a> Parser<'a> {
             self.advance();
         }
         let items = self.comma_list(Self::item)?;
-        let from = if self.accept_word("FROM") { self.comma_list(Self::relation)? } else { vec![] };
+        let from = if self.accept_word("FROM") {
+            self.comma_list(Self::relation)?
+        } else {
+            vec![]
+        };
         self.refuse_unsupported()?;
-        let filter = if self.accept_word("WHERE") { Some(self.expr()?) } else { None };
+        let filter = if self.accept_word("WHERE") {
+            Some(self.expr()?)
+        } else {
+            None
+        };
         let group_by = self.group_by()?;
-        let having = if self.accept_word("HAVING") { Some(self.expr()?) } else { None };
+        let having = if self.accept_word("HAVING") {
+            Some(self.expr()?)
+        } else {
+            None
+        };
         self.refuse_unsupported()?;
-        Ok(Select { distinct, items, from, filter, group_by, having })
+        Ok(Select {
+            distinct,
+            items,
+            from,
+            filter,
+            group_by,
+            having,
+        })
     }
 
     /// Clauses that Spark runs and Skirl does not yet.
@@ -312,7 +436,9 @@ impl<'a> Parser<'a> {
         }
         let expr = self.expr()?;
         if matches!(expr, Ast::Star(_)) && self.is_word("EXCEPT") && matches!(self.kind_at(1), Kind::Symbol("(")) {
-            return Err(Error::unsupported("`* EXCEPT (...)` is not supported yet; name the columns"));
+            return Err(Error::unsupported(
+                "`* EXCEPT (...)` is not supported yet; name the columns",
+            ));
         }
         let alias = self.alias_name()?;
         Ok(Item { expr, alias })
@@ -368,7 +494,12 @@ impl<'a> Parser<'a> {
                 } else {
                     JoinOn::Nothing
                 };
-                left = Relation::Join { left: Box::new(left), right: Box::new(right), kind, on };
+                left = Relation::Join {
+                    left: Box::new(left),
+                    right: Box::new(right),
+                    kind,
+                    on,
+                };
             }
             Ok(left)
         })
@@ -418,7 +549,10 @@ impl<'a> Parser<'a> {
         self.accept_word("STREAM");
         let name = self.dotted_name()?;
         if self.is("(") {
-            return Err(Error::unsupported(format!("the table function `{}` is not supported yet", name.join("."))));
+            return Err(Error::unsupported(format!(
+                "the table function `{}` is not supported yet",
+                name.join(".")
+            )));
         }
         let watermark = self.watermark()?;
         let alias = self.table_alias()?;
@@ -431,7 +565,9 @@ impl<'a> Parser<'a> {
         while matches!(self.kind_at(ahead), Kind::Symbol("(")) {
             ahead += 1;
         }
-        let starts_query = ["SELECT", "WITH", "VALUES", "FROM", "TABLE"].iter().any(|w| self.is_word_at(ahead, w));
+        let starts_query = ["SELECT", "WITH", "VALUES", "FROM", "TABLE"]
+            .iter()
+            .any(|w| self.is_word_at(ahead, w));
         self.expect("(")?;
         if starts_query {
             let query = self.query()?;
@@ -445,18 +581,30 @@ impl<'a> Parser<'a> {
             return Ok(relation);
         }
         let query = plain_query(Body::Select(Box::new(star_select(vec![relation]))));
-        Ok(Relation::Derived { query: Box::new(query), alias, watermark: None })
+        Ok(Relation::Derived {
+            query: Box::new(query),
+            alias,
+            watermark: None,
+        })
     }
 
     fn derived(&mut self, query: Query) -> Result<Relation> {
         let watermark = self.watermark()?;
         let alias = self.table_alias()?;
-        Ok(Relation::Derived { query: Box::new(query), alias, watermark })
+        Ok(Relation::Derived {
+            query: Box::new(query),
+            alias,
+            watermark,
+        })
     }
 
     fn table_alias(&mut self) -> Result<Alias> {
         let name = self.alias_name()?;
-        let columns = if name.is_some() && self.is("(") { self.names()? } else { vec![] };
+        let columns = if name.is_some() && self.is("(") {
+            self.names()?
+        } else {
+            vec![]
+        };
         Ok(Alias { name, columns })
     }
 
@@ -465,7 +613,11 @@ impl<'a> Parser<'a> {
             return Ok(None);
         }
         let expr = self.expr()?;
-        let alias = if self.accept_word("AS") { Some(self.name()?) } else { None };
+        let alias = if self.accept_word("AS") {
+            Some(self.name()?)
+        } else {
+            None
+        };
         self.expect_word("DELAY")?;
         self.expect_word("OF")?;
         let delay = self.expr()?;
@@ -534,23 +686,25 @@ impl<'a> Parser<'a> {
                 continue;
             }
             let negated = self.is_word("NOT")
-                && ["IN", "BETWEEN", "LIKE", "ILIKE", "RLIKE", "REGEXP"].iter().any(|w| self.is_word_at(1, w));
+                && ["IN", "BETWEEN", "LIKE", "ILIKE", "RLIKE", "REGEXP"]
+                    .iter()
+                    .any(|w| self.is_word_at(1, w));
             if negated {
                 self.advance();
             }
-            let Some(predicate) = self.worded_predicate(&left)? else { return Ok(left) };
+            let Some(predicate) = self.worded_predicate(&left)? else {
+                return Ok(left);
+            };
             left = if negated { not(predicate) } else { predicate };
         }
     }
 
     fn is_predicate(&mut self, left: Ast) -> Result<Ast> {
         let negated = self.accept_word("NOT");
-        let tested = if self.accept_word("NULL") {
-            Ast::IsNull(Box::new(left))
+        let tested = if self.accept_word("NULL") || self.accept_word("UNKNOWN") {
+            return Ok(Ast::IsNull(Box::new(left), negated));
         } else if self.accept_words(&["DISTINCT", "FROM"]) {
             not(binary(BinaryOp::NullSafeEq, left, self.value(0)?))
-        } else if self.accept_word("UNKNOWN") {
-            Ast::IsNull(Box::new(left))
         } else {
             let truth = self.is_word("TRUE");
             if !self.is_any(&["TRUE", "FALSE"]) {
@@ -593,11 +747,18 @@ impl<'a> Parser<'a> {
         let pattern = self.value(0)?;
         let mut escape = None;
         if self.accept_word("ESCAPE") {
-            let Kind::Text(text) = self.kind() else { return self.error() };
+            let Kind::Text(text) = self.kind() else {
+                return self.error();
+            };
             escape = text.chars().next();
             self.advance();
         }
-        Ok(Some(Ast::Like { kind, expr: expr(), pattern: Box::new(pattern), escape }))
+        Ok(Some(Ast::Like {
+            kind,
+            expr: expr(),
+            pattern: Box::new(pattern),
+            escape,
+        }))
     }
 
     /// Arithmetic, from `|` (0) to `*` (5).
@@ -681,7 +842,11 @@ impl<'a> Parser<'a> {
                 self.expect("]")?;
                 expr = Ast::Element(Box::new(expr), Box::new(key));
             } else if self.accept("::") {
-                expr = Ast::Cast { expr: Box::new(expr), to: self.type_text()?, forgiving: false };
+                expr = Ast::Cast {
+                    expr: Box::new(expr),
+                    to: self.type_text()?,
+                    forgiving: false,
+                };
             } else {
                 return Ok(expr);
             }
@@ -730,7 +895,11 @@ impl<'a> Parser<'a> {
         }
         let mut list = self.comma_list(Self::expr)?;
         self.expect(")")?;
-        Ok(if list.len() == 1 { list.remove(0) } else { Ast::Tuple(list) })
+        Ok(if list.len() == 1 {
+            list.remove(0)
+        } else {
+            Ast::Tuple(list)
+        })
     }
 
     /// A value that begins with a word: a literal, a special form, a call or a name.
@@ -788,7 +957,11 @@ impl<'a> Parser<'a> {
             return Ok(Ast::Name(vec![name]));
         }
         let upper = name.to_ascii_uppercase();
-        if !quoted && matches!(upper.as_str(), "TIMESTAMPADD" | "DATEADD" | "DATE_ADD" | "TIMESTAMPDIFF" | "DATEDIFF" | "DATE_DIFF")
+        if !quoted
+            && matches!(
+                upper.as_str(),
+                "TIMESTAMPADD" | "DATEADD" | "DATE_ADD" | "TIMESTAMPDIFF" | "DATEDIFF" | "DATE_DIFF"
+            )
         {
             if let Some(call) = self.unit_call(&name)? {
                 return Ok(call);
@@ -799,7 +972,11 @@ impl<'a> Parser<'a> {
         if !distinct && self.is_word("ALL") && !matches!(self.kind_at(1), Kind::Symbol(_)) {
             self.advance();
         }
-        let args = if self.is(")") { vec![] } else { self.comma_list(Self::argument)? };
+        let args = if self.is(")") {
+            vec![]
+        } else {
+            self.comma_list(Self::argument)?
+        };
         let mut ignore_nulls = self.nulls_treatment();
         self.expect(")")?;
         ignore_nulls |= self.nulls_treatment();
@@ -816,7 +993,14 @@ impl<'a> Parser<'a> {
             self.advance();
             self.skip_over()?;
         }
-        Ok(Ast::Call(Box::new(Call { name, args, distinct, filter, over, ignore_nulls })))
+        Ok(Ast::Call(Box::new(Call {
+            name,
+            args,
+            distinct,
+            filter,
+            over,
+            ignore_nulls,
+        })))
     }
 
     fn nulls_treatment(&mut self) -> bool {
@@ -852,9 +1036,20 @@ impl<'a> Parser<'a> {
 
     /// `timestampadd(MINUTE, ...)`: the unit is a bare word.
     fn unit_call(&mut self, name: &str) -> Result<Option<Ast>> {
-        let (Kind::Word(unit), Kind::Symbol(",")) = (self.kind_at(1).clone(), self.kind_at(2)) else { return Ok(None) };
+        let (Kind::Word(unit), Kind::Symbol(",")) = (self.kind_at(1).clone(), self.kind_at(2)) else {
+            return Ok(None);
+        };
         let units = [
-            "MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR", "DAY", "DAYOFYEAR", "WEEK", "MONTH", "QUARTER",
+            "MICROSECOND",
+            "MILLISECOND",
+            "SECOND",
+            "MINUTE",
+            "HOUR",
+            "DAY",
+            "DAYOFYEAR",
+            "WEEK",
+            "MONTH",
+            "QUARTER",
             "YEAR",
         ];
         if !units.contains(&unit.to_ascii_uppercase().as_str()) {
@@ -865,21 +1060,41 @@ impl<'a> Parser<'a> {
         let mut args = vec![Ast::Text(unit.to_ascii_uppercase())];
         args.extend(self.comma_list(Self::expr)?);
         self.expect(")")?;
-        let name = if name.to_ascii_uppercase().ends_with("ADD") { "timestampadd" } else { "timestampdiff" };
+        let name = if name.to_ascii_uppercase().ends_with("ADD") {
+            "timestampadd"
+        } else {
+            "timestampdiff"
+        };
         Ok(Some(call(name.into(), args)))
     }
 
     fn case(&mut self) -> Result<Ast> {
-        let operand = if self.is_word("WHEN") { None } else { Some(Box::new(self.expr()?)) };
+        let operand = if self.is_word("WHEN") {
+            None
+        } else {
+            Some(Box::new(self.expr()?))
+        };
         let mut whens = vec![];
         while self.accept_word("WHEN") {
             let when = self.expr()?;
             self.expect_word("THEN")?;
             whens.push((when, self.expr()?));
         }
-        let otherwise = if self.accept_word("ELSE") { Some(Box::new(self.expr()?)) } else { None };
+        let otherwise = if self.accept_word("ELSE") {
+            Some(Box::new(self.expr()?))
+        } else {
+            None
+        };
         self.expect_word("END")?;
-        if whens.is_empty() { self.error() } else { Ok(Ast::Case { operand, whens, otherwise }) }
+        if whens.is_empty() {
+            self.error()
+        } else {
+            Ok(Ast::Case {
+                operand,
+                whens,
+                otherwise,
+            })
+        }
     }
 
     fn cast(&mut self, forgiving: bool) -> Result<Ast> {
@@ -911,7 +1126,9 @@ impl<'a> Parser<'a> {
     }
 
     fn trim(&mut self, word: String) -> Result<Ast> {
-        let side = ["BOTH", "LEADING", "TRAILING"].into_iter().find(|w| self.is_word_at(1, w));
+        let side = ["BOTH", "LEADING", "TRAILING"]
+            .into_iter()
+            .find(|w| self.is_word_at(1, w));
         let Some(side) = side else {
             let mark = self.at;
             self.expect("(")?;
@@ -986,7 +1203,9 @@ impl<'a> Parser<'a> {
                 _ => return self.error(),
             };
             self.advance();
-            let Kind::Word(word) = self.kind().clone() else { return self.error() };
+            let Kind::Word(word) = self.kind().clone() else {
+                return self.error();
+            };
             if interval::unit(&word).is_none() {
                 return self.error();
             }
@@ -997,7 +1216,8 @@ impl<'a> Parser<'a> {
             }
             let sign = if negative { "-" } else { "" };
             parts.push(format!("{sign}{} {word}", value.trim()));
-            if !matches!(self.kind(), Kind::Number(_)) || !matches!(self.kind_at(1), Kind::Word(w) if interval::unit(w).is_some())
+            if !matches!(self.kind(), Kind::Number(_))
+                || !matches!(self.kind_at(1), Kind::Word(w) if interval::unit(w).is_some())
             {
                 return interval::literal(&parts.join(" "));
             }
@@ -1043,7 +1263,11 @@ impl<'a> Parser<'a> {
             "MAP" => self.map_type()?,
             "STRUCT" => {
                 self.expect("<")?;
-                let fields = if self.is(">") || self.is(">>") { Fields::empty() } else { self.fields(Kind::Symbol(">"))? };
+                let fields = if self.is(">") || self.is(">>") {
+                    Fields::empty()
+                } else {
+                    self.fields(Kind::Symbol(">"))?
+                };
                 self.close_angle()?;
                 DataType::Struct(fields)
             }
@@ -1133,16 +1357,39 @@ fn not(expr: Ast) -> Ast {
 }
 
 fn call(name: String, args: Vec<Ast>) -> Ast {
-    Ast::Call(Box::new(Call { name, args, distinct: false, filter: None, over: false, ignore_nulls: false }))
+    Ast::Call(Box::new(Call {
+        name,
+        args,
+        distinct: false,
+        filter: None,
+        over: false,
+        ignore_nulls: false,
+    }))
 }
 
 fn plain_query(body: Body) -> Query {
-    Query { ctes: vec![], body, order_by: vec![], limit: None, offset: None }
+    Query {
+        ctes: vec![],
+        body,
+        order_by: vec![],
+        limit: None,
+        offset: None,
+    }
 }
 
 fn star_select(from: Vec<Relation>) -> Select {
-    let items = vec![Item { expr: Ast::Star(vec![]), alias: None }];
-    Select { distinct: false, items, from, filter: None, group_by: GroupBy::None, having: None }
+    let items = vec![Item {
+        expr: Ast::Star(vec![]),
+        alias: None,
+    }];
+    Select {
+        distinct: false,
+        items,
+        from,
+        filter: None,
+        group_by: GroupBy::None,
+        having: None,
+    }
 }
 
 fn unsupported_grouping() -> Error {
