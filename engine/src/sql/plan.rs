@@ -389,7 +389,7 @@ impl<'a> Planner<'a> {
         let mut rel = self.relation(first, env)?;
         for relation in relations {
             let right = self.relation(relation, env)?;
-            rel = self.join(rel, right, JoinKind::Cross, &JoinOn::Nothing, env)?;
+            rel = self.join(rel, right, JoinKind::Inner, &JoinOn::Nothing, env)?;
         }
         Ok(rel)
     }
@@ -586,7 +586,10 @@ impl<'a> Planner<'a> {
             }
             _ => None,
         };
-        let plan = join(left.plan, right.plan, condition, join_type)?;
+        let mut plan = join(left.plan, right.plan, condition, join_type)?;
+        if let (JoinKind::Cross, LogicalPlan::Join(cross)) = (kind, &mut plan) {
+            cross.join_constraint = JoinConstraint::Using;
+        }
         let attrs = match join_type {
             JoinType::LeftSemi | JoinType::LeftAnti => left.attrs,
             _ => both.attrs,
