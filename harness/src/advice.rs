@@ -19,7 +19,12 @@ pub struct Subject<'a> {
 
 /// Every piece of advice, a sentence each.
 pub fn advise(subject: &Subject) -> Vec<String> {
-    let mut advice: Vec<String> = subject.expectation.advice.iter().map(|advice| of_oracle(advice, subject)).collect();
+    let mut advice: Vec<String> = subject
+        .expectation
+        .advice
+        .iter()
+        .map(|advice| of_oracle(advice, subject))
+        .collect();
     if subject.expectation.run.error.is_none() {
         advice.extend(silent_append(subject));
         advice.extend(held_watermark(subject));
@@ -30,7 +35,10 @@ pub fn advise(subject: &Subject) -> Vec<String> {
 
 /// What the oracle says of the query, with what it came to in this run.
 fn of_oracle(advice: &Advice, subject: &Subject) -> String {
-    let counted = subject.expectation.ledger.count(|admission| admission == Admission::LateAccepted);
+    let counted = subject
+        .expectation
+        .ledger
+        .count(|admission| admission == Admission::LateAccepted);
     match advice {
         Advice::CompleteDropsNothing if counted > 0 => format!("{advice} ({counted} late rows counted here)"),
         advice => advice.to_string(),
@@ -42,7 +50,11 @@ fn silent_append(subject: &Subject) -> Option<String> {
     let run = &subject.expectation.run;
     let read: u64 = run.batches.iter().flat_map(|batch| &batch.input_rows).sum();
     let silent = run.batches.iter().all(|batch| batch.rows.num_rows() == 0);
-    let aggregates = subject.expectation.operators.iter().any(|operator| operator.contains("aggregation"));
+    let aggregates = subject
+        .expectation
+        .operators
+        .iter()
+        .any(|operator| operator.contains("aggregation"));
     let waits = subject.job.output_mode == OutputMode::Append && aggregates;
     (silent && waits && read > 0).then(|| {
         let watermark = shown_watermark(run.batches.last().and_then(|batch| batch.watermark));
@@ -55,7 +67,12 @@ fn held_watermark(subject: &Subject) -> Option<String> {
     let run = &subject.expectation.run;
     let last = run.batches.last()?;
     let width = last.input_rows.len();
-    let rows_of = |stream: usize| run.batches.iter().filter_map(|batch| batch.input_rows.get(stream)).sum::<u64>();
+    let rows_of = |stream: usize| {
+        run.batches
+            .iter()
+            .filter_map(|batch| batch.input_rows.get(stream))
+            .sum::<u64>()
+    };
     let silent = (0..width).filter(|stream| rows_of(*stream) == 0).count();
     (width > 1 && silent > 0 && silent < width && last.watermark == Some(0)).then(|| {
         "the watermark never moved: with several inputs it follows the slowest, and one of them sent no row".to_string()
@@ -65,15 +82,26 @@ fn held_watermark(subject: &Subject) -> Option<String> {
 /// Options that belong to a source and are given to a sink, or the other way round: Spark ignores them silently.
 fn misplaced_options(subject: &Subject) -> Vec<String> {
     let belongs = |option: &str, known: &[&str]| known.iter().any(|name| name.eq_ignore_ascii_case(option));
-    let of_sink = subject.job.sink.options.keys().filter(|option| belongs(option, SOURCE_OPTIONS));
-    let format = SinkFormat::ALL.iter().find(|(_, format)| *format == subject.job.sink.format).map_or("", |(name, _)| name);
+    let of_sink = subject
+        .job
+        .sink
+        .options
+        .keys()
+        .filter(|option| belongs(option, SOURCE_OPTIONS));
+    let format = SinkFormat::ALL
+        .iter()
+        .find(|(_, format)| *format == subject.job.sink.format)
+        .map_or("", |(name, _)| name);
     let mut advice: Vec<String> = of_sink
         .map(|option| format!("`{option}` is an option of a source; given to the {format} sink it changes nothing"))
         .collect();
     for stream in subject.streams {
         let misplaced = stream.options.keys().filter(|option| belongs(option, SINK_OPTIONS));
         advice.extend(misplaced.map(|option| {
-            format!("`{option}` is an option of a sink; given to the stream `{}` it changes nothing", stream.name)
+            format!(
+                "`{option}` is an option of a sink; given to the stream `{}` it changes nothing",
+                stream.name
+            )
         }));
     }
     advice
@@ -98,4 +126,10 @@ const SOURCE_OPTIONS: &[&str] = &[
 ];
 
 /// Options only sinks know, by Spark's names.
-const SINK_OPTIONS: &[&str] = &["checkpointLocation", "truncate", "numRows", "retention", "partitionOverwriteMode"];
+const SINK_OPTIONS: &[&str] = &[
+    "checkpointLocation",
+    "truncate",
+    "numRows",
+    "retention",
+    "partitionOverwriteMode",
+];

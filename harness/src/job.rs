@@ -55,18 +55,33 @@ impl Job {
 
     /// Adds a view; `watermark` is a column and a delay.
     pub fn add_view(&mut self, name: &str, sql: &str, watermark: Option<(&str, &str)>) {
-        let watermark =
-            watermark.map(|(column, delay)| WatermarkSpec { column: column.to_string(), delay: delay.to_string() });
-        self.views.push(View { name: name.to_string(), sql: sql.to_string(), watermark, drop_duplicates: None });
+        let watermark = watermark.map(|(column, delay)| WatermarkSpec {
+            column: column.to_string(),
+            delay: delay.to_string(),
+        });
+        self.views.push(View {
+            name: name.to_string(),
+            sql: sql.to_string(),
+            watermark,
+            drop_duplicates: None,
+        });
     }
 
     /// Adds a static table whose rows are texts that can be read as the types of `ddl`.
     ///
     /// # Errors
     /// A schema that cannot be read, or a value its type cannot.
-    pub fn add_table<const N: usize>(&mut self, name: &str, ddl: &str, rows: &[[String; N]]) -> Result<(), WrongSchema> {
+    pub fn add_table<const N: usize>(
+        &mut self,
+        name: &str,
+        ddl: &str,
+        rows: &[[String; N]],
+    ) -> Result<(), WrongSchema> {
         let schema = parse_schema(ddl)?;
-        let strict = CastOptions { safe: false, ..CastOptions::default() };
+        let strict = CastOptions {
+            safe: false,
+            ..CastOptions::default()
+        };
         let columns = schema.fields().iter().enumerate().map(|(n, field)| {
             let texts: StringArray = rows.iter().map(|row| Some(row[n].as_str())).collect();
             cast_with_options(&texts, field.data_type(), &strict)
@@ -74,7 +89,10 @@ impl Job {
         let table = columns
             .collect::<Result<Vec<_>, _>>()
             .and_then(|columns| RecordBatch::try_new(schema, columns))
-            .map_err(|error| WrongSchema { message: format!("table `{name}`: {error}"), help: "correct its rows".to_string() })?;
+            .map_err(|error| WrongSchema {
+                message: format!("table `{name}`: {error}"),
+                help: "correct its rows".to_string(),
+            })?;
         self.tables.push((name.to_string(), table));
         Ok(())
     }
@@ -169,7 +187,10 @@ pub struct BatchClock {
 impl Default for BatchClock {
     /// A second a batch, from 2024-12-03T10:00:00Z, the day of Skirl's examples.
     fn default() -> Self {
-        BatchClock { start_ms: 1_733_220_000_000, step_ms: 1_000 }
+        BatchClock {
+            start_ms: 1_733_220_000_000,
+            step_ms: 1_000,
+        }
     }
 }
 

@@ -125,7 +125,11 @@ pub fn judge(trial: &Trial, system: &mut dyn System) -> Outcome {
 pub fn judge_run(trial: &Trial, run: Run, expectation: &Expectation, system: &mut dyn System) -> Outcome {
     let planned = trial.shape.is_none().then(|| Shape::of_job(&trial.job).ok()).flatten();
     let shape = trial.shape.as_ref().or(planned.as_ref());
-    let answers: Vec<Answer> = trial.follow_ups.iter().map(|asked| ask(asked, trial, &run, expectation, system)).collect();
+    let answers: Vec<Answer> = trial
+        .follow_ups
+        .iter()
+        .map(|asked| ask(asked, trial, &run, expectation, system))
+        .collect();
     let evidence = Evidence {
         job: &trial.job,
         trace: &trial.trace,
@@ -136,14 +140,31 @@ pub fn judge_run(trial: &Trial, run: Run, expectation: &Expectation, system: &mu
         expect: &trial.expect,
         answers: &answers,
     };
-    let verdicts: Vec<_> = check::all().iter().map(|check| (check.name(), check.judge(&evidence))).collect();
+    let verdicts: Vec<_> = check::all()
+        .iter()
+        .map(|check| (check.name(), check.judge(&evidence)))
+        .collect();
     let status = status_of(&verdicts, &evidence);
-    let advice = advise(&Subject { job: &trial.job, expectation, streams: &trial.streams });
-    Outcome { name: trial.name.clone(), title: trial.title.clone(), seed: trial.seed, run, verdicts, advice, status }
+    let advice = advise(&Subject {
+        job: &trial.job,
+        expectation,
+        streams: &trial.streams,
+    });
+    Outcome {
+        name: trial.name.clone(),
+        title: trial.title.clone(),
+        seed: trial.seed,
+        run,
+        verdicts,
+        advice,
+        status,
+    }
 }
 
 fn status_of(verdicts: &[(&str, Verdict)], evidence: &Evidence) -> Status {
-    let failed = verdicts.iter().any(|(_, verdict)| matches!(verdict, Verdict::Failed(_)));
+    let failed = verdicts
+        .iter()
+        .any(|(_, verdict)| matches!(verdict, Verdict::Failed(_)));
     let unsupported = is_unsupported(evidence.run) || is_unsupported(&evidence.expectation.run);
     match (unsupported, evidence.expect.error.is_some(), failed) {
         // A scenario may wait for exactly this refusal.
@@ -156,8 +177,14 @@ fn status_of(verdicts: &[(&str, Verdict)], evidence: &Evidence) -> Status {
 /// Asks a follow-up query, of the system and of the oracle's table.
 fn ask(asked: &FollowUp, trial: &Trial, run: &Run, expectation: &Expectation, system: &mut dyn System) -> Answer {
     let last = run.batches.last().map_or(0, |batch| batch.batch_id);
-    let now_ms = asked.now_ms.unwrap_or_else(|| trial.job.clock.at(asked.after_batch.unwrap_or(last)));
-    let question = Question { sql: asked.sql.clone(), after_batch: asked.after_batch, now_ms };
+    let now_ms = asked
+        .now_ms
+        .unwrap_or_else(|| trial.job.clock.at(asked.after_batch.unwrap_or(last)));
+    let question = Question {
+        sql: asked.sql.clone(),
+        after_batch: asked.after_batch,
+        now_ms,
+    };
     let actual = system.ask(&question).map(|rows| row_values(&rows));
     let derived = derived_answer(&question, trial, expectation);
     let (expected, ordered) = match (&asked.rows, derived) {
@@ -165,7 +192,13 @@ fn ask(asked: &FollowUp, trial: &Trial, run: &Run, expectation: &Expectation, sy
         (None, Ok((rows, ordered))) => (Ok(rows), ordered),
         (None, Err(failure)) => (Err(failure), false),
     };
-    Answer { sql: asked.sql.clone(), after_batch: asked.after_batch, actual, expected, ordered }
+    Answer {
+        sql: asked.sql.clone(),
+        after_batch: asked.after_batch,
+        actual,
+        expected,
+        ordered,
+    }
 }
 
 /// The answer the oracle's table gives, and whether the question sorts. Batch SQL is the engine's: a follow-up proves
@@ -191,8 +224,12 @@ fn answer_of<T>(answer: impl FnOnce() -> skirl_engine::Result<T>) -> Result<T, F
 /// What a memory table holds after batch `after_batch`: everything emitted, in complete mode the last result.
 fn memory_table(job: &Job, run: &Run, after_batch: Option<u64>) -> Option<RecordBatch> {
     let until = |batch_id: u64| after_batch.is_none_or(|last| batch_id <= last);
-    let mut batches: Vec<&RecordBatch> =
-        run.batches.iter().filter(|batch| until(batch.batch_id)).map(|batch| &batch.rows).collect();
+    let mut batches: Vec<&RecordBatch> = run
+        .batches
+        .iter()
+        .filter(|batch| until(batch.batch_id))
+        .map(|batch| &batch.rows)
+        .collect();
     if job.output_mode == OutputMode::Complete {
         batches.drain(..batches.len().saturating_sub(1));
     }

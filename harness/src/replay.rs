@@ -24,7 +24,11 @@ fn legs(feed: &Feed, length: usize) -> Vec<Range<usize>> {
     let restarts: Vec<usize> = match feed {
         Feed::Backlog => Vec::new(),
         Feed::Drip => (1..length).collect(),
-        Feed::RestartBefore(positions) => positions.iter().copied().filter(|position| *position < length).collect(),
+        Feed::RestartBefore(positions) => positions
+            .iter()
+            .copied()
+            .filter(|position| *position < length)
+            .collect(),
     };
     let starts = std::iter::once(0).chain(restarts.iter().copied());
     let ends = restarts.iter().copied().chain(std::iter::once(length));

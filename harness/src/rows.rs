@@ -15,7 +15,9 @@ pub type Row = Vec<Value>;
 
 /// The rows of a batch as values, in its order.
 pub fn row_values(rows: &RecordBatch) -> Vec<Row> {
-    (0..rows.num_rows()).map(|row| rows.columns().iter().map(|column| value_json(column, row)).collect()).collect()
+    (0..rows.num_rows())
+        .map(|row| rows.columns().iter().map(|column| value_json(column, row)).collect())
+        .collect()
 }
 
 /// Doubles this close, relative to the larger, are the same: sums may be added in another order.
@@ -132,7 +134,11 @@ fn shown_text(text: &str) -> String {
     }
     let time = text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');
     // Only fractions lose their zeros.
-    let time = if time.len() < SECONDS_LENGTH { &text[..SECONDS_LENGTH] } else { time };
+    let time = if time.len() < SECONDS_LENGTH {
+        &text[..SECONDS_LENGTH]
+    } else {
+        time
+    };
     time.replacen('T', " ", 1)
 }
 
@@ -151,8 +157,14 @@ pub fn is_timestamp(text: &str) -> bool {
 
 /// A time in microseconds since 1970-01-01T00:00:00 UTC, with as many decimals as it needs, at least three.
 pub fn shown_time_us(us: i64) -> String {
-    let Some(time) = chrono::DateTime::from_timestamp_micros(us) else { return format!("{us} us") };
-    let format = if us % 1_000 == 0 { "%Y-%m-%d %H:%M:%S%.3f" } else { "%Y-%m-%d %H:%M:%S%.6f" };
+    let Some(time) = chrono::DateTime::from_timestamp_micros(us) else {
+        return format!("{us} us");
+    };
+    let format = if us % 1_000 == 0 {
+        "%Y-%m-%d %H:%M:%S%.3f"
+    } else {
+        "%Y-%m-%d %H:%M:%S%.6f"
+    };
     time.format(format).to_string()
 }
 
@@ -187,8 +199,10 @@ mod tests {
         for (value, text) in [
             (json!("2024-12-03T10:00:00.000000Z"), "2024-12-03 10:00:00"),
             (json!("2024-12-03T10:02:59.999000Z"), "2024-12-03 10:02:59.999"),
-            (json!(["2024-12-03T10:00:00.000000Z", "2024-12-03T10:03:00.000000Z"]),
-                "[2024-12-03 10:00:00, 2024-12-03 10:03:00)"),
+            (
+                json!(["2024-12-03T10:00:00.000000Z", "2024-12-03T10:03:00.000000Z"]),
+                "[2024-12-03 10:00:00, 2024-12-03 10:03:00)",
+            ),
             (json!(null), "NULL"),
             (json!("Porto"), "Porto"),
         ] {

@@ -9,8 +9,8 @@ use serde_json::Value;
 use skirl_engine::sql::{Catalog, StreamTable, TimeWindowNode};
 
 use crate::job::Job;
-use crate::run::OutputBatch;
 use crate::rows::{Row, shown};
+use crate::run::OutputBatch;
 use crate::scenario::parse_time_us;
 
 /// The columns of a query's output and what they mean.
@@ -53,11 +53,21 @@ impl Shape {
     /// The shape of what `plan` emits; `streams` are the names of the job's streams.
     pub fn of(plan: &LogicalPlan, streams: &[String]) -> Shape {
         let origins = origins(plan, streams);
-        let names = plan.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let names = plan
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .collect();
         let has_all_keys = key_count(plan).is_some_and(|count| {
             count > 0 && (0..count).all(|key| origins.iter().any(|origin| origin.key == Some(key)))
         });
-        Shape { names, sorted_by: sorted_by(plan), has_all_keys, origins }
+        Shape {
+            names,
+            sorted_by: sorted_by(plan),
+            has_all_keys,
+            origins,
+        }
     }
 
     /// The shape of what the query of `job` emits.
@@ -87,16 +97,30 @@ impl Shape {
     /// The shape of output nothing is known about but its names.
     pub fn of_unknown(batches: &[OutputBatch]) -> Shape {
         let names: Vec<String> = batches.first().map_or(Vec::new(), |batch| {
-            batch.rows.schema().fields().iter().map(|field| field.name().clone()).collect()
+            batch
+                .rows
+                .schema()
+                .fields()
+                .iter()
+                .map(|field| field.name().clone())
+                .collect()
         });
-        Shape { origins: vec![Origin::default(); names.len()], names, ..Shape::default() }
+        Shape {
+            origins: vec![Origin::default(); names.len()],
+            names,
+            ..Shape::default()
+        }
     }
 
     /// Whether column `n` tells rows apart.
     pub fn is_key(&self, n: usize) -> bool {
         let grouped = self.origins.iter().any(|origin| origin.key.is_some());
         let origin = &self.origins[n];
-        if grouped { origin.key.is_some() } else { !origin.sources.is_empty() || origin.part != Part::Plain }
+        if grouped {
+            origin.key.is_some()
+        } else {
+            !origin.sources.is_empty() || origin.part != Part::Plain
+        }
     }
 
     /// The values that tell `row` apart; all if none is known to.
@@ -107,7 +131,10 @@ impl Shape {
 
     /// `window [10:00:00, 10:03:00), district Porto`.
     pub fn describe_key(&self, row: &[Value]) -> String {
-        let words: Vec<String> = self.key_columns().map(|n| format!("{} {}", self.names[n], shown(&row[n]))).collect();
+        let words: Vec<String> = self
+            .key_columns()
+            .map(|n| format!("{} {}", self.names[n], shown(&row[n])))
+            .collect();
         if words.is_empty() {
             return format!("row ({})", row.iter().map(shown).collect::<Vec<_>>().join(", "));
         }
@@ -160,7 +187,11 @@ fn origins(plan: &LogicalPlan, streams: &[String]) -> Vec<Origin> {
         LogicalPlan::TableScan(_) => scan_origins(plan, streams),
         LogicalPlan::Projection(projection) => {
             let input = below(&projection.input);
-            projection.expr.iter().map(|expr| origin_of(expr, &projection.input, &input)).collect()
+            projection
+                .expr
+                .iter()
+                .map(|expr| origin_of(expr, &projection.input, &input))
+                .collect()
         }
         LogicalPlan::Aggregate(aggregate) => aggregate_origins(aggregate, below(&aggregate.input)),
         LogicalPlan::Join(join) => join_origins(join, below(&join.left), below(&join.right)),
@@ -190,10 +221,17 @@ fn passed_through(plan: &LogicalPlan, streams: &[String]) -> Vec<Origin> {
 
 fn scan_origins(plan: &LogicalPlan, streams: &[String]) -> Vec<Origin> {
     let unknown = || vec![Origin::default(); plan.schema().fields().len()];
-    let Some(table) = StreamTable::of(plan) else { return unknown() };
-    let Some(stream) = streams.iter().position(|name| name.eq_ignore_ascii_case(&table.name)) else { return unknown() };
+    let Some(table) = StreamTable::of(plan) else {
+        return unknown();
+    };
+    let Some(stream) = streams.iter().position(|name| name.eq_ignore_ascii_case(&table.name)) else {
+        return unknown();
+    };
     let source = |field: &std::sync::Arc<arrow::datatypes::Field>| match table.schema.index_of(field.name()) {
-        Ok(column) => Origin { sources: vec![(stream, column)], ..Origin::default() },
+        Ok(column) => Origin {
+            sources: vec![(stream, column)],
+            ..Origin::default()
+        },
         Err(_) => Origin::default(),
     };
     plan.schema().fields().iter().map(source).collect()
@@ -202,7 +240,10 @@ fn scan_origins(plan: &LogicalPlan, streams: &[String]) -> Vec<Origin> {
 fn aggregate_origins(aggregate: &Aggregate, input: Vec<Origin>) -> Vec<Origin> {
     let keys = aggregate.group_expr.iter().enumerate().map(|(key, expr)| {
         let origin = origin_of(expr, &aggregate.input, &input);
-        Origin { key: Some(key), ..origin }
+        Origin {
+            key: Some(key),
+            ..origin
+        }
     });
     let mut origins: Vec<Origin> = keys.collect();
     origins.resize(aggregate.schema.fields().len(), Origin::default());
@@ -232,14 +273,21 @@ fn merged(inputs: &[Vec<Origin>], n: usize) -> Origin {
     let columns: Vec<&Origin> = inputs.iter().filter_map(|input| input.get(n)).collect();
     let part = columns.first().map_or(Part::Plain, |origin| origin.part);
     Origin {
-        part: if columns.iter().all(|origin| origin.part == part) { part } else { Part::Plain },
+        part: if columns.iter().all(|origin| origin.part == part) {
+            part
+        } else {
+            Part::Plain
+        },
         sources: columns.iter().flat_map(|origin| origin.sources.clone()).collect(),
         key: None,
     }
 }
 
 fn window_origins(window: &TimeWindowNode, mut input: Vec<Origin>) -> Vec<Origin> {
-    input.push(Origin { part: Part::Window(window.duration_us), ..Origin::default() });
+    input.push(Origin {
+        part: Part::Window(window.duration_us),
+        ..Origin::default()
+    });
     input
 }
 
@@ -248,14 +296,21 @@ fn origin_of(expr: &Expr, plan: &LogicalPlan, input: &[Origin]) -> Origin {
     if let Some(n) = index_of(expr, plan) {
         return input[n].clone();
     }
-    let Some((whole, field)) = field_of(expr) else { return Origin::default() };
-    let Some(n) = index_of(whole, plan) else { return Origin::default() };
+    let Some((whole, field)) = field_of(expr) else {
+        return Origin::default();
+    };
+    let Some(n) = index_of(whole, plan) else {
+        return Origin::default();
+    };
     let part = match (input[n].part, field) {
         (Part::Window(duration), "start") => Part::Start(duration),
         (Part::Window(duration), "end") => Part::End(duration),
         _ => Part::Plain,
     };
-    Origin { part, ..input[n].clone() }
+    Origin {
+        part,
+        ..input[n].clone()
+    }
 }
 
 /// The column of `plan` that `expr` repeats, if it is one.
@@ -299,7 +354,12 @@ fn sorted_by(plan: &LogicalPlan) -> Vec<usize> {
         LogicalPlan::Limit(limit) => sorted_by(&limit.input),
         LogicalPlan::SubqueryAlias(alias) => sorted_by(&alias.input),
         LogicalPlan::Projection(projection) => {
-            let shown = |column: usize| projection.expr.iter().position(|expr| index_of(expr, &projection.input) == Some(column));
+            let shown = |column: usize| {
+                projection
+                    .expr
+                    .iter()
+                    .position(|expr| index_of(expr, &projection.input) == Some(column))
+            };
             sorted_by(&projection.input).into_iter().map_while(shown).collect()
         }
         _ => Vec::new(),
@@ -307,5 +367,8 @@ fn sorted_by(plan: &LogicalPlan) -> Vec<usize> {
 }
 
 fn sort_columns(sort: &Sort) -> Vec<usize> {
-    sort.expr.iter().map_while(|key| index_of(&key.expr, &sort.input)).collect()
+    sort.expr
+        .iter()
+        .map_while(|key| index_of(&key.expr, &sort.input))
+        .collect()
 }

@@ -18,9 +18,18 @@ const ROWS_TOLD: usize = 12;
 pub fn tell(difference: &Difference, batch_id: u64, evidence: &Evidence) -> Vec<String> {
     let fallback = Shape::of_unknown(&evidence.run.batches);
     let shape = evidence.shape.unwrap_or(&fallback);
-    let mut teller = Teller { batch_id, evidence, shape, sources: BTreeMap::new() };
+    let mut teller = Teller {
+        batch_id,
+        evidence,
+        shape,
+        sources: BTreeMap::new(),
+    };
     let pairs = paired(difference, shape);
-    let mut lines: Vec<String> = pairs.values().take(GROUPS_TOLD).flat_map(|pair| teller.tell_group(pair)).collect();
+    let mut lines: Vec<String> = pairs
+        .values()
+        .take(GROUPS_TOLD)
+        .flat_map(|pair| teller.tell_group(pair))
+        .collect();
     if pairs.len() > GROUPS_TOLD {
         lines.push(format!("and {} more groups", pairs.len() - GROUPS_TOLD));
     }
@@ -31,7 +40,9 @@ pub fn tell(difference: &Difference, batch_id: u64, evidence: &Evidence) -> Vec<
 pub fn dropped_in(batch_id: u64, evidence: &Evidence) -> Vec<String> {
     let ledger = &evidence.expectation.ledger;
     let drops = ledger.drops.iter().filter(|drop| drop.batch_id == batch_id);
-    let fates: Vec<Fate> = drops.flat_map(|drop| drop.rows.iter().map(move |row| (*row, Some(drop)))).collect();
+    let fates: Vec<Fate> = drops
+        .flat_map(|drop| drop.rows.iter().map(move |row| (*row, Some(drop))))
+        .collect();
     told(&fates, evidence)
 }
 
@@ -67,7 +78,9 @@ struct Teller<'a> {
 
 impl<'a> Teller<'a> {
     fn tell_group(&mut self, pair: &Pair) -> Vec<String> {
-        let Some(row) = pair.missing.first().or(pair.surplus.first()) else { return Vec::new() };
+        let Some(row) = pair.missing.first().or(pair.surplus.first()) else {
+            return Vec::new();
+        };
         let columns = differing_columns(pair, self.shape);
         let mut lines = vec![self.shape.describe_key(row)];
         lines.extend(self.sides(&pair.missing, "expected", &columns));
@@ -76,14 +89,20 @@ impl<'a> Teller<'a> {
         let fates = self.responsible(pair);
         if !fates.is_empty() {
             lines.push("  rows concerned".to_string());
-            lines.extend(told(&fates, self.evidence).into_iter().map(|line| format!("    {line}")));
+            lines.extend(
+                told(&fates, self.evidence)
+                    .into_iter()
+                    .map(|line| format!("    {line}")),
+            );
         }
         lines
     }
 
     fn sides(&self, rows: &[&Row], word: &str, columns: &[usize]) -> Vec<String> {
         let values = |row: &Row| {
-            let shown = columns.iter().map(|n| format!("{} {}", self.shape.names[*n], shown(&row[*n])));
+            let shown = columns
+                .iter()
+                .map(|n| format!("{} {}", self.shape.names[*n], shown(&row[*n])));
             shown.collect::<Vec<_>>().join(", ")
         };
         match rows {
@@ -102,24 +121,45 @@ impl<'a> Teller<'a> {
         let batches_with = |run: &Run| -> Vec<u64> {
             let others = run.batches.iter().filter(|batch| batch.batch_id != self.batch_id);
             let has_key = |rows| row_values(rows).iter().any(|row| self.shape.key_of(row) == key);
-            others.filter(|batch| has_key(&batch.rows)).map(|batch| batch.batch_id).collect()
+            others
+                .filter(|batch| has_key(&batch.rows))
+                .map(|batch| batch.batch_id)
+                .collect()
         };
-        let (expected, actual) = (batches_with(&self.evidence.expectation.run), batches_with(self.evidence.run));
+        let (expected, actual) = (
+            batches_with(&self.evidence.expectation.run),
+            batches_with(self.evidence.run),
+        );
         (expected != actual).then(|| {
-            format!("  this group also belongs in {}, and came out in {}", batch_list(&expected), batch_list(&actual))
+            format!(
+                "  this group also belongs in {}, and came out in {}",
+                batch_list(&expected),
+                batch_list(&actual)
+            )
         })
     }
 
     /// The input rows behind the group: those the oracle made it of, or those that fit a group it has not.
     fn responsible(&mut self, pair: &Pair) -> Vec<Fate<'a>> {
         let expectation = self.evidence.expectation;
-        let batch = expectation.run.batches.iter().find(|batch| batch.batch_id == self.batch_id);
+        let batch = expectation
+            .run
+            .batches
+            .iter()
+            .find(|batch| batch.batch_id == self.batch_id);
         if let (Some(batch), Some(missing)) = (batch, pair.missing.first()) {
             let position = row_values(&batch.rows).iter().position(|row| row == *missing);
-            let parts = position.map(|row| expectation.explain(self.batch_id, row)).unwrap_or_default();
-            return parts.iter().map(|part| (part.row, (!part.counted).then(|| self.drop_of(part.row)).flatten())).collect();
+            let parts = position
+                .map(|row| expectation.explain(self.batch_id, row))
+                .unwrap_or_default();
+            return parts
+                .iter()
+                .map(|part| (part.row, (!part.counted).then(|| self.drop_of(part.row)).flatten()))
+                .collect();
         }
-        let Some(surplus) = pair.surplus.first() else { return Vec::new() };
+        let Some(surplus) = pair.surplus.first() else {
+            return Vec::new();
+        };
         self.fitting(surplus)
     }
 
@@ -137,7 +177,9 @@ impl<'a> Teller<'a> {
             return Vec::new();
         }
         let within = |row: &LedgerRow| match (window, row.event_time) {
-            (Some((start, end)), Some(time)) => start.is_none_or(|start| time >= start) && end.is_none_or(|end| time < end),
+            (Some((start, end)), Some(time)) => {
+                start.is_none_or(|start| time >= start) && end.is_none_or(|end| time < end)
+            }
             (window, _) => window.is_none(),
         };
         let ledger = &self.evidence.expectation.ledger;
@@ -151,7 +193,10 @@ impl<'a> Teller<'a> {
     fn has_keys(&mut self, row: &LedgerRow, keys: &[(Vec<(usize, usize)>, Value)]) -> bool {
         let trace = self.evidence.trace;
         let rows = self.sources.entry((row.stream, row.micro_batch)).or_insert_with(|| {
-            trace.micro_batches[row.micro_batch].rows[row.stream].as_ref().map(row_values).unwrap_or_default()
+            trace.micro_batches[row.micro_batch].rows[row.stream]
+                .as_ref()
+                .map(row_values)
+                .unwrap_or_default()
         });
         let Some(values) = rows.get(row.row) else { return false };
         keys.iter().all(|(sources, value)| {
@@ -171,14 +216,21 @@ fn differing_columns(pair: &Pair, shape: &Shape) -> Vec<usize> {
 }
 
 fn times(count: usize) -> String {
-    if count == 1 { "this row".to_string() } else { format!("this row, {count} times") }
+    if count == 1 {
+        "this row".to_string()
+    } else {
+        format!("this row, {count} times")
+    }
 }
 
 fn batch_list(ids: &[u64]) -> String {
     match ids {
         [] => "no other batch".to_string(),
         [id] => format!("batch {id}"),
-        ids => format!("batches {}", ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),
+        ids => format!(
+            "batches {}",
+            ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+        ),
     }
 }
 
@@ -186,7 +238,11 @@ fn batch_list(ids: &[u64]) -> String {
 fn told(fates: &[Fate], evidence: &Evidence) -> Vec<String> {
     let mut fates = fates.to_vec();
     fates.sort_by_key(|(row, drop)| (drop.is_none(), *row));
-    let mut lines: Vec<String> = fates.iter().take(ROWS_TOLD).map(|fate| told_fate(*fate, evidence)).collect();
+    let mut lines: Vec<String> = fates
+        .iter()
+        .take(ROWS_TOLD)
+        .map(|fate| told_fate(*fate, evidence))
+        .collect();
     if fates.len() > ROWS_TOLD {
         lines.push(format!("and {} more rows", fates.len() - ROWS_TOLD));
     }
@@ -198,7 +254,9 @@ fn told(fates: &[Fate], evidence: &Evidence) -> Vec<String> {
 fn told_fate((row, drop): Fate, evidence: &Evidence) -> String {
     let ledger_row = &evidence.expectation.ledger.rows[row];
     let stream = &evidence.job.streams[ledger_row.stream].0;
-    let batch = ledger_row.batch_id.map_or("never read".to_string(), |batch_id| format!("batch {batch_id}"));
+    let batch = ledger_row
+        .batch_id
+        .map_or("never read".to_string(), |batch_id| format!("batch {batch_id}"));
     let time = ledger_row.event_time.map_or("NULL".to_string(), shown_time_us);
     let first_drop = match ledger_row.admission {
         Admission::Dropped(n) => evidence.expectation.ledger.drops.get(n),
@@ -211,10 +269,16 @@ fn told_fate((row, drop): Fate, evidence: &Evidence) -> String {
         (None, Admission::NotRead) => "not read before the query ended".to_string(),
         (None, _) => "on time".to_string(),
     };
-    format!("row {} of {stream}, {batch}: event time {time}, {fate}", ledger_row.row + 1)
+    format!(
+        "row {} of {stream}, {batch}: event time {time}, {fate}",
+        ledger_row.row + 1
+    )
 }
 
 fn dropped(drop: &Drop, operators: &[String]) -> String {
     let operator = operators.get(drop.operator).map_or("an operator", String::as_str);
-    format!("dropped by the {operator}, watermark {}", shown_watermark(Some(drop.watermark)))
+    format!(
+        "dropped by the {operator}, watermark {}",
+        shown_watermark(Some(drop.watermark))
+    )
 }

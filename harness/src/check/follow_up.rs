@@ -39,21 +39,44 @@ fn judge_answer(answer: &Answer) -> Option<Finding> {
         (Ok(actual), Ok(expected)) => (sorted(actual, answer.ordered), sorted(expected, answer.ordered)),
         (Err(actual), Err(expected)) if actual.condition == expected.condition => return None,
         (Err(failure), _) => return Some(finding(answer, format!("the answer is an error: {}", failure.message))),
-        (Ok(_), Err(failure)) => return Some(finding(answer, format!("the answer must be an error: {}", failure.message))),
+        (Ok(_), Err(failure)) => {
+            return Some(finding(
+                answer,
+                format!("the answer must be an error: {}", failure.message),
+            ));
+        }
     };
     let same = actual.len() == expected.len() && actual.iter().zip(&expected).all(|(a, b)| same_row(a, b));
     if same {
         return None;
     }
-    let mut finding = finding(answer, format!("{} rows answer, and they must be these {}", actual.len(), expected.len()));
-    finding.story.push(format!("query     {}", answer.sql.split_whitespace().collect::<Vec<_>>().join(" ")));
-    finding.story.extend(expected.iter().map(|row| format!("expected  {}", line(row))));
-    finding.story.extend(actual.iter().map(|row| format!("actual    {}", line(row))));
+    let mut finding = finding(
+        answer,
+        format!(
+            "{} rows answer, and they must be these {}",
+            actual.len(),
+            expected.len()
+        ),
+    );
+    finding.story.push(format!(
+        "query     {}",
+        answer.sql.split_whitespace().collect::<Vec<_>>().join(" ")
+    ));
+    finding
+        .story
+        .extend(expected.iter().map(|row| format!("expected  {}", line(row))));
+    finding
+        .story
+        .extend(actual.iter().map(|row| format!("actual    {}", line(row))));
     Some(finding)
 }
 
 fn finding(answer: &Answer, claim: String) -> Finding {
-    Finding { batch_id: answer.after_batch, claim, story: Vec::new() }
+    Finding {
+        batch_id: answer.after_batch,
+        claim,
+        story: Vec::new(),
+    }
 }
 
 fn sorted(rows: &[Row], ordered: bool) -> Vec<Row> {

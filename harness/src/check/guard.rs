@@ -22,7 +22,10 @@ impl Check for Guards {
         match (&evidence.expect.error, &evidence.run.error) {
             (Some(wanted), actual) => findings.extend(wrong_error(wanted, actual.as_ref())),
             (None, Some(failure)) if !evidence.expect.guards.is_empty() => {
-                findings.push(Finding::of_run(format!("the scenario expects no error, but the query ended: {}", failure.message)));
+                findings.push(Finding::of_run(format!(
+                    "the scenario expects no error, but the query ended: {}",
+                    failure.message
+                )));
             }
             _ => {}
         }
@@ -39,20 +42,33 @@ impl Check for Guards {
 }
 
 fn wrong_error(wanted: &ExpectedError, actual: Option<&Failure>) -> Option<Finding> {
-    let name = wanted.condition.as_deref().or(wanted.message_contains.as_deref()).unwrap_or("an error");
+    let name = wanted
+        .condition
+        .as_deref()
+        .or(wanted.message_contains.as_deref())
+        .unwrap_or("an error");
     let Some(actual) = actual else {
-        return Some(Finding::of_run(format!("the scenario expects {name}, but the query ran")));
+        return Some(Finding::of_run(format!(
+            "the scenario expects {name}, but the query ran"
+        )));
     };
     if let Some(condition) = &wanted.condition
         && actual.condition.as_ref() != Some(condition)
     {
         let found = actual.condition.as_deref().unwrap_or("an error without a name");
-        let claim = format!("the scenario expects {condition}, but the query ended in {found}: {}", actual.message);
+        let claim = format!(
+            "the scenario expects {condition}, but the query ended in {found}: {}",
+            actual.message
+        );
         return Some(Finding::of_run(claim));
     }
     let part = wanted.message_contains.as_deref().unwrap_or_default();
-    (!actual.message.contains(part))
-        .then(|| Finding::of_run(format!("the scenario expects a message with `{part}`, but it is: {}", actual.message)))
+    (!actual.message.contains(part)).then(|| {
+        Finding::of_run(format!(
+            "the scenario expects a message with `{part}`, but it is: {}",
+            actual.message
+        ))
+    })
 }
 
 /// A quantity of the run as the oracle derives it, so that a guard does not depend on the system.
@@ -60,10 +76,13 @@ pub fn count(quantity: Quantity, evidence: &Evidence) -> u64 {
     let run = &evidence.expectation.run;
     let ledger = &evidence.expectation.ledger;
     let rows_where = |holds: fn(&LedgerRow) -> bool| ledger.rows.iter().filter(|row| holds(row)).count() as u64;
-    let batches_where = |holds: fn(&OutputBatch) -> bool| run.batches.iter().filter(|batch| holds(batch)).count() as u64;
+    let batches_where =
+        |holds: fn(&OutputBatch) -> bool| run.batches.iter().filter(|batch| holds(batch)).count() as u64;
     match quantity {
         Quantity::InputRows => run.batches.iter().flat_map(|batch| &batch.input_rows).sum(),
-        Quantity::LateRows => rows_where(|row| matches!(row.admission, Admission::LateAccepted | Admission::Dropped(_))),
+        Quantity::LateRows => {
+            rows_where(|row| matches!(row.admission, Admission::LateAccepted | Admission::Dropped(_)))
+        }
         Quantity::LateAcceptedRows => rows_where(|row| row.admission == Admission::LateAccepted),
         Quantity::DroppedRows => rows_where(|row| matches!(row.admission, Admission::Dropped(_))),
         Quantity::NullTimeRows => null_times(evidence),
@@ -79,8 +98,14 @@ pub fn count(quantity: Quantity, evidence: &Evidence) -> u64 {
 
 /// Rows of the trace with a NULL in a column of times.
 fn null_times(evidence: &Evidence) -> u64 {
-    let batches = evidence.trace.micro_batches.iter().flat_map(|micro_batch| micro_batch.rows.iter().flatten());
-    let times = batches.flat_map(|rows| rows.columns()).filter(|column| matches!(column.data_type(), DataType::Timestamp(..)));
+    let batches = evidence
+        .trace
+        .micro_batches
+        .iter()
+        .flat_map(|micro_batch| micro_batch.rows.iter().flatten());
+    let times = batches
+        .flat_map(|rows| rows.columns())
+        .filter(|column| matches!(column.data_type(), DataType::Timestamp(..)));
     times.map(|column| column.null_count() as u64).sum()
 }
 

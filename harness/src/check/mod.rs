@@ -82,7 +82,9 @@ impl Evidence<'_> {
 
 /// Whether a run ended in something Skirl does not run yet.
 pub fn is_unsupported(run: &Run) -> bool {
-    run.error.as_ref().is_some_and(|failure| failure.condition.as_deref() == Some(SKIRL_UNSUPPORTED))
+    run.error
+        .as_ref()
+        .is_some_and(|failure| failure.condition.as_deref() == Some(SKIRL_UNSUPPORTED))
 }
 
 /// What a check says.
@@ -99,7 +101,11 @@ pub enum Verdict {
 impl Verdict {
     /// Passed if there are no findings.
     pub fn of(findings: Vec<Finding>) -> Verdict {
-        if findings.is_empty() { Verdict::Passed } else { Verdict::Failed(findings) }
+        if findings.is_empty() {
+            Verdict::Passed
+        } else {
+            Verdict::Failed(findings)
+        }
     }
 }
 
@@ -117,11 +123,19 @@ pub struct Finding {
 impl Finding {
     /// A finding about batch `batch_id`.
     pub fn in_batch(batch_id: u64, claim: impl Into<String>) -> Finding {
-        Finding { batch_id: Some(batch_id), claim: claim.into(), story: Vec::new() }
+        Finding {
+            batch_id: Some(batch_id),
+            claim: claim.into(),
+            story: Vec::new(),
+        }
     }
 
     /// A finding about the whole run.
     pub fn of_run(claim: impl Into<String>) -> Finding {
-        Finding { batch_id: None, claim: claim.into(), story: Vec::new() }
+        Finding {
+            batch_id: None,
+            claim: claim.into(),
+            story: Vec::new(),
+        }
     }
 }

@@ -73,7 +73,11 @@ fn judge_batch(actual: &OutputBatch, expected: &OutputBatch, evidence: &Evidence
 fn is_free(actual: &OutputBatch, expected: &OutputBatch, evidence: &Evidence) -> bool {
     let same_count = actual.rows.num_rows() == expected.rows.num_rows();
     let freedoms = &evidence.expectation.freedoms;
-    let by_order = || evidence.shape.is_some_and(|shape| shape.sorts() && order_finding(actual, expected, shape).is_none());
+    let by_order = || {
+        evidence
+            .shape
+            .is_some_and(|shape| shape.sorts() && order_finding(actual, expected, shape).is_none())
+    };
     let limited = freedoms.contains(&Freedom::AnyRowsOfLimit);
     same_count && (limited || freedoms.contains(&Freedom::TiesOfOrder) && by_order())
 }
@@ -88,14 +92,23 @@ fn column_difference(actual: &OutputBatch, expected: &OutputBatch) -> Option<Str
         schema.fields().iter().map(shown).collect()
     };
     let (actual, expected) = (columns(actual), columns(expected));
-    (actual != expected).then(|| format!("the columns are ({}) and must be ({})", actual.join(", "), expected.join(", ")))
+    (actual != expected).then(|| {
+        format!(
+            "the columns are ({}) and must be ({})",
+            actual.join(", "),
+            expected.join(", ")
+        )
+    })
 }
 
 /// Rows that the sort does not tell apart may stand in any order.
 fn order_finding(actual: &OutputBatch, expected: &OutputBatch, shape: &Shape) -> Option<Finding> {
     let (actual_rows, expected_rows) = (row_values(&actual.rows), row_values(&expected.rows));
     let position = actual_rows.iter().zip(&expected_rows).position(|(actual, expected)| {
-        shape.sorted_by.iter().any(|column| !same_value(&actual[*column], &expected[*column]))
+        shape
+            .sorted_by
+            .iter()
+            .any(|column| !same_value(&actual[*column], &expected[*column]))
     })?;
     let claim = format!("the rows are right, but row {position} stands where another must, as the query sorts");
     Some(Finding::in_batch(actual.batch_id, claim))

@@ -20,9 +20,11 @@ impl Check for Refusal {
             (Some(expected), None) => Some(format!("the query ran, but {}", ended(expected))),
             (None, Some(actual)) => Some(format!("the query must run, but {}", ended(actual))),
             (Some(expected), Some(actual)) if same_condition(expected, actual) => None,
-            (Some(expected), Some(actual)) => {
-                Some(format!("{}, but {}", ended_with("the query ended", actual), ended(expected)))
-            }
+            (Some(expected), Some(actual)) => Some(format!(
+                "{}, but {}",
+                ended_with("the query ended", actual),
+                ended(expected)
+            )),
         };
         Verdict::of(finding.map(Finding::of_run).into_iter().collect())
     }
@@ -47,5 +49,8 @@ fn same_condition(a: &Failure, b: &Failure) -> bool {
 
 /// Spark's numbered legacy names change between versions.
 fn lasting(failure: &Failure) -> Option<&str> {
-    failure.condition.as_deref().filter(|condition| !condition.starts_with("_LEGACY_ERROR_TEMP_"))
+    failure
+        .condition
+        .as_deref()
+        .filter(|condition| !condition.starts_with("_LEGACY_ERROR_TEMP_"))
 }

@@ -15,13 +15,15 @@ impl Check for State {
             return Verdict::NotJudged(reason);
         }
         let pairs = evidence.run.batches.iter().zip(&evidence.expectation.run.batches);
-        let findings = pairs.filter(|(actual, expected)| actual.state_rows != expected.state_rows).map(|(actual, expected)| {
-            let claim = format!(
-                "rows in state are {:?} and must be {:?} (per operator, topmost first)",
-                actual.state_rows, expected.state_rows
-            );
-            Finding::in_batch(actual.batch_id, claim)
-        });
+        let findings = pairs
+            .filter(|(actual, expected)| actual.state_rows != expected.state_rows)
+            .map(|(actual, expected)| {
+                let claim = format!(
+                    "rows in state are {:?} and must be {:?} (per operator, topmost first)",
+                    actual.state_rows, expected.state_rows
+                );
+                Finding::in_batch(actual.batch_id, claim)
+            });
         Verdict::of(findings.collect())
     }
 }

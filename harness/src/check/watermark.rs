@@ -19,7 +19,8 @@ impl Check for Watermark {
         let mut highest = None;
         for (actual, expected) in evidence.run.batches.iter().zip(&evidence.expectation.run.batches) {
             if actual.watermark != expected.watermark {
-                let (actual_text, expected_text) = (shown_watermark(actual.watermark), shown_watermark(expected.watermark));
+                let (actual_text, expected_text) =
+                    (shown_watermark(actual.watermark), shown_watermark(expected.watermark));
                 let claim = format!("the watermark is {actual_text} and must be {expected_text}");
                 findings.push(Finding::in_batch(actual.batch_id, claim));
             }

@@ -65,12 +65,25 @@ impl Generate {
         let target = self.to.clone().map_or(Target::Stdout, Target::Directory);
         let is_file = matches!(target, Target::Directory(_));
         let seed = self.seed.unwrap_or(seed);
-        let request = GenerateRequest { specs, seed, format: self.format, target, shard: self.shard };
+        let request = GenerateRequest {
+            specs,
+            seed,
+            format: self.format,
+            target,
+            shard: self.shard,
+        };
         let summary = skirl_generator::run(&request, &mut Bars::default())?;
         for stream in &summary.streams {
-            let card = format!("{}: {} bytes in {} files\n{}", stream.name, stream.bytes, stream.written, stream.card);
+            let card = format!(
+                "{}: {} bytes in {} files\n{}",
+                stream.name, stream.bytes, stream.written, stream.card
+            );
             // Standard output may be taken by the rows.
-            if is_file { println!("{card}") } else { eprintln!("{card}") }
+            if is_file {
+                println!("{card}")
+            } else {
+                eprintln!("{card}")
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -80,7 +93,11 @@ impl Generate {
         let kind = self.kind.clone().unwrap_or_default();
         Kind::parse(&kind).map_err(anyhow::Error::msg)?;
         let mut table = format!("kind = {kind:?}\nrows = {}\n", self.rows);
-        match self.batch.as_deref().map(|batch| (batch, skirl_generator::parse_rows(batch))) {
+        match self
+            .batch
+            .as_deref()
+            .map(|batch| (batch, skirl_generator::parse_rows(batch)))
+        {
             Some((_, Ok(rows))) => table += &format!("batch_rows = {rows}\n"),
             Some((span, Err(_))) => table += &format!("batch = {span:?}\n"),
             None => {}
@@ -88,11 +105,11 @@ impl Generate {
         if let Some(start) = &self.start {
             table += &format!("start = {start:?}\n");
         }
-        let mut spec = StreamSpec::from_toml(&table).map_err(|mistakes| {
-            anyhow!(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-        })?;
+        let mut spec = StreamSpec::from_toml(&table)
+            .map_err(|mistakes| anyhow!(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
         if let Some(lateness) = &self.lateness {
-            spec.lateness = skirl_generator::parse_lateness(lateness).map_err(|error| anyhow!("--lateness: {error}"))?;
+            spec.lateness =
+                skirl_generator::parse_lateness(lateness).map_err(|error| anyhow!("--lateness: {error}"))?;
         }
         Ok((kind, spec))
     }

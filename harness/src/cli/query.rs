@@ -164,8 +164,17 @@ impl Query {
         }
         let mut views = Vec::new();
         for view in &self.view {
-            let (name, sql) = split("--view", view, "warm='SELECT * FROM weather WHERE max_temperature > 25'")?;
-            views.push(View { name, sql, watermark: None, drop_duplicates: None });
+            let (name, sql) = split(
+                "--view",
+                view,
+                "warm='SELECT * FROM weather WHERE max_temperature > 25'",
+            )?;
+            views.push(View {
+                name,
+                sql,
+                watermark: None,
+                drop_duplicates: None,
+            });
         }
         let mut sink = sink_of(&self.sink)?;
         set_schemas(&mut streams, &self.schema)?;
@@ -181,7 +190,11 @@ impl Query {
         });
         Ok(Request {
             tables: tables.collect::<Result<_>>()?,
-            conf: self.conf.iter().map(|conf| split("--conf", conf, "spark.sql.ansi.enabled=false")).collect::<Result<_>>()?,
+            conf: self
+                .conf
+                .iter()
+                .map(|conf| split("--conf", conf, "spark.sql.ansi.enabled=false"))
+                .collect::<Result<_>>()?,
             output_mode: mode_of(&self.output_mode)?,
             trigger: self.trigger.as_deref().map(trigger_of).transpose()?,
             sql: self.sql,
@@ -206,7 +219,9 @@ fn source_of(place: &str) -> Result<SourceRequest> {
     let Some(address) = place.strip_prefix("socket://") else {
         return Ok(SourceRequest::Directory(PathBuf::from(place)));
     };
-    let parts = address.rsplit_once(':').and_then(|(host, port)| Some((host.to_string(), port.parse().ok()?)));
+    let parts = address
+        .rsplit_once(':')
+        .and_then(|(host, port)| Some((host.to_string(), port.parse().ok()?)));
     match parts {
         Some((host, port)) if !host.is_empty() => Ok(SourceRequest::Socket { host, port }),
         _ => bail!("`{place}` is no socket; write `socket://localhost:9999`"),
@@ -218,21 +233,38 @@ fn sink_of(text: &str) -> Result<SinkRequest> {
         Some((name, dir)) => (name, Some(PathBuf::from(dir))),
         None => (text, None),
     };
-    let known: Vec<&str> = SinkFormat::ALL.iter().map(|(name, _)| *name).filter(|name| *name != "foreach-batch").collect();
-    let format = SinkFormat::ALL.iter().find(|(known, _)| *known == name && name != "foreach-batch");
-    let Some((_, format)) = format else { bail!("`{name}` is no sink; {}", suggestion(name, &known)) };
+    let known: Vec<&str> = SinkFormat::ALL
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| *name != "foreach-batch")
+        .collect();
+    let format = SinkFormat::ALL
+        .iter()
+        .find(|(known, _)| *known == name && name != "foreach-batch");
+    let Some((_, format)) = format else {
+        bail!("`{name}` is no sink; {}", suggestion(name, &known))
+    };
     let writes_files = matches!(format, SinkFormat::Json | SinkFormat::Csv | SinkFormat::Parquet);
     match (writes_files, &dir) {
         (true, None) => bail!("the {name} sink needs a directory; write `--sink {name}:out/`"),
         (false, Some(_)) => bail!("the {name} sink has no directory; write `--sink {name}`"),
-        _ => Ok(SinkRequest { format: *format, dir, options: BTreeMap::new() }),
+        _ => Ok(SinkRequest {
+            format: *format,
+            dir,
+            options: BTreeMap::new(),
+        }),
     }
 }
 
 fn mode_of(text: &str) -> Result<OutputMode> {
     let modes = [OutputMode::Append, OutputMode::Update, OutputMode::Complete];
     let found = modes.into_iter().find(|mode| mode.name().eq_ignore_ascii_case(text));
-    found.ok_or_else(|| anyhow!("`{text}` is no output mode; {}", suggestion(text, &modes.map(OutputMode::name))))
+    found.ok_or_else(|| {
+        anyhow!(
+            "`{text}` is no output mode; {}",
+            suggestion(text, &modes.map(OutputMode::name))
+        )
+    })
 }
 
 fn trigger_of(text: &str) -> Result<Trigger> {
@@ -248,8 +280,13 @@ fn trigger_of(text: &str) -> Result<Trigger> {
 
 fn set_schemas(streams: &mut [StreamRequest], schemas: &[String]) -> Result<()> {
     for schema in schemas {
-        let (name, ddl) = split("--schema", schema, "weather='timestamp TIMESTAMP, max_temperature DOUBLE'")?;
-        let parsed = parse_schema(&ddl).map_err(|wrong| anyhow!("schema of `{name}`: {}; {}", wrong.message, wrong.help))?;
+        let (name, ddl) = split(
+            "--schema",
+            schema,
+            "weather='timestamp TIMESTAMP, max_temperature DOUBLE'",
+        )?;
+        let parsed =
+            parse_schema(&ddl).map_err(|wrong| anyhow!("schema of `{name}`: {}; {}", wrong.message, wrong.help))?;
         stream_of(streams, &name, "--schema")?.schema = Some(parsed);
     }
     Ok(())
@@ -275,7 +312,10 @@ fn set_watermarks(streams: &mut [StreamRequest], views: &mut [View], watermarks:
         let Some((column, delay)) = rest.split_once(',') else {
             bail!("`--watermark {watermark}` has no delay; write `--watermark {name}='{rest},30 seconds'`");
         };
-        let spec = WatermarkSpec { column: column.trim().to_string(), delay: delay.trim().to_string() };
+        let spec = WatermarkSpec {
+            column: column.trim().to_string(),
+            delay: delay.trim().to_string(),
+        };
         match views.iter_mut().find(|view| view.name.eq_ignore_ascii_case(&name)) {
             Some(view) => view.watermark = Some(spec),
             None => stream_of(streams, &name, "--watermark")?.watermark = Some(spec),
@@ -288,12 +328,17 @@ fn set_options(streams: &mut [StreamRequest], sink: &mut SinkRequest, options: &
     for option in options {
         let (name, value) = split("--option", option, "weather.header=true")?;
         let Some((owner, key)) = name.split_once('.') else {
-            bail!("`--option {option}` names no stream; write `--option {}.{option}`", streams[0].name);
+            bail!(
+                "`--option {option}` names no stream; write `--option {}.{option}`",
+                streams[0].name
+            );
         };
         if owner == "sink" {
             sink.options.insert(key.to_string(), value);
         } else {
-            stream_of(streams, owner, "--option")?.options.insert(key.to_string(), value);
+            stream_of(streams, owner, "--option")?
+                .options
+                .insert(key.to_string(), value);
         }
     }
     Ok(())
@@ -329,7 +374,13 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(request.streams[0].options["header"], "true");
-        assert_eq!(request.streams[1].source, SourceRequest::Socket { host: "localhost".into(), port: 9999 });
+        assert_eq!(
+            request.streams[1].source,
+            SourceRequest::Socket {
+                host: "localhost".into(),
+                port: 9999
+            }
+        );
         assert_eq!(request.views[0].watermark.as_ref().unwrap().delay, "30 seconds");
         assert_eq!(request.trigger, Some(Trigger::ProcessingTime(10_000)));
         assert_eq!(request.sink.options["truncate"], "false");
@@ -351,7 +402,11 @@ mod tests {
             vec!["--stream=w=socket://nowhere"],
         ]
         .into_iter()
-        .map(|arguments| request(&[&["SELECT 1"], arguments.as_slice()].concat()).unwrap_err().to_string())
+        .map(|arguments| {
+            request(&[&["SELECT 1"], arguments.as_slice()].concat())
+                .unwrap_err()
+                .to_string()
+        })
         .collect();
         insta::assert_snapshot!(messages.join("\n"), @r#"
         `--stream weather` has no name and value; write `--stream weather=data/weather`
@@ -375,6 +430,8 @@ mod tests {
     }
 
     fn request(arguments: &[&str]) -> Result<Request> {
-        Command::parse_from(std::iter::once(&"query").chain(arguments)).query.into_request()
+        Command::parse_from(std::iter::once(&"query").chain(arguments))
+            .query
+            .into_request()
     }
 }

@@ -29,7 +29,9 @@ impl Replay {
             Saved::Case { name, job, trace } => Trial::of_case(&name, *job, trace),
         };
         let outcome = Box::new(judge(&trial, &mut Embedded::default()));
-        let report = Report { entries: vec![Entry::Ran { outcome, again: None }] };
+        let report = Report {
+            entries: vec![Entry::Ran { outcome, again: None }],
+        };
         if let Some(path) = &self.results {
             std::fs::write(path, results::render(&report))?;
         }

@@ -63,7 +63,10 @@ impl Run {
             None => plan_scenarios(&self.paths, self.filter.as_deref(), self.seed)?,
         };
         if planned.is_empty() {
-            bail!("no scenario's name or title contains `{}`", self.filter.unwrap_or_default());
+            bail!(
+                "no scenario's name or title contains `{}`",
+                self.filter.unwrap_or_default()
+            );
         }
         let report = run_all(planned);
         if let Some(path) = &self.results {
@@ -84,7 +87,10 @@ fn plan_scenarios(paths: &[PathBuf], filter: Option<&str>, seed: Option<u64>) ->
     for path in find(paths, "toml")? {
         match Scenario::read(&path) {
             Ok(scenario) if is_wanted(&scenario.name, &scenario.title, filter) => {
-                planned.push(Planned::Scenario { seed: seed.unwrap_or(scenario.seed), scenario: Box::new(scenario) });
+                planned.push(Planned::Scenario {
+                    seed: seed.unwrap_or(scenario.seed),
+                    scenario: Box::new(scenario),
+                });
             }
             Ok(_) => {}
             Err(error) => planned.push(not_run(&path, error, colours)),
@@ -98,10 +104,20 @@ fn not_run(path: &Path, error: ReadError, colours: Paint) -> Planned {
     if let ReadError::Wrong(wrong) = &error {
         eprint!("{}", wrong.render(colours.has_colours()));
         let count = wrong.mistakes.len();
-        let mistakes = if count == 1 { "a mistake".to_string() } else { format!("{count} mistakes") };
-        return Planned::NotRun { name, reason: format!("{} has {mistakes}", path.display()) };
+        let mistakes = if count == 1 {
+            "a mistake".to_string()
+        } else {
+            format!("{count} mistakes")
+        };
+        return Planned::NotRun {
+            name,
+            reason: format!("{} has {mistakes}", path.display()),
+        };
     }
-    Planned::NotRun { name, reason: error.to_string() }
+    Planned::NotRun {
+        name,
+        reason: error.to_string(),
+    }
 }
 
 fn plan_cases(path: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Planned>> {
@@ -112,8 +128,14 @@ fn plan_cases(path: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Planned>>
             continue;
         }
         planned.push(match case::read_case(&path) {
-            Ok(case) => Planned::Case { trial: Box::new(Trial::of_case(&name, case.job, case.trace)), path },
-            Err(error) => Planned::NotRun { name, reason: error.to_string() },
+            Ok(case) => Planned::Case {
+                trial: Box::new(Trial::of_case(&name, case.job, case.trace)),
+                path,
+            },
+            Err(error) => Planned::NotRun {
+                name,
+                reason: error.to_string(),
+            },
         });
     }
     Ok(planned)

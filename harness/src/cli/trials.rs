@@ -31,7 +31,9 @@ pub(super) fn run_all(planned: Vec<Planned>) -> Report {
     let progress = progress(planned.len());
     let entries: Vec<Mutex<Option<Entry>>> = planned.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
-    let workers = std::thread::available_parallelism().map_or(1, NonZero::get).min(planned.len().max(1));
+    let workers = std::thread::available_parallelism()
+        .map_or(1, NonZero::get)
+        .min(planned.len().max(1));
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
@@ -46,9 +48,14 @@ pub(super) fn run_all(planned: Vec<Planned>) -> Report {
     });
     progress.finish_and_clear();
     let taken = |entry: Mutex<Option<Entry>>| {
-        entry.into_inner().expect("no worker panics while it holds an entry").expect("every trial was run")
+        entry
+            .into_inner()
+            .expect("no worker panics while it holds an entry")
+            .expect("every trial was run")
     };
-    Report { entries: entries.into_iter().map(taken).collect() }
+    Report {
+        entries: entries.into_iter().map(taken).collect(),
+    }
 }
 
 /// A panic is a bug of Skirl's, and no reason to take the other trials with it.
@@ -60,19 +67,28 @@ fn run_caught(planned: &Planned) -> Entry {
             Planned::Scenario { scenario, .. } => scenario.name.clone(),
             Planned::Case { trial, .. } => trial.name.clone(),
         };
-        Entry::NotRun { name, reason: "Skirl panicked (see above); this is a bug, please report it with this file".into() }
+        Entry::NotRun {
+            name,
+            reason: "Skirl panicked (see above); this is a bug, please report it with this file".into(),
+        }
     })
 }
 
 fn run_one(planned: &Planned) -> Entry {
     match planned {
-        Planned::NotRun { name, reason } => Entry::NotRun { name: name.clone(), reason: reason.clone() },
+        Planned::NotRun { name, reason } => Entry::NotRun {
+            name: name.clone(),
+            reason: reason.clone(),
+        },
         Planned::Scenario { scenario, seed } => match scenario.rows(*seed) {
             Ok(rows) => {
                 let trial = Trial::over(scenario, *seed, rows.clone());
                 run_trial(&trial, |dir| save(dir, scenario, *seed, &rows))
             }
-            Err(reason) => Entry::NotRun { name: scenario.name.clone(), reason },
+            Err(reason) => Entry::NotRun {
+                name: scenario.name.clone(),
+                reason,
+            },
         },
         Planned::Case { trial, path } => run_trial(trial, |dir| save_case(dir, &trial.name, path)),
     }
@@ -96,6 +112,7 @@ fn progress(total: usize) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} scenarios, {elapsed}").expect("the template is right");
+    let style =
+        ProgressStyle::with_template("{bar:30} {pos}/{len} scenarios, {elapsed}").expect("the template is right");
     bar.with_style(style)
 }

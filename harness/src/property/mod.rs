@@ -90,6 +90,15 @@ pub fn check_on(system: &mut dyn System, job: &Job, trace: &Trace) -> Result<(),
     if outcome.status == Status::Passed {
         return Ok(());
     }
-    let report = Report { entries: vec![Entry::Ran { outcome: Box::new(outcome), again: None }] };
-    Err(TestCaseError::fail(format!("{}\n{}", job.sql, terminal::render(&report, Paint::PLAIN))))
+    let report = Report {
+        entries: vec![Entry::Ran {
+            outcome: Box::new(outcome),
+            again: None,
+        }],
+    };
+    Err(TestCaseError::fail(format!(
+        "{}\n{}",
+        job.sql,
+        terminal::render(&report, Paint::PLAIN)
+    )))
 }

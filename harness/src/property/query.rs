@@ -102,7 +102,10 @@ fn joins() -> impl Strategy<Value = Job> {
         "b.sold = c.converted",
     ]);
     let outputs = select(vec![
-        ("SELECT c.district, c.converted, b.sold, new_scotsmen, bagpipe_sales", ""),
+        (
+            "SELECT c.district, c.converted, b.sold, new_scotsmen, bagpipe_sales",
+            "",
+        ),
         (
             "SELECT window.start AS start, c.district, sum(new_scotsmen) AS n, sum(bagpipe_sales) AS sales, count(*) AS c",
             " GROUP BY window(b.sold, '3 minutes'), c.district",
@@ -117,7 +120,10 @@ fn joins() -> impl Strategy<Value = Job> {
             job.add_view("c", converted, Some(("converted", delay)));
             let sold = "SELECT district, bagpipe_sales, timestamp AS sold FROM bagpipe";
             job.add_view("b", sold, Some(("sold", other_delay)));
-            job.conf.insert("spark.sql.streaming.multipleWatermarkPolicy".to_string(), policy.to_string());
+            job.conf.insert(
+                "spark.sql.streaming.multipleWatermarkPolicy".to_string(),
+                policy.to_string(),
+            );
             job.output_mode = mode;
             job
         },
@@ -127,12 +133,20 @@ fn joins() -> impl Strategy<Value = Job> {
 fn table_joins() -> impl Strategy<Value = Job> {
     let joins = select(vec!["JOIN", "LEFT JOIN", "LEFT SEMI JOIN", "LEFT ANTI JOIN"]);
     (joins, delays(), modes(&[APPEND, UPDATE])).prop_map(|(join, delay, mode)| {
-        let columns = if join.ends_with("SEMI JOIN") || join.ends_with("ANTI JOIN") { "s.*" } else { "s.*, pop" };
+        let columns = if join.ends_with("SEMI JOIN") || join.ends_with("ANTI JOIN") {
+            "s.*"
+        } else {
+            "s.*, pop"
+        };
         let sql = format!("SELECT {columns} FROM s {join} population p ON s.district = p.district");
         let mut job = job_on_s(&sql, delay, mode);
         let rows = [("Porto", 237_591), ("Lisboa", 544_851), ("Lisboa", 1)];
-        job.add_table("population", "district STRING, pop INT", &rows.map(|(district, pop)| [district.into(), pop.to_string()]))
-            .expect("the rows are right");
+        job.add_table(
+            "population",
+            "district STRING, pop INT",
+            &rows.map(|(district, pop)| [district.into(), pop.to_string()]),
+        )
+        .expect("the rows are right");
         job
     })
 }

@@ -53,24 +53,38 @@ fn cell() -> impl Strategy<Value = Cell> {
         2 => prop_oneof![Just(-1i64), Just(1), Just(-1_000), Just(1_000)],
         2 => 0..GRID_US,
     ];
-    let value = (0u8..12, steps, beside_us).prop_map(|(number, steps, beside_us)| Cell::Value { number, steps, beside_us });
+    let value = (0u8..12, steps, beside_us).prop_map(|(number, steps, beside_us)| Cell::Value {
+        number,
+        steps,
+        beside_us,
+    });
     prop_oneof![12 => value, 1 => Just(Cell::Null)]
 }
 
 fn trace_of(schemas: &[SchemaRef], streams: &[Vec<Vec<Vec<Cell>>>]) -> Trace {
     let length = streams.iter().map(Vec::len).max().unwrap_or(0);
     let micro_batch = |n: usize| {
-        let batches = schemas.iter().zip(streams).map(|(schema, batches)| Some(batch_of(schema, batches.get(n)?, n)));
-        MicroBatch { rows: batches.collect() }
+        let batches = schemas
+            .iter()
+            .zip(streams)
+            .map(|(schema, batches)| Some(batch_of(schema, batches.get(n)?, n)));
+        MicroBatch {
+            rows: batches.collect(),
+        }
     };
-    Trace { micro_batches: (0..length).map(micro_batch).collect() }
+    Trace {
+        micro_batches: (0..length).map(micro_batch).collect(),
+    }
 }
 
 fn batch_of(schema: &SchemaRef, rows: &[Vec<Cell>], position: usize) -> RecordBatch {
     let column = |n: usize| {
         let data_type = schema.field(n).data_type();
         let texts: StringArray = rows.iter().map(|row| text_of(&row[n], data_type, position)).collect();
-        let strict = CastOptions { safe: false, ..Default::default() };
+        let strict = CastOptions {
+            safe: false,
+            ..Default::default()
+        };
         let array: ArrayRef = cast_with_options(&texts, data_type, &strict).expect("texts are made for their type");
         array
     };
@@ -82,7 +96,14 @@ fn batch_of(schema: &SchemaRef, rows: &[Vec<Cell>], position: usize) -> RecordBa
 /// A cell as a text that its type can be read from; NULL for a type nothing is made for.
 fn text_of(cell: &Cell, data_type: &DataType, position: usize) -> Option<String> {
     const WORDS: [&str; 4] = ["Porto", "Lisboa", "Faro", ""];
-    let Cell::Value { number, steps, beside_us } = cell else { return None };
+    let Cell::Value {
+        number,
+        steps,
+        beside_us,
+    } = cell
+    else {
+        return None;
+    };
     let signed = i64::from(*number) - 2;
     let time_us = START_US + (position as i64 * STEPS_PER_BATCH + steps) * GRID_US + beside_us;
     let time = chrono::DateTime::from_timestamp_micros(time_us)?;

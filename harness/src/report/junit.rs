@@ -43,7 +43,10 @@ fn status_of(outcome: &Outcome) -> TestCaseStatus {
     };
     let mut status = TestCaseStatus::non_success(kind);
     let claims = outcome.verdicts.iter().flat_map(|(check, verdict)| match verdict {
-        Verdict::Failed(findings) => findings.iter().map(|finding| format!("{check}: {}", finding.claim)).collect(),
+        Verdict::Failed(findings) => findings
+            .iter()
+            .map(|finding| format!("{check}: {}", finding.claim))
+            .collect(),
         _ => Vec::new(),
     });
     let failure = outcome.run.error.iter().map(|failure| failure.message.clone());
@@ -57,7 +60,9 @@ fn story(outcome: &Outcome, again: Option<&str>) -> String {
     for (check, verdict) in &outcome.verdicts {
         let Verdict::Failed(findings) = verdict else { continue };
         for finding in findings {
-            let place = finding.batch_id.map_or(String::new(), |batch_id| format!(", batch {batch_id}"));
+            let place = finding
+                .batch_id
+                .map_or(String::new(), |batch_id| format!(", batch {batch_id}"));
             lines.push(format!("{check}{place}: {}", finding.claim));
             lines.extend(finding.story.iter().map(|line| format!("  {line}")));
         }

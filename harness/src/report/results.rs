@@ -53,7 +53,13 @@ fn append(outcome: &Outcome, text: &mut String) {
                 batch_id: batch.batch_id,
                 watermark: batch.watermark.map(|ms| iso(ms * 1_000)),
                 input_rows: &batch.input_rows,
-                columns: batch.rows.schema().fields().iter().map(|field| field.name().clone()).collect(),
+                columns: batch
+                    .rows
+                    .schema()
+                    .fields()
+                    .iter()
+                    .map(|field| field.name().clone())
+                    .collect(),
                 rows: rows_json(&batch.rows),
                 state_rows: &batch.state_rows,
                 dropped: &batch.dropped,
@@ -67,7 +73,13 @@ fn append(outcome: &Outcome, text: &mut String) {
 }
 
 fn push_error(scenario: &str, condition: Option<&str>, message: &str, text: &mut String) {
-    push(&ErrorLine { scenario, error: ErrorOf { condition, message } }, text);
+    push(
+        &ErrorLine {
+            scenario,
+            error: ErrorOf { condition, message },
+        },
+        text,
+    );
 }
 
 fn push(line: &impl Serialize, text: &mut String) {

@@ -17,7 +17,9 @@ pub fn render(report: &Report, paint: Paint) -> String {
             Entry::Ran { outcome, again } => render_outcome(outcome, again.as_deref(), paint, &mut text),
             Entry::NotRun { name, reason } => {
                 line(&mut text, &format!("{} {name}: could not run", paint.bad("ERROR")));
-                reason.lines().for_each(|reason| line(&mut text, &format!("      {reason}")));
+                reason
+                    .lines()
+                    .for_each(|reason| line(&mut text, &format!("      {reason}")));
             }
         }
     }
@@ -29,7 +31,11 @@ pub fn render(report: &Report, paint: Paint) -> String {
 pub fn summary(report: &Report) -> String {
     let total = report.entries.len();
     let mut summary = format!("{total} scenario{}", if total == 1 { "" } else { "s" });
-    let counts = [(Status::Passed, "passed"), (Status::Failed, "failed"), (Status::CouldNotRun, "could not run")];
+    let counts = [
+        (Status::Passed, "passed"),
+        (Status::Failed, "failed"),
+        (Status::CouldNotRun, "could not run"),
+    ];
     let parts: Vec<String> = counts
         .into_iter()
         .map(|(status, word)| (report.count(status), word))
@@ -46,7 +52,11 @@ fn render_outcome(outcome: &Outcome, again: Option<&str>, paint: Paint, text: &m
         Status::Failed => (paint.bad("FAIL "), format!(" (seed {})", outcome.seed)),
         Status::CouldNotRun => (paint.bad("ERROR"), ": could not run".to_string()),
     };
-    let title = if outcome.title.is_empty() { String::new() } else { format!(": {}", outcome.title) };
+    let title = if outcome.title.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", outcome.title)
+    };
     line(text, &format!("{word} {}{title}{note}", outcome.name));
     if outcome.status == Status::CouldNotRun
         && let Some(failure) = &outcome.run.error
@@ -72,12 +82,20 @@ fn render_outcome(outcome: &Outcome, again: Option<&str>, paint: Paint, text: &m
 
 fn render_findings(check: &str, findings: &[Finding], text: &mut String) {
     for finding in findings.iter().take(FINDINGS_SHOWN) {
-        let place = finding.batch_id.map_or(String::new(), |batch_id| format!(", batch {batch_id}"));
+        let place = finding
+            .batch_id
+            .map_or(String::new(), |batch_id| format!(", batch {batch_id}"));
         line(text, &format!("      {check}{place}: {}", finding.claim));
-        finding.story.iter().for_each(|told| line(text, &format!("        {told}")));
+        finding
+            .story
+            .iter()
+            .for_each(|told| line(text, &format!("        {told}")));
     }
     if findings.len() > FINDINGS_SHOWN {
-        line(text, &format!("      {check}: and {} more", findings.len() - FINDINGS_SHOWN));
+        line(
+            text,
+            &format!("      {check}: and {} more", findings.len() - FINDINGS_SHOWN),
+        );
     }
 }
 

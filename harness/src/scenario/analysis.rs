@@ -37,9 +37,14 @@ pub(super) fn analyse(scenario: &Scenario, spans: &SqlSpans, mistakes: &Mistakes
     let named = name_inputs(&mut catalog, scenario);
     named.map_err(|error| refused(error, &spans.query)).ok()?;
     for (view, spans) in scenario.views.iter().zip(&spans.views) {
-        create(&mut catalog, view).map_err(|error| refused(error, guilty(&mut catalog, view, spans))).ok()?;
+        create(&mut catalog, view)
+            .map_err(|error| refused(error, guilty(&mut catalog, view, spans)))
+            .ok()?;
     }
-    let plan = catalog.plan(&scenario.query.sql).map_err(|error| refused(error, &spans.query)).ok()?;
+    let plan = catalog
+        .plan(&scenario.query.sql)
+        .map_err(|error| refused(error, &spans.query))
+        .ok()?;
     let streams: Vec<String> = scenario.streams.iter().map(|stream| stream.name.clone()).collect();
     Some(Shape::of(&plan, &streams))
 }
@@ -48,7 +53,10 @@ fn name_inputs(catalog: &mut Catalog, scenario: &Scenario) -> skirl_engine::Resu
     for stream in &scenario.streams {
         catalog.add_stream(&stream.name, stream.schema.clone())?;
     }
-    scenario.tables.iter().try_for_each(|(name, rows)| catalog.add_table(name, rows.clone()))
+    scenario
+        .tables
+        .iter()
+        .try_for_each(|(name, rows)| catalog.add_table(name, rows.clone()))
 }
 
 fn create(catalog: &mut Catalog, view: &View) -> skirl_engine::Result<()> {

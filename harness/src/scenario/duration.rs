@@ -68,7 +68,11 @@ mod tests {
 
     #[test]
     fn a_time_without_a_zone_is_in_utc() {
-        for text in ["1970-01-01T00:00:01Z", "1970-01-01 00:00:01", "1970-01-01T01:00:01+01:00"] {
+        for text in [
+            "1970-01-01T00:00:01Z",
+            "1970-01-01 00:00:01",
+            "1970-01-01T01:00:01+01:00",
+        ] {
             assert_eq!(parse_time_ms(text), Some(1_000), "{text}");
         }
         assert_eq!(parse_time_ms("1970-01-02"), Some(86_400_000));

@@ -83,7 +83,11 @@ impl Quantity {
 
     /// Its name in `[expect]`.
     pub fn name(self) -> &'static str {
-        Quantity::ALL.iter().find(|(_, quantity)| *quantity == self).expect("every quantity is listed").0
+        Quantity::ALL
+            .iter()
+            .find(|(_, quantity)| *quantity == self)
+            .expect("every quantity is listed")
+            .0
     }
 }
 
@@ -129,7 +133,10 @@ impl Comparison {
 
     /// Whether no number, or every number, is what is wanted.
     fn is_vacuous(self) -> bool {
-        matches!((self.relation, self.number), (Relation::AtLeast, 0) | (Relation::Less, 0))
+        matches!(
+            (self.relation, self.number),
+            (Relation::AtLeast, 0) | (Relation::Less, 0)
+        )
     }
 }
 
@@ -149,7 +156,11 @@ impl FromStr for Comparison {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = RELATIONS.iter().find(|(_, relation)| *relation == self.relation).expect("every relation is listed").0;
+        let sign = RELATIONS
+            .iter()
+            .find(|(_, relation)| *relation == self.relation)
+            .expect("every relation is listed")
+            .0;
         write!(f, "{sign} {}", self.number)
     }
 }
@@ -165,7 +176,10 @@ impl Expect {
             if let Some(value) = section.take(name)
                 && let Some(comparison) = read_comparison(name, value, section.mistakes)
             {
-                expect.guards.push(Guard { quantity: *quantity, comparison });
+                expect.guards.push(Guard {
+                    quantity: *quantity,
+                    comparison,
+                });
             }
         }
         section.finish();
@@ -185,7 +199,10 @@ fn read_error(mut section: Section) -> ExpectedError {
         section.missing("condition", "\"DIVIDE_BY_ZERO\"");
     }
     section.finish();
-    ExpectedError { condition, message_contains }
+    ExpectedError {
+        condition,
+        message_contains,
+    }
 }
 
 fn read_comparison(name: &str, value: Value, mistakes: &Mistakes) -> Option<Comparison> {
@@ -198,7 +215,11 @@ fn read_comparison(name: &str, value: Value, mistakes: &Mistakes) -> Option<Comp
     match comparison {
         None => {
             let message = format!("`{name}` is {}, which is no comparison", described(value.get_ref()));
-            mistakes.note_with_help(span, message, "write a number or a comparison: 5, \"> 0\", \">= 3\", \"< 10\", \"!= 0\"");
+            mistakes.note_with_help(
+                span,
+                message,
+                "write a number or a comparison: 5, \"> 0\", \">= 3\", \"< 10\", \"!= 0\"",
+            );
             None
         }
         Some(comparison) if comparison.is_vacuous() => {
@@ -216,9 +237,15 @@ mod tests {
 
     #[test]
     fn a_comparison_says_which_numbers_it_wants() {
-        for (text, wanted, unwanted) in
-            [("> 0", 1, 0), (">= 3", 3, 2), ("= 5", 5, 4), ("5", 5, 6), ("< 4", 3, 4), ("<=4", 4, 5), ("!= 0", 1, 0)]
-        {
+        for (text, wanted, unwanted) in [
+            ("> 0", 1, 0),
+            (">= 3", 3, 2),
+            ("= 5", 5, 4),
+            ("5", 5, 6),
+            ("< 4", 3, 4),
+            ("<=4", 4, 5),
+            ("!= 0", 1, 0),
+        ] {
             let comparison: Comparison = text.parse().unwrap();
             assert!(comparison.holds(wanted) && !comparison.holds(unwanted), "{text}");
         }

@@ -31,8 +31,15 @@ pub(super) fn list(dir: &Path) -> Result<Vec<PathBuf>, Problem> {
         message: format!("cannot read {}: {error}", dir.display()),
         help: "the path starts at the directory of this file".to_string(),
     };
-    let entries = std::fs::read_dir(dir).map_err(unreadable)?.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
-    let mut paths: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).filter(|path| is_data(path)).collect();
+    let entries = std::fs::read_dir(dir)
+        .map_err(unreadable)?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(unreadable)?;
+    let mut paths: Vec<PathBuf> = entries
+        .into_iter()
+        .map(|entry| entry.path())
+        .filter(|path| is_data(path))
+        .collect();
     paths.sort();
     if paths.is_empty() {
         return Err(Problem {
@@ -44,7 +51,9 @@ pub(super) fn list(dir: &Path) -> Result<Vec<PathBuf>, Problem> {
 }
 
 fn is_data(path: &Path) -> bool {
-    let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with(['.', '_']));
+    let hidden = path
+        .file_name()
+        .is_none_or(|name| name.to_string_lossy().starts_with(['.', '_']));
     let extension = path.extension().unwrap_or_default().to_string_lossy();
     !hidden && EXTENSIONS.contains(&extension.as_ref())
 }
@@ -71,11 +80,19 @@ impl Reader<'_> {
 pub fn read_file(path: &Path, schema: &SchemaRef, options: &BTreeMap<String, String>) -> Result<RecordBatch, String> {
     let bytes = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let rows = match path.extension().unwrap_or_default().to_string_lossy().as_ref() {
-        "jsonl" | "json" => JsonOptions::new(options, NO_DAY).and_then(|options| read_json_lines(&bytes, schema, &options)),
+        "jsonl" | "json" => {
+            JsonOptions::new(options, NO_DAY).and_then(|options| read_json_lines(&bytes, schema, &options))
+        }
         "csv" => CsvOptions::new(options, NO_DAY).and_then(|options| read_csv(&bytes, schema, &options)),
         "txt" => read_text(&bytes, options.get("lineSep").map(String::as_str)),
         "parquet" => read_parquet(&[path.to_path_buf()], schema, 1).and_then(|rows| Ok(concat_batches(schema, &rows)?)),
-        other => return Err(format!("{}: `.{other}` says no format; {}", path.display(), suggestion(other, EXTENSIONS))),
+        other => {
+            return Err(format!(
+                "{}: `.{other}` says no format; {}",
+                path.display(),
+                suggestion(other, EXTENSIONS)
+            ));
+        }
     };
     rows.map_err(|error| format!("{}: {error}", path.display()))
 }
@@ -85,8 +102,14 @@ const NO_DAY: i32 = 0;
 
 /// Writes `rows` as JSON lines to a new file at `path`, so that [`read_file`] reads them again, microseconds included.
 pub(super) fn write_file(path: &Path, rows: &RecordBatch) -> Result<(), String> {
-    let options = [("timestampFormat", "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"), ("timestampNTZFormat", "yyyy-MM-dd'T'HH:mm:ss.SSSSSS")];
-    let options = options.into_iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let options = [
+        ("timestampFormat", "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"),
+        ("timestampNTZFormat", "yyyy-MM-dd'T'HH:mm:ss.SSSSSS"),
+    ];
+    let options = options
+        .into_iter()
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect();
     let mut bytes = Vec::new();
     JsonOptions::new(&options, NO_DAY)
         .and_then(|options| write_json_lines(rows, &options, &mut bytes))

@@ -42,7 +42,10 @@ pub fn find(paths: &[PathBuf], extension: &str) -> Result<Vec<PathBuf>, FindErro
         let before = found.len();
         collect(path, extension, &mut found)?;
         if found.len() == before {
-            return Err(FindError::Nothing { path: path.clone(), extension: format!(".{extension}") });
+            return Err(FindError::Nothing {
+                path: path.clone(),
+                extension: format!(".{extension}"),
+            });
         }
     }
     let mut names: BTreeMap<String, PathBuf> = BTreeMap::new();
@@ -52,7 +55,13 @@ pub fn find(paths: &[PathBuf], extension: &str) -> Result<Vec<PathBuf>, FindErro
         match names.get(&name) {
             // The same file named twice is run once.
             Some(first) if *first == path => continue,
-            Some(first) => return Err(FindError::SameName { name, first: first.clone(), second: path }),
+            Some(first) => {
+                return Err(FindError::SameName {
+                    name,
+                    first: first.clone(),
+                    second: path,
+                });
+            }
             None => names.insert(name, path.clone()),
         };
         unique.push(path);
@@ -61,7 +70,10 @@ pub fn find(paths: &[PathBuf], extension: &str) -> Result<Vec<PathBuf>, FindErro
 }
 
 fn collect(path: &Path, extension: &str, found: &mut Vec<PathBuf>) -> Result<(), FindError> {
-    let io = |source| FindError::Io { path: path.to_path_buf(), source };
+    let io = |source| FindError::Io {
+        path: path.to_path_buf(),
+        source,
+    };
     if !std::fs::metadata(path).map_err(io)?.is_dir() {
         found.push(path.to_path_buf());
         return Ok(());
@@ -69,7 +81,10 @@ fn collect(path: &Path, extension: &str, found: &mut Vec<PathBuf>) -> Result<(),
     if path.join("trace.toml").exists() {
         return Ok(());
     }
-    let entries = std::fs::read_dir(path).map_err(io)?.collect::<Result<Vec<_>, _>>().map_err(io)?;
+    let entries = std::fs::read_dir(path)
+        .map_err(io)?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(io)?;
     let mut paths: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
     paths.sort();
     for path in paths {
@@ -86,9 +101,18 @@ mod tests {
 
     #[test]
     fn scenarios_are_found_below_a_directory_in_the_order_of_their_paths() {
-        let dir = directory(&["b/late.toml", "a/window.toml", "a/rows.csv", "failure/trace.toml", "failure/x.toml"]);
+        let dir = directory(&[
+            "b/late.toml",
+            "a/window.toml",
+            "a/rows.csv",
+            "failure/trace.toml",
+            "failure/x.toml",
+        ]);
         let found = find(&[dir.path().to_path_buf()], "toml").unwrap();
-        let names: Vec<_> = found.iter().map(|path| path.strip_prefix(dir.path()).unwrap().display().to_string()).collect();
+        let names: Vec<_> = found
+            .iter()
+            .map(|path| path.strip_prefix(dir.path()).unwrap().display().to_string())
+            .collect();
         assert_eq!(names, ["a/window.toml", "b/late.toml"]);
     }
 
@@ -96,7 +120,10 @@ mod tests {
     fn two_scenarios_of_one_name_are_an_error() {
         let dir = directory(&["a/late.toml", "b/late.toml"]);
         let error = find(&[dir.path().to_path_buf()], "toml").unwrap_err();
-        assert!(error.to_string().starts_with("two scenarios are called `late`"), "{error}");
+        assert!(
+            error.to_string().starts_with("two scenarios are called `late`"),
+            "{error}"
+        );
     }
 
     fn directory(files: &[&str]) -> tempfile::TempDir {

@@ -27,39 +27,58 @@ pub(super) fn read_all(root: &mut Section, sink: &Sink) -> Vec<FollowUp> {
         && sink.format != SinkFormat::Memory
     {
         let message = "a follow-up asks a memory table, and this query fills none";
-        section.mistakes.note_with_help(section.span.clone(), message, "add `name = \"totals\"` to [query]");
+        section
+            .mistakes
+            .note_with_help(section.span.clone(), message, "add `name = \"totals\"` to [query]");
     }
     sections.into_iter().filter_map(read).collect()
 }
 
 fn read(mut section: Section) -> Option<FollowUp> {
     let sql = section.required_text("sql", "\"SELECT count(*) FROM totals\"");
-    let after_batch = section.integer("after_batch").and_then(|number| match u64::try_from(*number.get_ref()) {
-        Ok(batch_id) => Some(batch_id),
-        Err(_) => {
-            section.mistakes.note(number.span(), "batch ids start at 0");
-            None
-        }
-    });
+    let after_batch = section
+        .integer("after_batch")
+        .and_then(|number| match u64::try_from(*number.get_ref()) {
+            Ok(batch_id) => Some(batch_id),
+            Err(_) => {
+                section.mistakes.note(number.span(), "batch ids start at 0");
+                None
+            }
+        });
     let now_ms = section.text("now").and_then(|text| {
         let ms = parse_time_ms(text.get_ref());
         if ms.is_none() {
             let message = format!("`{}` is no time", text.get_ref());
-            section.mistakes.note_with_help(text.span(), message, "write \"2024-12-03T10:00:00Z\"");
+            section
+                .mistakes
+                .note_with_help(text.span(), message, "write \"2024-12-03T10:00:00Z\"");
         }
         ms
     });
-    let rows = section.list("rows").map(|rows| rows.into_iter().map(|row| json_of(row.into_inner())).collect());
+    let rows = section
+        .list("rows")
+        .map(|rows| rows.into_iter().map(|row| json_of(row.into_inner())).collect());
     section.finish();
-    Some(FollowUp { sql: sql?.into_inner(), after_batch, now_ms, rows })
+    Some(FollowUp {
+        sql: sql?.into_inner(),
+        after_batch,
+        now_ms,
+        rows,
+    })
 }
 
 /// A TOML value as the JSON a result is written in; an empty list is NULL.
 fn json_of(value: DeValue) -> serde_json::Value {
     match value {
         DeValue::String(text) => text.into_owned().into(),
-        DeValue::Integer(number) => number.to_string().parse::<i64>().map_or(serde_json::Value::Null, Into::into),
-        DeValue::Float(number) => number.as_str().parse::<f64>().map_or(serde_json::Value::Null, Into::into),
+        DeValue::Integer(number) => number
+            .to_string()
+            .parse::<i64>()
+            .map_or(serde_json::Value::Null, Into::into),
+        DeValue::Float(number) => number
+            .as_str()
+            .parse::<f64>()
+            .map_or(serde_json::Value::Null, Into::into),
         DeValue::Boolean(truth) => truth.into(),
         DeValue::Datetime(time) => time.to_string().into(),
         DeValue::Array(items) if items.is_empty() => serde_json::Value::Null,

@@ -41,7 +41,12 @@ impl Generated {
         }
         let source = StreamSource::Generated(Box::new(Generated { spec, span }));
         let schema = Arc::new(Schema::empty());
-        wrong.is_empty().then_some(Stream { name: name.to_string(), schema, source, options: BTreeMap::new() })
+        wrong.is_empty().then_some(Stream {
+            name: name.to_string(),
+            schema,
+            source,
+            options: BTreeMap::new(),
+        })
     }
 }
 
@@ -95,12 +100,17 @@ pub(super) fn make(streams: &[Stream], seed: u64) -> Result<Made, String> {
         read.push(batches.clone());
         rows.push(batches);
     }
-    Ok(Made { rows, read: is_spoilt.then_some(read) })
+    Ok(Made {
+        rows,
+        read: is_spoilt.then_some(read),
+    })
 }
 
 /// What the engine reads where rows arrive as text that may be spoilt.
 fn read_again(batch: &GeneratedBatch) -> Result<RecordBatch, String> {
-    let Some(raw) = &batch.raw else { return Ok(batch.rows.clone()) };
+    let Some(raw) = &batch.raw else {
+        return Ok(batch.rows.clone());
+    };
     let options = JsonOptions::new(&BTreeMap::new(), 0).map_err(|error| error.to_string())?;
     read_json_lines(raw, &batch.rows.schema(), &options).map_err(|error| error.to_string())
 }

@@ -23,7 +23,10 @@ pub(super) fn rows_of(schema: &SchemaRef, rows: Vec<Value>, mistakes: &Mistakes)
     let mut sound = true;
     for row in rows {
         match cells_of(row, schema, mistakes) {
-            Some(cells) => columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell)),
+            Some(cells) => columns
+                .iter_mut()
+                .zip(cells)
+                .for_each(|(column, cell)| column.push(cell)),
             None => sound = false,
         }
     }
@@ -36,7 +39,8 @@ pub(super) fn rows_of(schema: &SchemaRef, rows: Vec<Value>, mistakes: &Mistakes)
     let arrays = arrays.into_iter().collect::<Option<Vec<_>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(row_count));
     sound.then(|| {
-        RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options).expect("columns were made for this schema")
+        RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)
+            .expect("columns were made for this schema")
     })
 }
 
@@ -63,7 +67,13 @@ fn cells_of(row: Value, schema: &SchemaRef, mistakes: &Mistakes) -> Option<Vec<O
         mistakes.note_with_help(span, message, help);
         return None;
     }
-    Some(values.into_iter().zip(schema.fields()).map(|(value, field)| cell_of(value, field.data_type())).collect())
+    Some(
+        values
+            .into_iter()
+            .zip(schema.fields())
+            .map(|(value, field)| cell_of(value, field.data_type()))
+            .collect(),
+    )
 }
 
 /// The cell of a value; NULL for `[]`.
@@ -114,7 +124,14 @@ fn array_of(name: &str, data_type: &DataType, cells: &[Option<Cell>], mistakes: 
 
 fn column_of(data_type: &DataType, cells: &[Option<&Cell>]) -> Result<ArrayRef, ArrowError> {
     let texts: StringArray = cells.iter().map(|cell| cell.map(|cell| cell.text.as_str())).collect();
-    cast_with_options(&texts, data_type, &CastOptions { safe: false, ..Default::default() })
+    cast_with_options(
+        &texts,
+        data_type,
+        &CastOptions {
+            safe: false,
+            ..Default::default()
+        },
+    )
 }
 
 fn example_of(data_type: &DataType) -> &'static str {

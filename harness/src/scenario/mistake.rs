@@ -28,12 +28,20 @@ pub(super) struct Mistakes(RefCell<Vec<Mistake>>);
 impl Mistakes {
     /// Notes a mistake that says what was found and wanted.
     pub fn note(&self, span: Range<usize>, message: impl Into<String>) {
-        self.0.borrow_mut().push(Mistake { span, message: message.into(), help: None });
+        self.0.borrow_mut().push(Mistake {
+            span,
+            message: message.into(),
+            help: None,
+        });
     }
 
     /// Notes a mistake and what to write instead.
     pub fn note_with_help(&self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        self.0.borrow_mut().push(Mistake { span, message: message.into(), help: Some(help.into()) });
+        self.0.borrow_mut().push(Mistake {
+            span,
+            message: message.into(),
+            help: Some(help.into()),
+        });
     }
 
     /// How many were noted so far.
@@ -64,17 +72,33 @@ impl WrongScenario {
     /// The mistakes of the file at `path` that holds `text`.
     pub fn new(path: &Path, text: &str, mistakes: Vec<Mistake>) -> Self {
         let source = NamedSource::new(path.display().to_string(), text.to_string());
-        WrongScenario { path: path.to_path_buf(), mistakes, source }
+        WrongScenario {
+            path: path.to_path_buf(),
+            mistakes,
+            source,
+        }
     }
 
     /// The mistakes as people read them: `file:line:column`, the offending line, what to write instead.
     pub fn render(&self, colours: bool) -> String {
-        let theme = if colours { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-        let handler = GraphicalReportHandler::new_themed(theme).with_width(110).with_links(false).with_context_lines(0);
+        let theme = if colours {
+            GraphicalTheme::unicode()
+        } else {
+            GraphicalTheme::unicode_nocolor()
+        };
+        let handler = GraphicalReportHandler::new_themed(theme)
+            .with_width(110)
+            .with_links(false)
+            .with_context_lines(0);
         let mut text = String::new();
         for mistake in &self.mistakes {
-            let pointed = Pointed { mistake, source: &self.source };
-            handler.render_report(&mut text, &pointed).expect("writing to a string cannot fail");
+            let pointed = Pointed {
+                mistake,
+                source: &self.source,
+            };
+            handler
+                .render_report(&mut text, &pointed)
+                .expect("writing to a string cannot fail");
         }
         text
     }
@@ -105,7 +129,10 @@ impl std::error::Error for Pointed<'_> {}
 
 impl Diagnostic for Pointed<'_> {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        self.mistake.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
+        self.mistake
+            .help
+            .as_ref()
+            .map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
     fn source_code(&self) -> Option<&dyn SourceCode> {
         Some(self)
@@ -125,7 +152,10 @@ impl SourceCode for Pointed<'_> {
         lines_after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
         let text = self.source.inner();
-        let (start, end) = (span.offset().min(text.len()), (span.offset() + span.len()).min(text.len()));
+        let (start, end) = (
+            span.offset().min(text.len()),
+            (span.offset() + span.len()).min(text.len()),
+        );
         let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
         let line_end = text[end..].find('\n').map_or(text.len(), |newline| end + newline);
         let lines = SourceSpan::from((line_start, line_end - line_start));

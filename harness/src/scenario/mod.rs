@@ -104,7 +104,10 @@ pub enum ReadError {
 impl Scenario {
     /// Reads the scenario file at `path`.
     pub fn read(path: &Path) -> Result<Scenario, ReadError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ReadError::Io { path: path.to_path_buf(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ReadError::Io {
+            path: path.to_path_buf(),
+            source,
+        })?;
         Scenario::parse(path, &text).map_err(|wrong| ReadError::Wrong(Box::new(wrong)))
     }
 
@@ -113,16 +116,23 @@ impl Scenario {
         let mistakes = Mistakes::default();
         let (document, syntax_errors) = DeTable::parse_recoverable(text);
         for error in &syntax_errors {
-            mistakes.note_with_help(error.span().unwrap_or(0..0), error.message(), "this is no TOML; see https://toml.io");
+            mistakes.note_with_help(
+                error.span().unwrap_or(0..0),
+                error.message(),
+                "this is no TOML; see https://toml.io",
+            );
         }
         let scenario = syntax_errors.is_empty().then(|| {
             let root = Section::new("the scenario", 0..0, document.into_inner(), &mistakes);
             read_root(root, path, text, &mistakes)
         });
-        let scenario = scenario.flatten().filter(|_| mistakes.len() == 0).map(|(mut scenario, spans)| {
-            scenario.shape = analysis::analyse(&scenario, &spans, &mistakes);
-            scenario
-        });
+        let scenario = scenario
+            .flatten()
+            .filter(|_| mistakes.len() == 0)
+            .map(|(mut scenario, spans)| {
+                scenario.shape = analysis::analyse(&scenario, &spans, &mistakes);
+                scenario
+            });
         match (scenario, mistakes.into_sorted()) {
             (Some(scenario), mistakes) if mistakes.is_empty() => Ok(scenario),
             (_, mistakes) => Err(WrongScenario::new(path, text, mistakes)),
@@ -137,7 +147,11 @@ impl Scenario {
             conf.insert(NO_DATA_BATCHES.to_string(), "false".to_string());
         }
         Job {
-            streams: self.streams.iter().map(|stream| (stream.name.clone(), stream.schema.clone())).collect(),
+            streams: self
+                .streams
+                .iter()
+                .map(|stream| (stream.name.clone(), stream.schema.clone()))
+                .collect(),
             tables: self.tables.clone(),
             views: self.views.clone(),
             sql: self.query.sql.clone(),
@@ -152,7 +166,10 @@ impl Scenario {
     /// The rows of every stream, made from `seed` where a generator makes them. The error is a sentence.
     pub fn rows(&self, seed: u64) -> Result<Rows, String> {
         let made = generated::make(&self.streams, seed)?;
-        Ok(Rows { trace: self.trace_of(made.rows), read: made.read.map(|read| self.trace_of(read)) })
+        Ok(Rows {
+            trace: self.trace_of(made.rows),
+            read: made.read.map(|read| self.trace_of(read)),
+        })
     }
 
     fn trace_of(&self, mut streams: Vec<Vec<RecordBatch>>) -> Trace {
@@ -164,7 +181,9 @@ impl Scenario {
         }
         let length = streams.iter().map(Vec::len).max().unwrap_or(0);
         let rows = |n: usize| streams.iter().map(|batches| batches.get(n).cloned()).collect();
-        Trace { micro_batches: (0..length).map(|n| MicroBatch { rows: rows(n) }).collect() }
+        Trace {
+            micro_batches: (0..length).map(|n| MicroBatch { rows: rows(n) }).collect(),
+        }
     }
 }
 
@@ -194,7 +213,11 @@ fn read_root(mut root: Section, path: &Path, text: &str, mistakes: &Mistakes) ->
     let trigger = query::read_trigger(&mut root);
     let clock = query::read_clock(&mut root, &trigger);
     let sink = query::read_sink(&mut root, query.as_ref().map(|(query, _)| query));
-    let conf = root.settings("conf").into_iter().map(|(name, value)| (name.into_inner(), value)).collect();
+    let conf = root
+        .settings("conf")
+        .into_iter()
+        .map(|(name, value)| (name.into_inner(), value))
+        .collect();
     let follow_ups = follow_up::read_all(&mut root, &sink);
     if !guarded && follow_ups.iter().all(|follow_up| follow_up.rows.is_none()) {
         let message = "nothing guards this scenario: it would also pass if nothing happened";
@@ -223,7 +246,13 @@ fn read_root(mut root: Section, path: &Path, text: &str, mistakes: &Mistakes) ->
         expect,
         shape: None,
     };
-    Some((scenario, SqlSpans { views: view_spans, query: query_span }))
+    Some((
+        scenario,
+        SqlSpans {
+            views: view_spans,
+            query: query_span,
+        },
+    ))
 }
 
 fn read_seed(root: &mut Section) -> u64 {
@@ -238,7 +267,9 @@ fn read_streams(root: &mut Section, directory: &Path) -> Vec<Stream> {
     if !root.has("streams") {
         root.missing("streams", "{ scotsmen = { kind = \"scotsmen\", rows = 1000 } }");
     }
-    let Some(mut section) = root.section("streams") else { return Vec::new() };
+    let Some(mut section) = root.section("streams") else {
+        return Vec::new();
+    };
     let sections = section.take_all();
     let count = sections.len();
     let read = |(name, value)| Stream::read(&name, value, directory, root.mistakes);
@@ -250,7 +281,9 @@ fn read_streams(root: &mut Section, directory: &Path) -> Vec<Stream> {
 }
 
 fn read_tables(root: &mut Section, directory: &Path) -> Vec<(String, RecordBatch)> {
-    let Some(mut section) = root.section("tables") else { return Vec::new() };
+    let Some(mut section) = root.section("tables") else {
+        return Vec::new();
+    };
     let tables: Vec<_> = section.take_all();
     tables
         .into_iter()

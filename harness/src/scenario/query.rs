@@ -47,13 +47,23 @@ pub(super) fn read(root: &mut Section) -> Option<(Query, Range<usize>)> {
     section.finish();
     let sql = sql?;
     let span = sql.span();
-    Some((Query { name, sql: sql.into_inner(), output_mode }, span))
+    Some((
+        Query {
+            name,
+            sql: sql.into_inner(),
+            output_mode,
+        },
+        span,
+    ))
 }
 
 /// Reads `[[views]]`; with the places of their SQL. A refusal may be what a scenario waits for, then a negative delay
 /// is no mistake.
 pub(super) fn read_views(root: &mut Section, refusal_expected: bool) -> (Vec<View>, Vec<ViewSpans>) {
-    root.sections("views").into_iter().filter_map(|section| read_view(section, refusal_expected)).unzip()
+    root.sections("views")
+        .into_iter()
+        .filter_map(|section| read_view(section, refusal_expected))
+        .unzip()
 }
 
 fn read_view(mut section: Section, refusal_expected: bool) -> Option<(View, ViewSpans)> {
@@ -64,13 +74,27 @@ fn read_view(mut section: Section, refusal_expected: bool) -> Option<(View, View
     let watermark = watermark.and_then(|section| read_watermark(section, refusal_expected));
     let within_watermark = section.boolean("within_watermark");
     let drop_duplicates = section.list("drop_duplicates").map(|columns| DropDuplicates {
-        columns: columns.into_iter().filter_map(|column| text_of(&section, column)).collect(),
+        columns: columns
+            .into_iter()
+            .filter_map(|column| text_of(&section, column))
+            .collect(),
         within_watermark: within_watermark.unwrap_or(false),
     });
     section.finish();
     let sql = sql?;
-    let spans = ViewSpans { sql: sql.span(), watermark: watermark_span };
-    Some((View { name: name?.into_inner(), sql: sql.into_inner(), watermark, drop_duplicates }, spans))
+    let spans = ViewSpans {
+        sql: sql.span(),
+        watermark: watermark_span,
+    };
+    Some((
+        View {
+            name: name?.into_inner(),
+            sql: sql.into_inner(),
+            watermark,
+            drop_duplicates,
+        },
+        spans,
+    ))
 }
 
 fn read_watermark(mut section: Section, refusal_expected: bool) -> Option<WatermarkSpec> {
@@ -80,12 +104,18 @@ fn read_watermark(mut section: Section, refusal_expected: bool) -> Option<Waterm
         && delay.get_ref().trim_start().starts_with('-')
         && !refusal_expected
     {
-        let message = format!("the delay of a watermark is `{}`; it must not be negative", delay.get_ref());
+        let message = format!(
+            "the delay of a watermark is `{}`; it must not be negative",
+            delay.get_ref()
+        );
         let help = "write `delay = \"30 seconds\"`, or wait for Spark's refusal in [expect.error]";
         section.mistakes.note_with_help(delay.span(), message, help);
     }
     section.finish();
-    Some(WatermarkSpec { column: column?.into_inner(), delay: delay?.into_inner() })
+    Some(WatermarkSpec {
+        column: column?.into_inner(),
+        delay: delay?.into_inner(),
+    })
 }
 
 fn text_of(section: &Section, value: Spanned<DeValue>) -> Option<String> {
@@ -109,13 +139,21 @@ pub(super) fn read_feed(root: &mut Section) -> Feed {
     let span = restarts.span();
     if feed == Some(true) {
         let help = "remove one of the two: a drip feed restarts before every micro-batch";
-        root.mistakes.note_with_help(span.clone(), "`restart_before` and `feed = \"drip\"` contradict each other", help);
+        root.mistakes.note_with_help(
+            span.clone(),
+            "`restart_before` and `feed = \"drip\"` contradict each other",
+            help,
+        );
     }
     match positions_of(restarts.into_inner()) {
         Some(positions) => Feed::RestartBefore(positions),
         None => {
             let message = "`restart_before` is no ascending list of micro-batches";
-            root.mistakes.note_with_help(span, message, "write `restart_before = [3, 5]`; the first micro-batch is 0");
+            root.mistakes.note_with_help(
+                span,
+                message,
+                "write `restart_before = [3, 5]`; the first micro-batch is 0",
+            );
             Feed::Backlog
         }
     }
@@ -133,7 +171,9 @@ fn positions_of(value: DeValue) -> Option<Vec<usize>> {
 
 /// Reads `trigger`.
 pub(super) fn read_trigger(root: &mut Section) -> Trigger {
-    let Some(text) = root.text("trigger") else { return Trigger::AvailableNow };
+    let Some(text) = root.text("trigger") else {
+        return Trigger::AvailableNow;
+    };
     match text.get_ref().as_str() {
         "available-now" => Trigger::AvailableNow,
         "once" => Trigger::Once,
@@ -155,13 +195,17 @@ pub(super) fn read_clock(root: &mut Section, trigger: &Trigger) -> BatchClock {
     if let Trigger::ProcessingTime(ms) = trigger {
         clock.step_ms = *ms;
     }
-    let Some(mut section) = root.section("clock") else { return clock };
+    let Some(mut section) = root.section("clock") else {
+        return clock;
+    };
     if let Some(start) = section.text("start") {
         match parse_time_ms(start.get_ref()) {
             Some(ms) => clock.start_ms = ms,
             None => {
                 let message = format!("`{}` is no time", start.get_ref());
-                section.mistakes.note_with_help(start.span(), message, "write \"2024-12-03T10:00:00Z\"");
+                section
+                    .mistakes
+                    .note_with_help(start.span(), message, "write \"2024-12-03T10:00:00Z\"");
             }
         }
     }
@@ -170,7 +214,9 @@ pub(super) fn read_clock(root: &mut Section, trigger: &Trigger) -> BatchClock {
             Some(ms) => clock.step_ms = ms,
             None => {
                 let message = format!("`{}` is no duration", step.get_ref());
-                section.mistakes.note_with_help(step.span(), message, "write \"10 seconds\"");
+                section
+                    .mistakes
+                    .note_with_help(step.span(), message, "write \"10 seconds\"");
             }
         }
     }
@@ -183,8 +229,16 @@ pub(super) fn read_sink(root: &mut Section, query: Option<&Query>) -> Sink {
     let name = query.and_then(|query| query.name.clone());
     let Some(mut section) = root.section("sink") else {
         // Who names the query of a scenario wants to ask its table.
-        let format = if name.is_some() { SinkFormat::Memory } else { SinkFormat::ForeachBatch };
-        return Sink { format, name, options: BTreeMap::new() };
+        let format = if name.is_some() {
+            SinkFormat::Memory
+        } else {
+            SinkFormat::ForeachBatch
+        };
+        return Sink {
+            format,
+            name,
+            options: BTreeMap::new(),
+        };
     };
     if !section.has("format") {
         section.missing("format", "\"memory\"");
@@ -192,9 +246,15 @@ pub(super) fn read_sink(root: &mut Section, query: Option<&Query>) -> Sink {
     let format = section.choice("format", SinkFormat::ALL).unwrap_or_default();
     if format == SinkFormat::Memory && name.is_none() {
         let message = "a memory sink needs a query name: its table has it";
-        section.mistakes.note_with_help(section.span.clone(), message, "add `name = \"totals\"` to [query]");
+        section
+            .mistakes
+            .note_with_help(section.span.clone(), message, "add `name = \"totals\"` to [query]");
     }
-    let options = section.settings("options").into_iter().map(|(name, value)| (name.into_inner(), value)).collect();
+    let options = section
+        .settings("options")
+        .into_iter()
+        .map(|(name, value)| (name.into_inner(), value))
+        .collect();
     section.finish();
     Sink { format, name, options }
 }

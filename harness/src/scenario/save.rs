@@ -70,10 +70,18 @@ pub fn save(dir: &Path, scenario: &Scenario, seed: u64, rows: &Rows) -> Result<(
     clear(dir)?;
     let mut streams = Vec::new();
     for (n, stream) in scenario.streams.iter().enumerate() {
-        let batches: Vec<&RecordBatch> = rows.trace.micro_batches.iter().map_while(|batch| batch.rows[n].as_ref()).collect();
+        let batches: Vec<&RecordBatch> = rows
+            .trace
+            .micro_batches
+            .iter()
+            .map_while(|batch| batch.rows[n].as_ref())
+            .collect();
         create(&dir.join(&stream.name))?;
         for (position, batch) in batches.iter().enumerate() {
-            write_rows(&dir.join(&stream.name).join(file_name(position as u64, Format::Json)), batch)?;
+            write_rows(
+                &dir.join(&stream.name).join(file_name(position as u64, Format::Json)),
+                batch,
+            )?;
         }
         streams.push(described(&stream.name, batches.len() as u64, &stream.schema));
     }
@@ -81,40 +89,80 @@ pub fn save(dir: &Path, scenario: &Scenario, seed: u64, rows: &Rows) -> Result<(
     for (name, rows) in &scenario.tables {
         write_rows(&dir.join("tables").join(format!("{name}.jsonl")), rows)?;
     }
-    write_text(&dir.join(format!("{}.toml", scenario.name)), &with_files(scenario, seed, rows))?;
-    write_trace_file(dir, TraceFile { version: 1, seed: Some(seed), streams })
+    write_text(
+        &dir.join(format!("{}.toml", scenario.name)),
+        &with_files(scenario, seed, rows),
+    )?;
+    write_trace_file(
+        dir,
+        TraceFile {
+            version: 1,
+            seed: Some(seed),
+            streams,
+        },
+    )
 }
 
 /// Saves the case `name`, whose file holds its rows, in `dir`, in place of a failure saved there before.
 pub fn save_case(dir: &Path, name: &str, path: &Path) -> Result<(), SaveError> {
     clear(dir)?;
-    let text = std::fs::read_to_string(path).map_err(|source| SaveError::Io { path: path.to_path_buf(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| SaveError::Io {
+        path: path.to_path_buf(),
+        source,
+    })?;
     write_text(&dir.join(format!("{name}.json")), &text)?;
-    write_trace_file(dir, TraceFile { version: 1, seed: None, streams: Vec::new() })
+    write_trace_file(
+        dir,
+        TraceFile {
+            version: 1,
+            seed: None,
+            streams: Vec::new(),
+        },
+    )
 }
 
 /// Loads what was saved in `dir`: the scenario or the case beside its `trace.toml`.
 pub fn load(dir: &Path) -> Result<Saved, SaveError> {
-    let foreign = |reason: String| SaveError::Foreign { path: dir.to_path_buf(), reason };
+    let foreign = |reason: String| SaveError::Foreign {
+        path: dir.to_path_buf(),
+        reason,
+    };
     let text = std::fs::read_to_string(dir.join(TRACE_FILE)).map_err(|_| foreign(format!("it has no {TRACE_FILE}")))?;
     let trace = TraceFile::from_toml(&text).map_err(|error| foreign(error.to_string()))?;
     let mut files = list_files(dir)?;
     files.retain(|path| path.file_name().is_some_and(|name| name != TRACE_FILE));
-    let with = |extension: &str| files.iter().find(|path| path.extension().is_some_and(|found| found == extension));
+    let with = |extension: &str| {
+        files
+            .iter()
+            .find(|path| path.extension().is_some_and(|found| found == extension))
+    };
     match (with("toml"), with("json")) {
-        (Some(path), _) => Ok(Saved::Scenario(Box::new(Scenario::read(path)?), trace.seed.unwrap_or(0))),
+        (Some(path), _) => Ok(Saved::Scenario(
+            Box::new(Scenario::read(path)?),
+            trace.seed.unwrap_or(0),
+        )),
         (None, Some(path)) => {
             let case = case::read_case(path).map_err(|error| foreign(error.to_string()))?;
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            Ok(Saved::Case { name, job: Box::new(case.job), trace: case.trace })
+            Ok(Saved::Case {
+                name,
+                job: Box::new(case.job),
+                trace: case.trace,
+            })
         }
         (None, None) => Err(foreign("it holds a trace without a scenario".to_string())),
     }
 }
 
 fn list_files(dir: &Path) -> Result<Vec<PathBuf>, SaveError> {
-    let io = |source| SaveError::Io { path: dir.to_path_buf(), source };
-    let entries = std::fs::read_dir(dir).map_err(io)?.collect::<Result<Vec<_>, _>>().map_err(io)?;
+    let io = |source| SaveError::Io {
+        path: dir.to_path_buf(),
+        source,
+    };
+    let entries = std::fs::read_dir(dir)
+        .map_err(io)?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(io)?;
     let mut paths: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
     paths.sort();
     Ok(paths)
@@ -122,11 +170,18 @@ fn list_files(dir: &Path) -> Result<Vec<PathBuf>, SaveError> {
 
 /// A stream as `trace.toml` describes it.
 fn described(name: &str, micro_batches: u64, schema: &SchemaRef) -> TraceStream {
-    let column = |field: &Arc<Field>| {
-        TraceColumn { name: field.name().clone(), kind: spark_type_name(field.data_type()) }
+    let column = |field: &Arc<Field>| TraceColumn {
+        name: field.name().clone(),
+        kind: spark_type_name(field.data_type()),
     };
     let columns = schema.fields().iter().map(column).collect();
-    TraceStream { name: name.to_string(), format: Format::Json, micro_batches, columns, spec: None }
+    TraceStream {
+        name: name.to_string(),
+        format: Format::Json,
+        micro_batches,
+        columns,
+        spec: None,
+    }
 }
 
 /// The scenario's text with streams and tables read from the files beside it.
@@ -134,7 +189,10 @@ fn with_files(scenario: &Scenario, seed: u64, rows: &Rows) -> String {
     let mut document: toml::Table = scenario.text.parse().expect("a scenario that was read is TOML");
     // Rows that arrive spoilt are made again: only their description says what they must be read as.
     if rows.read.is_none() {
-        document.insert("streams".to_string(), toml::Value::Table(stream_files(scenario, &rows.trace)));
+        document.insert(
+            "streams".to_string(),
+            toml::Value::Table(stream_files(scenario, &rows.trace)),
+        );
     }
     if !scenario.tables.is_empty() {
         let tables = scenario.tables.iter().map(|(name, rows)| {
@@ -149,7 +207,10 @@ fn with_files(scenario: &Scenario, seed: u64, rows: &Rows) -> String {
 
 fn stream_files(scenario: &Scenario, trace: &Trace) -> toml::Table {
     let stream = |(n, stream): (usize, &Stream)| {
-        let has_files = trace.micro_batches.iter().any(|micro_batch| micro_batch.rows[n].is_some());
+        let has_files = trace
+            .micro_batches
+            .iter()
+            .any(|micro_batch| micro_batch.rows[n].is_some());
         let mut table = given("files", stream.name.clone(), &stream.schema);
         if !has_files {
             table.remove("files");
@@ -162,18 +223,27 @@ fn stream_files(scenario: &Scenario, trace: &Trace) -> toml::Table {
 
 fn given(key: &str, path: String, schema: &SchemaRef) -> toml::Table {
     let entries = [(key, path), ("schema", format_schema(schema))];
-    entries.into_iter().map(|(key, value)| (key.to_string(), toml::Value::String(value))).collect()
+    entries
+        .into_iter()
+        .map(|(key, value)| (key.to_string(), toml::Value::String(value)))
+        .collect()
 }
 
 fn clear(dir: &Path) -> Result<(), SaveError> {
     if dir.join(TRACE_FILE).exists() {
-        std::fs::remove_dir_all(dir).map_err(|source| SaveError::Io { path: dir.to_path_buf(), source })?;
+        std::fs::remove_dir_all(dir).map_err(|source| SaveError::Io {
+            path: dir.to_path_buf(),
+            source,
+        })?;
     }
     create(dir)
 }
 
 fn create(dir: &Path) -> Result<(), SaveError> {
-    std::fs::create_dir_all(dir).map_err(|source| SaveError::Io { path: dir.to_path_buf(), source })
+    std::fs::create_dir_all(dir).map_err(|source| SaveError::Io {
+        path: dir.to_path_buf(),
+        source,
+    })
 }
 
 /// Written last: where it is, everything is.
@@ -187,5 +257,8 @@ fn write_rows(path: &Path, rows: &RecordBatch) -> Result<(), SaveError> {
 }
 
 fn write_text(path: &Path, text: &str) -> Result<(), SaveError> {
-    std::fs::write(path, text).map_err(|source| SaveError::Io { path: path.to_path_buf(), source })
+    std::fs::write(path, text).map_err(|source| SaveError::Io {
+        path: path.to_path_buf(),
+        source,
+    })
 }

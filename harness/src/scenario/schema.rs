@@ -26,7 +26,11 @@ pub fn parse_schema(ddl: &str) -> Result<SchemaRef, WrongSchema> {
                DECIMAL(10, 2) and Spark's other types"
             .to_string(),
     })?;
-    let names: Vec<String> = schema.fields().iter().map(|field| field.name().to_lowercase()).collect();
+    let names: Vec<String> = schema
+        .fields()
+        .iter()
+        .map(|field| field.name().to_lowercase())
+        .collect();
     match names.iter().enumerate().find(|(n, name)| names[..*n].contains(name)) {
         None => Ok(Arc::new(schema)),
         Some((_, name)) => Err(WrongSchema {
@@ -38,7 +42,10 @@ pub fn parse_schema(ddl: &str) -> Result<SchemaRef, WrongSchema> {
 
 /// `schema` as [`parse_schema`] reads it.
 pub fn format_schema(schema: &Schema) -> String {
-    let columns = schema.fields().iter().map(|field| format!("`{}` {}", field.name(), spark_type_name(field.data_type())));
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| format!("`{}` {}", field.name(), spark_type_name(field.data_type())));
     columns.collect::<Vec<_>>().join(", ")
 }
 
@@ -48,7 +55,8 @@ mod tests {
 
     #[test]
     fn a_schema_is_written_as_it_is_read() {
-        let ddl = "`district` string, `pop` int, `t` timestamp, `price` decimal(10,2), `w` struct<a:int,b:array<string>>";
+        let ddl =
+            "`district` string, `pop` int, `t` timestamp, `price` decimal(10,2), `w` struct<a:int,b:array<string>>";
         assert_eq!(format_schema(&parse_schema(ddl).unwrap()), ddl);
     }
 
@@ -56,6 +64,9 @@ mod tests {
     fn a_wrong_schema_says_what_to_write() {
         let wrong = parse_schema("district STRNG").unwrap_err();
         assert!(wrong.message.starts_with("`district STRNG` is no schema"), "{wrong}");
-        assert_eq!(parse_schema("a INT, A INT").unwrap_err().message, "column `a` is there twice");
+        assert_eq!(
+            parse_schema("a INT, A INT").unwrap_err().message,
+            "column `a` is there twice"
+        );
     }
 }

@@ -29,7 +29,13 @@ impl<'i, 'm> Section<'i, 'm> {
             .map(|(key, value)| (Spanned::new(key.span(), key.into_inner().into_owned()), value))
             .collect();
         entries.sort_by_key(|(key, _)| key.span().start);
-        Section { name: name.into(), span, mistakes, entries, known: Vec::new() }
+        Section {
+            name: name.into(),
+            span,
+            mistakes,
+            entries,
+            known: Vec::new(),
+        }
     }
 
     /// `value` as a section called `name`, if it is a table.
@@ -86,7 +92,9 @@ impl<'i, 'm> Section<'i, 'm> {
         match value.get_ref() {
             DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
                 Ok(number) => return Some(Spanned::new(span, number)),
-                Err(_) => self.mistakes.note(span, format!("`{key}` is too large for a 64-bit number")),
+                Err(_) => self
+                    .mistakes
+                    .note(span, format!("`{key}` is too large for a 64-bit number")),
             },
             other => self.wrong_type(key, span, other, "a whole number"),
         }
@@ -115,7 +123,10 @@ impl<'i, 'm> Section<'i, 'm> {
     pub fn sections(&mut self, key: &'static str) -> Vec<Section<'i, 'm>> {
         let Some(value) = self.take(key) else { return Vec::new() };
         let name = self.path(key);
-        self.items(key, value).into_iter().filter_map(|item| Section::of(&name, item, self.mistakes)).collect()
+        self.items(key, value)
+            .into_iter()
+            .filter_map(|item| Section::of(&name, item, self.mistakes))
+            .collect()
     }
 
     /// The values of the list `key`.
@@ -126,12 +137,16 @@ impl<'i, 'm> Section<'i, 'm> {
 
     /// Names and values of the section `key`; numbers and truth values are taken as their text.
     pub fn settings(&mut self, key: &'static str) -> Vec<(Spanned<String>, String)> {
-        let Some(mut section) = self.section(key) else { return Vec::new() };
+        let Some(mut section) = self.section(key) else {
+            return Vec::new();
+        };
         let mut settings = Vec::new();
         for (name, value) in section.take_all() {
             match flattened(name, value) {
                 Ok(entries) => settings.extend(entries),
-                Err((name, span)) => section.mistakes.note(span, format!("`{name}` must be text, a number or a truth value")),
+                Err((name, span)) => section
+                    .mistakes
+                    .note(span, format!("`{name}` must be text, a number or a truth value")),
             }
         }
         settings
@@ -140,11 +155,15 @@ impl<'i, 'm> Section<'i, 'm> {
     /// The choice among `choices` that `key` names.
     pub fn choice<T: Copy>(&mut self, key: &'static str, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text(key)?;
-        let chosen = choices.iter().find(|(name, _)| name == text.get_ref()).map(|(_, choice)| *choice);
+        let chosen = choices
+            .iter()
+            .find(|(name, _)| name == text.get_ref())
+            .map(|(_, choice)| *choice);
         if chosen.is_none() {
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
             let message = format!("`{}` is no {}", text.get_ref(), key.replace('_', " "));
-            self.mistakes.note_with_help(text.span(), message, suggestion(text.get_ref(), &names));
+            self.mistakes
+                .note_with_help(text.span(), message, suggestion(text.get_ref(), &names));
         }
         chosen
     }
@@ -155,14 +174,16 @@ impl<'i, 'm> Section<'i, 'm> {
             return;
         }
         let message = format!("{} has no `{key}`", self.name);
-        self.mistakes.note_with_help(self.span.clone(), message, format!("add `{key} = {example}`"));
+        self.mistakes
+            .note_with_help(self.span.clone(), message, format!("add `{key} = {example}`"));
     }
 
     /// Reports every key nobody asked for.
     pub fn finish(self) {
         for (key, _) in &self.entries {
             let message = format!("{} has no key `{}`", self.name, key.get_ref());
-            self.mistakes.note_with_help(key.span(), message, suggestion(key.get_ref(), &self.known));
+            self.mistakes
+                .note_with_help(key.span(), message, suggestion(key.get_ref(), &self.known));
         }
     }
 
@@ -196,7 +217,10 @@ impl<'i, 'm> Section<'i, 'm> {
     }
 
     fn wrong_type(&self, key: &str, span: Range<usize>, found: &DeValue, wanted: &str) {
-        self.mistakes.note(span, format!("`{key}` is {}, where {wanted} is wanted", described(found)));
+        self.mistakes.note(
+            span,
+            format!("`{key}` is {}, where {wanted} is wanted", described(found)),
+        );
     }
 }
 

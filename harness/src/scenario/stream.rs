@@ -12,8 +12,8 @@ use toml::de::DeValue;
 use super::files::{self, Reader};
 use super::generated::Generated;
 use super::inline::rows_of;
-use super::schema::parse_schema;
 use super::mistake::Mistakes;
+use super::schema::parse_schema;
 use super::section::{Section, Value};
 
 /// A stream of a scenario.
@@ -52,9 +52,16 @@ impl Stream {
         let options = read_options(&mut section);
         let per_trigger = read_per_trigger(&mut section, files.is_some());
         let given = match (files, batches, &schema) {
-            (Some(dir), None, Some(schema)) => {
-                read_directory(&section, root, &dir, &Reader { schema, options: &options }, per_trigger)
-            }
+            (Some(dir), None, Some(schema)) => read_directory(
+                &section,
+                root,
+                &dir,
+                &Reader {
+                    schema,
+                    options: &options,
+                },
+                per_trigger,
+            ),
             (None, Some(batches), Some(schema)) => read_batches(&section, batches, schema),
             (Some(dir), Some(_), _) => {
                 let message = format!("stream `{}` has both `files` and `batches`", name.get_ref());
@@ -64,7 +71,12 @@ impl Stream {
             _ => None,
         };
         section.finish();
-        Some(Stream { name: name.get_ref().clone(), schema: schema?, source: StreamSource::Given(given?), options })
+        Some(Stream {
+            name: name.get_ref().clone(),
+            schema: schema?,
+            source: StreamSource::Given(given?),
+            options,
+        })
     }
 }
 
@@ -82,11 +94,17 @@ pub(super) fn read_schema(section: &mut Section) -> Option<SchemaRef> {
 
 /// The reader options of a section.
 pub(super) fn read_options(section: &mut Section) -> BTreeMap<String, String> {
-    section.settings("options").into_iter().map(|(name, value)| (name.into_inner(), value)).collect()
+    section
+        .settings("options")
+        .into_iter()
+        .map(|(name, value)| (name.into_inner(), value))
+        .collect()
 }
 
 fn read_per_trigger(section: &mut Section, has_files: bool) -> usize {
-    let Some(number) = section.integer("max_files_per_trigger") else { return 1 };
+    let Some(number) = section.integer("max_files_per_trigger") else {
+        return 1;
+    };
     match usize::try_from(*number.get_ref()) {
         Ok(number) if number > 0 && has_files => return number,
         Ok(_) if !has_files => section.mistakes.note_with_help(
@@ -94,7 +112,9 @@ fn read_per_trigger(section: &mut Section, has_files: bool) -> usize {
             "`max_files_per_trigger` belongs to a stream of files",
             "remove it: every entry of `batches` is a micro-batch",
         ),
-        _ => section.mistakes.note(number.span(), "`max_files_per_trigger` must be at least 1"),
+        _ => section
+            .mistakes
+            .note(number.span(), "`max_files_per_trigger` must be at least 1"),
     }
     1
 }
@@ -103,7 +123,11 @@ fn read_batches(section: &Section, batches: Vec<Spanned<DeValue>>, schema: &Sche
     let read = batches.into_iter().map(|batch| {
         let span = batch.span();
         let DeValue::Array(rows) = batch.into_inner() else {
-            section.mistakes.note_with_help(span, "a micro-batch is a list of rows", "write `[[\"Porto\", 3], [\"Faro\", 1]]`");
+            section.mistakes.note_with_help(
+                span,
+                "a micro-batch is a list of rows",
+                "write `[[\"Porto\", 3], [\"Faro\", 1]]`",
+            );
             return None;
         };
         rows_of(schema, rows.into_iter().collect(), section.mistakes)
@@ -119,10 +143,15 @@ fn read_directory(
     reader: &Reader,
     per_trigger: usize,
 ) -> Option<Vec<RecordBatch>> {
-    let note = |problem: files::Problem| section.mistakes.note_with_help(dir.span(), problem.message, problem.help);
+    let note = |problem: files::Problem| {
+        section
+            .mistakes
+            .note_with_help(dir.span(), problem.message, problem.help)
+    };
     let paths = files::list(&root.join(dir.get_ref())).map_err(note).ok()?;
     let read: Vec<_> = paths.iter().map(|path| reader.read(path).map_err(note).ok()).collect();
     let batches: Vec<RecordBatch> = read.into_iter().collect::<Option<_>>()?;
-    let together = |files: &[RecordBatch]| concat_batches(reader.schema, files).expect("files were read with one schema");
+    let together =
+        |files: &[RecordBatch]| concat_batches(reader.schema, files).expect("files were read with one schema");
     Some(batches.chunks(per_trigger).map(together).collect())
 }

@@ -18,9 +18,14 @@ pub(super) fn read(name: &Spanned<String>, mut section: Section, root: &Path) ->
     let options = read_options(&mut section);
     let table = match (file, rows, &schema) {
         (Some(file), None, Some(schema)) => {
-            let reader = Reader { schema, options: &options };
+            let reader = Reader {
+                schema,
+                options: &options,
+            };
             let note = |problem: super::files::Problem| {
-                section.mistakes.note_with_help(file.span(), problem.message, problem.help)
+                section
+                    .mistakes
+                    .note_with_help(file.span(), problem.message, problem.help)
             };
             reader.read(&root.join(file.get_ref())).map_err(note).ok()
         }
@@ -31,7 +36,9 @@ pub(super) fn read(name: &Spanned<String>, mut section: Section, root: &Path) ->
         }
         (Some(file), Some(_), _) => {
             let message = format!("table `{}` has both `file` and `rows`", name.get_ref());
-            section.mistakes.note_with_help(file.span(), message, "keep one of them");
+            section
+                .mistakes
+                .note_with_help(file.span(), message, "keep one of them");
             None
         }
         _ => None,

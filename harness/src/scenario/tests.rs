@@ -80,7 +80,10 @@ fn every_mistake_is_reported_with_its_place_and_what_to_write() {
 
 #[test]
 fn values_that_are_no_values_of_their_column_are_named() {
-    let text = SOUND.replace("\"Porto\", 3", "7, \"three\"").replace("\"2024-12-03 10:01:00\"", "\"noon\"").replace("[]],", "[], 1],");
+    let text = SOUND
+        .replace("\"Porto\", 3", "7, \"three\"")
+        .replace("\"2024-12-03 10:01:00\"", "\"noon\"")
+        .replace("[]],", "[], 1],");
     insta::assert_snapshot!(mistakes(&text), @r#"
      × the number 7 is no value of `district`, which is string
       ╭─[scenarios/late.toml:7:5]
@@ -126,7 +129,10 @@ fn a_negative_delay_is_a_mistake_unless_its_refusal_is_expected() {
        ╰────
      help: write `delay = "30 seconds"`, or wait for Spark's refusal in [expect.error]
     "#);
-    let expected = negative.replace("output_rows = \"> 0\"", "error = { message_contains = \"should not be negative\" }");
+    let expected = negative.replace(
+        "output_rows = \"> 0\"",
+        "error = { message_contains = \"should not be negative\" }",
+    );
     read(&expected).unwrap();
 }
 
@@ -159,7 +165,9 @@ fn a_watermark_on_text_is_refused_as_spark_does() {
 fn an_unknown_lateness_model_is_a_mistake() {
     let (before, after) = SOUND.split_once("schema =").unwrap();
     let (_, after) = after.split_once("]\n\n").unwrap();
-    let text = format!("{before}kind = \"scotsmen\"\nrows = 100\nlateness = {{ model = \"parreto\", max = \"2m\" }}\n\n{after}");
+    let text = format!(
+        "{before}kind = \"scotsmen\"\nrows = 100\nlateness = {{ model = \"parreto\", max = \"2m\" }}\n\n{after}"
+    );
     insta::assert_snapshot!(mistakes(&text), @r#"
      × unknown lateness model `parreto` (did you mean `pareto`?); the models are `constant`, `uniform`,
      │ `exponential`, `lognormal`, `pareto`, `weibull`, `empirical`, `ties`, `jump`, `clock`, `boundary`,
@@ -207,7 +215,11 @@ fn text_that_is_no_toml_is_shown() {
 fn files_that_are_not_there_or_dirty_are_named() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("dirty")).unwrap();
-    std::fs::write(dir.path().join("dirty/0.csv"), "Porto,3,2024-12-03T10:00:00Z\nPorto,three,never\n").unwrap();
+    std::fs::write(
+        dir.path().join("dirty/0.csv"),
+        "Porto,3,2024-12-03T10:00:00Z\nPorto,three,never\n",
+    )
+    .unwrap();
     for (stream, problem) in [
         ("files = \"nowhere\"", "cannot read"),
         ("files = \"dirty\"\noptions = { mode = \"FAILFAST\" }", "dirty/0.csv"),
@@ -231,7 +243,13 @@ fn streams_keep_the_order_of_the_file_and_shorter_ones_end() {
     let counts: Vec<Vec<Option<usize>>> = trace
         .micro_batches
         .iter()
-        .map(|batch| batch.rows.iter().map(|rows| rows.as_ref().map(RecordBatch::num_rows)).collect())
+        .map(|batch| {
+            batch
+                .rows
+                .iter()
+                .map(|rows| rows.as_ref().map(RecordBatch::num_rows))
+                .collect()
+        })
         .collect();
     assert_eq!(counts, [[Some(2), Some(1)], [Some(0), None], [Some(1), None]]);
 }
@@ -240,7 +258,10 @@ fn streams_keep_the_order_of_the_file_and_shorter_ones_end() {
 fn a_once_trigger_takes_everything_as_one_batch() {
     let scenario = read(&SOUND.replacen("title", "trigger = \"once\"\ntitle", 1)).unwrap();
     assert_eq!(scenario.rows(0).unwrap().trace.micro_batches.len(), 1);
-    assert_eq!(scenario.job().conf["spark.sql.streaming.noDataMicroBatches.enabled"], "false");
+    assert_eq!(
+        scenario.job().conf["spark.sql.streaming.noDataMicroBatches.enabled"],
+        "false"
+    );
 }
 
 #[test]
@@ -249,7 +270,9 @@ fn a_saved_scenario_has_the_same_rows() {
     let scenario = read(SOUND).unwrap();
     let rows = scenario.rows(7).unwrap();
     save(dir.path(), &scenario, 7, &rows).unwrap();
-    let Saved::Scenario(loaded, seed) = load(dir.path()).unwrap() else { panic!("a scenario was saved") };
+    let Saved::Scenario(loaded, seed) = load(dir.path()).unwrap() else {
+        panic!("a scenario was saved")
+    };
     assert_eq!((seed, loaded.name.as_str()), (7, "late"));
     let again = loaded.rows(7).unwrap().trace;
     for (batch, other) in rows.trace.micro_batches.iter().zip(&again.micro_batches) {

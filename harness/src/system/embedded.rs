@@ -55,7 +55,10 @@ impl Emitted {
     fn sink(&self) -> ForeachBatchSink {
         let emitted = Arc::clone(&self.0);
         ForeachBatchSink::new(move |batch_id, rows| {
-            emitted.lock().unwrap_or_else(PoisonError::into_inner).push((batch_id, rows.clone()));
+            emitted
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push((batch_id, rows.clone()));
             Ok(())
         })
     }
@@ -65,18 +68,32 @@ impl System for Embedded {
     fn start(&mut self, job: &Job) -> Result<()> {
         let next_batch = self.query.take().map_or(0, |running| running.next_batch);
         if self.sources.is_empty() {
-            self.sources = job.streams.iter().map(|(_, schema)| MemoryStream::new(Arc::clone(schema))).collect();
+            self.sources = job
+                .streams
+                .iter()
+                .map(|(_, schema)| MemoryStream::new(Arc::clone(schema)))
+                .collect();
         }
         if let Some(name) = &job.sink.name {
             let emitted = self.memory_table.take().map(|table| table.emitted).unwrap_or_default();
             let conf = job.conf.clone();
-            self.memory_table = Some(MemoryTable { name: name.clone(), mode: job.output_mode, conf, emitted });
+            self.memory_table = Some(MemoryTable {
+                name: name.clone(),
+                mode: job.output_mode,
+                conf,
+                emitted,
+            });
         }
         let query = self.start_query(job).map_err(|error| Failure::from(&error))?;
         let read = query.streams();
         let place = |(name, _): &(String, _)| read.iter().position(|stream| stream.eq_ignore_ascii_case(name));
         let places = job.streams.iter().filter_map(place).collect();
-        self.query = Some(Running { query, times: job.clock.clone(), places, next_batch });
+        self.query = Some(Running {
+            query,
+            times: job.clock.clone(),
+            places,
+            next_batch,
+        });
         Ok(())
     }
 
@@ -95,7 +112,9 @@ impl System for Embedded {
         let result = running.drain(&self.clock, &self.emitted, &mut drained.batches);
         drained.failure = result.err().map(|error| Failure::from(&error));
         if let Some(table) = &mut self.memory_table {
-            table.emitted.extend(drained.batches.iter().map(|batch| (batch.batch_id, batch.rows.clone())));
+            table
+                .emitted
+                .extend(drained.batches.iter().map(|batch| (batch.batch_id, batch.rows.clone())));
         }
         drained
     }
@@ -112,7 +131,10 @@ impl System for Embedded {
     }
 
     fn promises(&self) -> Promises {
-        Promises { steps_exactly: true, exactly_once: true }
+        Promises {
+            steps_exactly: true,
+            exactly_once: true,
+        }
     }
 
     fn ask(&mut self, question: &Question) -> Result<RecordBatch> {
@@ -137,10 +159,15 @@ impl Embedded {
         for view in &job.views {
             session.create_view(&view.name, &view.sql, view.watermark.as_ref())?;
             if view.drop_duplicates.is_some() {
-                return Err(skirl_engine::Error::unsupported("dropDuplicates is not supported by Skirl yet"));
+                return Err(skirl_engine::Error::unsupported(
+                    "dropDuplicates is not supported by Skirl yet",
+                ));
             }
         }
-        let mut query = session.write_stream(&job.sql)?.output_mode(job.output_mode).clock(self.clock.clone());
+        let mut query = session
+            .write_stream(&job.sql)?
+            .output_mode(job.output_mode)
+            .clock(self.clock.clone());
         if job.feed != crate::job::Feed::Backlog {
             query = query.checkpoint(self.checkpoint.clone());
         }
@@ -158,10 +185,18 @@ impl Running {
         self.query.prepare_available_now()?;
         loop {
             clock.set(self.times.at(self.next_batch));
-            let Some(progress) = self.query.run_next()? else { return Ok(()) };
+            let Some(progress) = self.query.run_next()? else {
+                return Ok(());
+            };
             self.next_batch = progress.batch_id + 1;
-            let rows = emitted.take().into_iter().find(|(batch_id, _)| *batch_id == progress.batch_id);
-            let rows = rows.map_or_else(|| RecordBatch::new_empty(Arc::clone(self.query.schema())), |(_, rows)| rows);
+            let rows = emitted
+                .take()
+                .into_iter()
+                .find(|(batch_id, _)| *batch_id == progress.batch_id);
+            let rows = rows.map_or_else(
+                || RecordBatch::new_empty(Arc::clone(self.query.schema())),
+                |(_, rows)| rows,
+            );
             batches.push(self.output(progress, rows));
         }
     }
@@ -181,14 +216,20 @@ impl Running {
 impl MemoryTable {
     fn ask(&self, question: &Question) -> skirl_engine::Result<RecordBatch> {
         let last = question.after_batch.unwrap_or(u64::MAX);
-        let mut seen: Vec<&RecordBatch> =
-            self.emitted.iter().filter(|(batch_id, _)| *batch_id <= last).map(|(_, rows)| rows).collect();
+        let mut seen: Vec<&RecordBatch> = self
+            .emitted
+            .iter()
+            .filter(|(batch_id, _)| *batch_id <= last)
+            .map(|(_, rows)| rows)
+            .collect();
         if self.mode == OutputMode::Complete {
             seen.drain(..seen.len().saturating_sub(1)); // each batch replaces the table
         }
-        let first = seen.first().or(self.emitted.first().map(|(_, rows)| rows).as_ref()).copied().ok_or_else(|| {
-            skirl_engine::Error::Invalid(format!("table `{}` has no batch yet", self.name))
-        })?;
+        let first = seen
+            .first()
+            .or(self.emitted.first().map(|(_, rows)| rows).as_ref())
+            .copied()
+            .ok_or_else(|| skirl_engine::Error::Invalid(format!("table `{}` has no batch yet", self.name)))?;
         let rows = concat_batches(&first.schema(), seen)?;
         let mut session = Session::new(self.conf.clone());
         session.add_table(&self.name, rows)?;

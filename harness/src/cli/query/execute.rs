@@ -68,19 +68,28 @@ fn add_stream(session: &mut Session, stream: &StreamRequest, today: i32) -> Resu
         SourceRequest::Socket { host, port } => {
             let (host, port) = (host.clone(), *port);
             let schema = SocketSource::connect(&host, port)?.schema();
-            session.read_stream(&stream.name, schema, move || Ok(Box::new(SocketSource::connect(&host, port)?)))?;
+            session.read_stream(&stream.name, schema, move || {
+                Ok(Box::new(SocketSource::connect(&host, port)?))
+            })?;
         }
         SourceRequest::Directory(dir) => add_directory(session, stream, dir, today)?,
     }
     if let Some(watermark) = &stream.watermark {
         // The view takes the stream's name: whoever reads it reads it with its watermark.
-        session.create_view(&stream.name, &format!("SELECT * FROM `{}`", stream.name), Some(watermark))?;
+        session.create_view(
+            &stream.name,
+            &format!("SELECT * FROM `{}`", stream.name),
+            Some(watermark),
+        )?;
     }
     Ok(())
 }
 
 fn add_directory(session: &mut Session, stream: &StreamRequest, dir: &Path, today: i32) -> Result<()> {
-    let path = dir.to_str().ok_or_else(|| anyhow!("{} is no UTF-8 path", dir.display()))?.to_string();
+    let path = dir
+        .to_str()
+        .ok_or_else(|| anyhow!("{} is no UTF-8 path", dir.display()))?
+        .to_string();
     let files = FileSource::list(&path, FileOrder::ModificationTime)?;
     let format = match &stream.format {
         Some(format) => format.clone(),
@@ -94,7 +103,10 @@ fn add_directory(session: &mut Session, stream: &StreamRequest, dir: &Path, toda
         let (schema, options) = (Arc::clone(&schema), stream.options.clone());
         move || FileSource::new(&path, &format, &schema, &options, FileOrder::ModificationTime, today)
     };
-    source()?.remarks().iter().for_each(|remark| eprintln!("stream `{}`: {remark}", stream.name));
+    source()?
+        .remarks()
+        .iter()
+        .for_each(|remark| eprintln!("stream `{}`: {remark}", stream.name));
     session.read_stream(&stream.name, schema, move || Ok(Box::new(source()?)))?;
     Ok(())
 }
@@ -110,21 +122,30 @@ fn inferred(
         bail!("there are no files to infer columns from; give them: `--schema {stream}='name TYPE, ...'`");
     }
     let schema = FileFormat::new(format, options, today)?.infer_schema(files)?;
-    eprintln!("stream `{stream}`: columns inferred; to fix them: --schema {stream}='{}'", format_schema(&schema));
+    eprintln!(
+        "stream `{stream}`: columns inferred; to fix them: --schema {stream}='{}'",
+        format_schema(&schema)
+    );
     Ok(schema)
 }
 
 /// The format a file's extension names.
 fn format_of(file: Option<&Path>, dir: &Path) -> Result<String> {
     let Some(file) = file else {
-        bail!("{} has no files to tell a format from; give it: `--format NAME=csv|json|parquet|text`", dir.display());
+        bail!(
+            "{} has no files to tell a format from; give it: `--format NAME=csv|json|parquet|text`",
+            dir.display()
+        );
     };
     Ok(match file.extension().and_then(|e| e.to_str()) {
         Some("csv") => "csv",
         Some("json" | "jsonl" | "ndjson") => "json",
         Some("parquet") => "parquet",
         Some("txt" | "text" | "log") => "text",
-        _ => bail!("the name of {} tells no format; give it: `--format NAME=csv|json|parquet|text`", file.display()),
+        _ => bail!(
+            "the name of {} tells no format; give it: `--format NAME=csv|json|parquet|text`",
+            file.display()
+        ),
     }
     .to_string())
 }
@@ -140,7 +161,11 @@ fn read_table(file: &Path, today: i32) -> Result<RecordBatch> {
 
 fn sink_of(request: &Request, table: &MemoryTable) -> Result<Box<dyn Sink>> {
     let files = |format: &str| -> Result<Box<dyn Sink>> {
-        let dir = request.sink.dir.as_deref().ok_or_else(|| anyhow!("the {format} sink needs a directory"))?;
+        let dir = request
+            .sink
+            .dir
+            .as_deref()
+            .ok_or_else(|| anyhow!("the {format} sink needs a directory"))?;
         Ok(Box::new(FileSink::new(dir, format, &request.sink.options)?))
     };
     let sink: Box<dyn Sink> = match request.sink.format {
@@ -174,7 +199,11 @@ fn report(batch: &BatchProgress) {
         format!(", watermark {}", time.format("%Y-%m-%d %H:%M:%S%.3f"))
     });
     let dropped: u64 = batch.operators.iter().map(|operator| operator.dropped).sum();
-    let late = if dropped > 0 { format!(", {dropped} late rows dropped") } else { String::new() };
+    let late = if dropped > 0 {
+        format!(", {dropped} late rows dropped")
+    } else {
+        String::new()
+    };
     let read: u64 = batch.input_rows.iter().sum();
     let line = format!(
         "batch {}: {read} rows in, {} rows out{}{late}",
