@@ -15,7 +15,8 @@ fn checked_scenarios(c: &mut Criterion) {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let case = read_case(&here.join(CASE)).expect("the case is sound");
     let expected = std::fs::read_to_string(here.join(EXPECTED)).expect("the result is there");
-    let expected = parse_expected(&serde_json::from_str(&expected).expect("the result is JSON")).expect("the result is sound");
+    let expected =
+        parse_expected(&serde_json::from_str(&expected).expect("the result is JSON")).expect("the result is sound");
     let mut group = c.benchmark_group("checked_scenarios/windows_of_3_minutes");
     group.throughput(Throughput::Elements(1));
     group.bench_function("engine_and_oracle_planned_anew", |b| {

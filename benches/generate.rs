@@ -7,7 +7,9 @@ use skirl_generator::{Format, Stream, StreamSpec};
 const ROWS: u64 = 1_000_000;
 
 fn spec(lateness: &str) -> StreamSpec {
-    let text = format!("kind = \"scotsmen\"\nrows = {ROWS}\nbatch_rows = 100000\npace = {{ model = \"constant\", rate = 1000.0 }}\n{lateness}");
+    let text = format!(
+        "kind = \"scotsmen\"\nrows = {ROWS}\nbatch_rows = 100000\npace = {{ model = \"constant\", rate = 1000.0 }}\n{lateness}"
+    );
     StreamSpec::from_toml(&text).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
 }
 
@@ -42,7 +44,9 @@ fn generate(c: &mut Criterion) {
                     let made = make(&spec, |stream, arrived| {
                         bytes.clear();
                         let encoder = Encoder::new(format, &stream.schema());
-                        stream.encode(&arrived, &encoder, &mut bytes).expect("rows can be written");
+                        stream
+                            .encode(&arrived, &encoder, &mut bytes)
+                            .expect("rows can be written");
                         assert!(!bytes.is_empty());
                     });
                     assert_eq!(made, ROWS);

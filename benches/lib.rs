@@ -14,8 +14,26 @@ use skirl_engine::{OutputMode, Session, StreamingQuery};
 
 /// The districts rows are spread over.
 pub const DISTRICTS: [&str; 20] = [
-    "Aveiro", "Beja", "Braga", "Bragança", "Castelo Branco", "Coimbra", "Évora", "Faro", "Guarda", "Leiria", "Lisboa",
-    "Portalegre", "Porto", "Santarém", "Setúbal", "Viana do Castelo", "Vila Real", "Viseu", "Açores", "Madeira",
+    "Aveiro",
+    "Beja",
+    "Braga",
+    "Bragança",
+    "Castelo Branco",
+    "Coimbra",
+    "Évora",
+    "Faro",
+    "Guarda",
+    "Leiria",
+    "Lisboa",
+    "Portalegre",
+    "Porto",
+    "Santarém",
+    "Setúbal",
+    "Viana do Castelo",
+    "Vila Real",
+    "Viseu",
+    "Açores",
+    "Madeira",
 ];
 
 /// 2024-12-03T10:00:00Z in microseconds.
@@ -85,24 +103,39 @@ pub fn scotsmen_session(source: &MemoryStream) -> Session {
     let mut session = Session::new(Default::default());
     let made = source.clone();
     session
-        .read_stream("scotsmen", schema("new_scotsmen"), move || Ok(Box::new(made.source(Some(1)))))
+        .read_stream("scotsmen", schema("new_scotsmen"), move || {
+            Ok(Box::new(made.source(Some(1))))
+        })
         .expect("the stream is new");
-    let watermark = WatermarkSpec { column: "timestamp".into(), delay: "30 seconds".into() };
-    session.create_view("s", "SELECT * FROM scotsmen", Some(&watermark)).expect("the view is sound");
+    let watermark = WatermarkSpec {
+        column: "timestamp".into(),
+        delay: "30 seconds".into(),
+    };
+    session
+        .create_view("s", "SELECT * FROM scotsmen", Some(&watermark))
+        .expect("the view is sound");
     session
 }
 
 /// The streams `scotsmen` and `bagpipe`, with the views `s1` and `s2` over them: `district, n, t`, watermark 1 minute.
 pub fn join_session(scotsmen: &MemoryStream, bagpipe: &MemoryStream) -> Session {
     let mut session = Session::new(Default::default());
-    for (stream, count, view, source) in
-        [("scotsmen", "new_scotsmen", "s1", scotsmen), ("bagpipe", "bagpipe_sales", "s2", bagpipe)]
-    {
+    for (stream, count, view, source) in [
+        ("scotsmen", "new_scotsmen", "s1", scotsmen),
+        ("bagpipe", "bagpipe_sales", "s2", bagpipe),
+    ] {
         let made = source.clone();
-        session.read_stream(stream, schema(count), move || Ok(Box::new(made.source(Some(1))))).expect("the stream is new");
+        session
+            .read_stream(stream, schema(count), move || Ok(Box::new(made.source(Some(1)))))
+            .expect("the stream is new");
         let sql = format!("SELECT district, {count} AS n, date_trunc('minute', timestamp) AS t FROM {stream}");
-        let watermark = WatermarkSpec { column: "t".into(), delay: "1 minute".into() };
-        session.create_view(view, &sql, Some(&watermark)).expect("the view is sound");
+        let watermark = WatermarkSpec {
+            column: "t".into(),
+            delay: "1 minute".into(),
+        };
+        session
+            .create_view(view, &sql, Some(&watermark))
+            .expect("the view is sound");
     }
     session
 }

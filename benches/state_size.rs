@@ -11,7 +11,9 @@ use skirl_engine::source::MemoryStream;
 /// `count` rows of as many districts, all at one time.
 fn distinct_rows(column: &str, count: usize, time_us: i64) -> RecordBatch {
     let columns: Vec<arrow::array::ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values((0..count).map(|row| format!("district {row}")))),
+        Arc::new(StringArray::from_iter_values(
+            (0..count).map(|row| format!("district {row}")),
+        )),
         Arc::new(Int32Array::from_iter_values((0..count).map(|row| row as i32))),
         Arc::new(TimestampMicrosecondArray::from_iter_values((0..count).map(|_| time_us)).with_timezone("+00:00")),
     ];
@@ -27,7 +29,9 @@ fn aggregate_state(c: &mut Criterion) {
         let sql = "SELECT window(timestamp, '1 day') AS window, district, count(*) AS c, sum(new_scotsmen) AS s FROM s \
                    GROUP BY window(timestamp, '1 day'), district";
         let mut query = start(&scotsmen_session(&source), sql, OutputMode::Update, &kept);
-        source.add(distinct_rows("new_scotsmen", state, START_US)).expect("rows fit");
+        source
+            .add(distinct_rows("new_scotsmen", state, START_US))
+            .expect("rows fit");
         query.run_next().expect("the query runs");
         kept.take();
         let batch = distinct_rows("new_scotsmen", 1_000, START_US);
@@ -49,10 +53,17 @@ fn join_state(c: &mut Criterion) {
     for state in [10_000, 100_000, 1_000_000] {
         let sources = ["new_scotsmen", "bagpipe_sales"].map(|count| MemoryStream::new(schema(count)));
         let kept = Kept::default();
-        let mut query = start(&join_session(&sources[0], &sources[1]), JOIN_QUERY, OutputMode::Append, &kept);
+        let mut query = start(
+            &join_session(&sources[0], &sources[1]),
+            JOIN_QUERY,
+            OutputMode::Append,
+            &kept,
+        );
         // A day of rows per state, far from the batch in time: the batch's partners are few whatever the state.
         let step_us = 86_400_000_000 / state as i64;
-        sources[0].add(rows("new_scotsmen", 0, state, step_us)).expect("rows fit");
+        sources[0]
+            .add(rows("new_scotsmen", 0, state, step_us))
+            .expect("rows fit");
         query.run_next().expect("the query runs");
         let later = distinct_rows("bagpipe_sales", 1_000, START_US + 3 * 86_400_000_000);
         group.bench_function(format!("{state}_rows"), |b| {
@@ -69,7 +80,12 @@ fn join_state(c: &mut Criterion) {
 fn small_batch(c: &mut Criterion) {
     let source = MemoryStream::new(schema("new_scotsmen"));
     let kept = Kept::default();
-    let mut query = start(&scotsmen_session(&source), skirl_benches::WINDOW_QUERY, OutputMode::Update, &kept);
+    let mut query = start(
+        &scotsmen_session(&source),
+        skirl_benches::WINDOW_QUERY,
+        OutputMode::Update,
+        &kept,
+    );
     let mut row = 0;
     c.bench_function("small_batch/window_query_10_rows", |b| {
         b.iter(|| {

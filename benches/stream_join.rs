@@ -22,7 +22,9 @@ const BATCH_QUERY: &str = "WITH s1 AS (SELECT district, new_scotsmen AS n, date_
 
 fn stream_join(c: &mut Criterion) {
     let side = |count: &str| -> Vec<RecordBatch> {
-        (0..ROWS / BATCH_ROWS).map(|batch| rows(count, batch * BATCH_ROWS, BATCH_ROWS, STEP_US)).collect()
+        (0..ROWS / BATCH_ROWS)
+            .map(|batch| rows(count, batch * BATCH_ROWS, BATCH_ROWS, STEP_US))
+            .collect()
     };
     let (scotsmen, bagpipe) = (side("new_scotsmen"), side("bagpipe_sales"));
     let mut group = c.benchmark_group("stream_join/20k_and_20k_rows");
@@ -33,11 +35,21 @@ fn stream_join(c: &mut Criterion) {
         let start = || {
             let sources = [("new_scotsmen", &scotsmen), ("bagpipe_sales", &bagpipe)].map(|(count, batches)| {
                 let source = MemoryStream::new(schema(count));
-                batches.iter().for_each(|batch| source.add(batch.clone()).expect("rows fit"));
+                batches
+                    .iter()
+                    .for_each(|batch| source.add(batch.clone()).expect("rows fit"));
                 source
             });
             let kept = Kept::default();
-            (start(&join_session(&sources[0], &sources[1]), JOIN_QUERY, OutputMode::Append, &kept), kept)
+            (
+                start(
+                    &join_session(&sources[0], &sources[1]),
+                    JOIN_QUERY,
+                    OutputMode::Append,
+                    &kept,
+                ),
+                kept,
+            )
         };
         let run = |(mut query, kept): (skirl_engine::StreamingQuery, Kept)| {
             query.run_available_now(|_| ()).expect("the query runs");
@@ -47,10 +59,15 @@ fn stream_join(c: &mut Criterion) {
         b.iter_batched(start, run, BatchSize::PerIteration);
     });
 
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
     group.bench_function("datafusion_batch", |b| {
         let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
-        for (name, count, batches) in [("scotsmen", "new_scotsmen", &scotsmen), ("bagpipe", "bagpipe_sales", &bagpipe)] {
+        for (name, count, batches) in [
+            ("scotsmen", "new_scotsmen", &scotsmen),
+            ("bagpipe", "bagpipe_sales", &bagpipe),
+        ] {
             let table = MemTable::try_new(schema(count), vec![batches.clone()]).expect("rows fit");
             context.register_table(name, Arc::new(table)).expect("the table is new");
         }
@@ -58,7 +75,10 @@ fn stream_join(c: &mut Criterion) {
             let answer = async { context.sql(BATCH_QUERY).await?.collect().await };
             let answer = runtime.block_on(answer).expect("the query runs");
             let found: usize = answer.iter().map(RecordBatch::num_rows).sum();
-            assert!(found >= pairs, "a batch join sees every pair the stream saw: {found} of {pairs}");
+            assert!(
+                found >= pairs,
+                "a batch join sees every pair the stream saw: {found} of {pairs}"
+            );
         });
     });
     group.finish();

@@ -19,19 +19,25 @@ const BATCH_QUERY: &str = "SELECT date_bin(INTERVAL '3 minutes', timestamp) AS w
      avg(new_scotsmen) FROM scotsmen GROUP BY w, district";
 
 fn micro_batches() -> Vec<RecordBatch> {
-    (0..BATCHES).map(|batch| rows("new_scotsmen", batch * BATCH_ROWS, BATCH_ROWS, STEP_US)).collect()
+    (0..BATCHES)
+        .map(|batch| rows("new_scotsmen", batch * BATCH_ROWS, BATCH_ROWS, STEP_US))
+        .collect()
 }
 
 fn window_aggregation(c: &mut Criterion) {
     let batches = micro_batches();
     let mut group = c.benchmark_group("window_aggregation/5M_rows_from_memory");
-    group.sample_size(10).throughput(Throughput::Elements((BATCHES * BATCH_ROWS) as u64));
+    group
+        .sample_size(10)
+        .throughput(Throughput::Elements((BATCHES * BATCH_ROWS) as u64));
 
     for mode in [OutputMode::Append, OutputMode::Update] {
         group.bench_function(format!("skirl_{}", mode.name()), |b| {
             let start = || {
                 let source = MemoryStream::new(schema("new_scotsmen"));
-                batches.iter().for_each(|batch| source.add(batch.clone()).expect("rows fit"));
+                batches
+                    .iter()
+                    .for_each(|batch| source.add(batch.clone()).expect("rows fit"));
                 let kept = Kept::default();
                 (start(&scotsmen_session(&source), WINDOW_QUERY, mode, &kept), kept)
             };
@@ -45,12 +51,16 @@ fn window_aggregation(c: &mut Criterion) {
         });
     }
 
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
     let partitions: Vec<Vec<RecordBatch>> = [0, 1].map(|core| cut(&batches, core)).to_vec();
     group.bench_function("datafusion_batch", |b| {
         let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
         let table = MemTable::try_new(schema("new_scotsmen"), partitions.clone()).expect("rows fit");
-        context.register_table("scotsmen", Arc::new(table)).expect("the table is new");
+        context
+            .register_table("scotsmen", Arc::new(table))
+            .expect("the table is new");
         b.iter(|| {
             let answer = async { context.sql(BATCH_QUERY).await?.collect().await };
             let answer = runtime.block_on(answer).expect("the query runs");
@@ -63,9 +73,15 @@ fn window_aggregation(c: &mut Criterion) {
 /// Every second slice of 8,192 rows, as DataFusion would read them.
 fn cut(batches: &[RecordBatch], core: usize) -> Vec<RecordBatch> {
     let slices = batches.iter().flat_map(|batch| {
-        (0..batch.num_rows()).step_by(8_192).map(|at| batch.slice(at, 8_192.min(batch.num_rows() - at)))
+        (0..batch.num_rows())
+            .step_by(8_192)
+            .map(|at| batch.slice(at, 8_192.min(batch.num_rows() - at)))
     });
-    slices.enumerate().filter(|(index, _)| index % 2 == core).map(|(_, slice)| slice).collect()
+    slices
+        .enumerate()
+        .filter(|(index, _)| index % 2 == core)
+        .map(|(_, slice)| slice)
+        .collect()
 }
 
 criterion_group!(benches, window_aggregation);

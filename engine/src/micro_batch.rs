@@ -51,7 +51,10 @@ struct Position {
 
 impl MicroBatches {
     /// Starts, or resumes where the checkpoint says.
-    #[expect(clippy::too_many_arguments, reason = "a query has this many parts, each named at the one call")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a query has this many parts, each named at the one call"
+    )]
     pub(crate) fn start(
         prepared: Prepared,
         mode: OutputMode,
@@ -62,7 +65,11 @@ impl MicroBatches {
         batch_time: BatchTime,
         conf: &BTreeMap<String, String>,
     ) -> Result<Self> {
-        let resumed = checkpoint.as_ref().map(Checkpoint::resume).transpose()?.unwrap_or_default();
+        let resumed = checkpoint
+            .as_ref()
+            .map(Checkpoint::resume)
+            .transpose()?
+            .unwrap_or_default();
         let mut conf = kept_settings(conf);
         if let Some((last, _)) = &resumed.committed {
             conf.extend(last.metadata.conf.clone());
@@ -86,7 +93,9 @@ impl MicroBatches {
     }
 
     fn restore(&mut self, resumed: &Resumed) -> Result<()> {
-        let Some(checkpoint) = &self.checkpoint else { return Ok(()) };
+        let Some(checkpoint) = &self.checkpoint else {
+            return Ok(());
+        };
         for (index, source) in self.sources.iter_mut().enumerate() {
             source.restore(checkpoint.source_dir(index).as_deref())?;
         }
@@ -99,16 +108,23 @@ impl MicroBatches {
 
     /// From here on, only what is available now.
     pub(crate) fn prepare_available_now(&mut self) -> Result<()> {
-        self.sources.iter_mut().try_for_each(|source| source.prepare_available_now())
+        self.sources
+            .iter_mut()
+            .try_for_each(|source| source.prepare_available_now())
     }
 
     /// Runs the next micro-batch, if there is anything to do (spark-semantics 1.1).
     pub(crate) fn run_next(&mut self, limit: ReadLimit, without_data: bool) -> Result<Option<BatchProgress>> {
-        let Some(batch) = self.construct_next(limit, without_data)? else { return Ok(None) };
+        let Some(batch) = self.construct_next(limit, without_data)? else {
+            return Ok(None);
+        };
         let batch_id = batch.batch_id;
         self.run(batch).map(Some).map_err(|error| match error {
             failed @ Error::StreamFailed { .. } => failed,
-            source => Error::StreamFailed { batch_id, source: Box::new(source) },
+            source => Error::StreamFailed {
+                batch_id,
+                source: Box::new(source),
+            },
         })
     }
 
@@ -156,7 +172,10 @@ impl MicroBatches {
         let observed = turn.observed;
         let rows = one_batch(emitted, &self.prepared.schema)?;
         self.sink.write(batch.batch_id, &rows, self.mode)?; // a sink ignores an id it already has
-        let input_rows = input.iter().map(|rows| rows.iter().map(|b| b.num_rows() as u64).sum()).collect();
+        let input_rows = input
+            .iter()
+            .map(|rows| rows.iter().map(|b| b.num_rows() as u64).sum())
+            .collect();
 
         self.position.tracker.advance(&observed);
         self.commit(&batch)?;
@@ -173,10 +192,14 @@ impl MicroBatches {
 
     fn read(&mut self, batch: &OffsetEntry) -> Result<Vec<Vec<RecordBatch>>> {
         let spans = self.position.ends.iter().zip(&batch.ends);
-        let rows = self.sources.iter_mut().zip(spans).map(|(source, (start, end))| match end {
-            Some(end) if start.as_ref() != Some(end) => source.read(start.as_ref(), end),
-            _ => Ok(vec![]),
-        });
+        let rows = self
+            .sources
+            .iter_mut()
+            .zip(spans)
+            .map(|(source, (start, end))| match end {
+                Some(end) if start.as_ref() != Some(end) => source.read(start.as_ref(), end),
+                _ => Ok(vec![]),
+            });
         rows.collect()
     }
 
@@ -218,7 +241,12 @@ impl Position {
             None => fresh(0, vec![None; sources], 0, 0),
             Some((last, next_watermark_ms)) => {
                 let late_ms = last.metadata.batch_watermark_ms;
-                fresh(last.batch_id + 1, last.ends.clone(), late_ms.max(*next_watermark_ms), late_ms)
+                fresh(
+                    last.batch_id + 1,
+                    last.ends.clone(),
+                    late_ms.max(*next_watermark_ms),
+                    late_ms,
+                )
             }
         }
     }
@@ -259,5 +287,9 @@ fn one_batch(mut emitted: Vec<RecordBatch>, schema: &SchemaRef) -> Result<Record
         }
     };
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), rows.columns().to_vec(), &options)?)
+    Ok(RecordBatch::try_new_with_options(
+        Arc::clone(schema),
+        rows.columns().to_vec(),
+        &options,
+    )?)
 }

@@ -36,7 +36,15 @@ pub struct StreamWriter<'a> {
 impl<'a> StreamWriter<'a> {
     pub(crate) fn new(session: &'a Session, sql: &str, plan: LogicalPlan) -> Self {
         let clock = Arc::new(SystemClock);
-        Self { session, sql: sql.to_string(), plan, mode: OutputMode::Append, name: None, storage: None, clock }
+        Self {
+            session,
+            sql: sql.to_string(),
+            plan,
+            mode: OutputMode::Append,
+            name: None,
+            storage: None,
+            clock,
+        }
     }
 
     /// Names and types of what the query will emit.
@@ -76,15 +84,29 @@ impl<'a> StreamWriter<'a> {
     pub fn start(self, sink: Box<dyn Sink>) -> Result<StreamingQuery> {
         sink.check_mode(self.mode)?;
         if sink.needs_checkpoint() && self.storage.is_none() {
-            return Err(Error::nameless(format!("checkpointLocation must be specified: {} needs a checkpoint", sink.describe())));
+            return Err(Error::nameless(format!(
+                "checkpointLocation must be specified: {} needs a checkpoint",
+                sink.describe()
+            )));
         }
-        let name = self.name.as_ref().map(|name| NameHold::take(name, self.session.active())).transpose()?;
+        let name = self
+            .name
+            .as_ref()
+            .map(|name| NameHold::take(name, self.session.active()))
+            .transpose()?;
         let conf = self.session.catalog().conf();
         let ansi = flag(conf, "spark.sql.ansi.enabled", true)?;
         let prepared = plan::prepare(self.plan, PlanSettings { mode: self.mode, ansi })?;
-        let sources = prepared.streams.iter().map(|stream| self.session.source(stream)).collect::<Result<Vec<_>>>()?;
+        let sources = prepared
+            .streams
+            .iter()
+            .map(|stream| self.session.source(stream))
+            .collect::<Result<Vec<_>>>()?;
         let identity = self.sql.split_whitespace().collect::<Vec<_>>().join(" ");
-        let checkpoint = self.storage.map(|storage| Checkpoint::open(storage, &identity)).transpose()?;
+        let checkpoint = self
+            .storage
+            .map(|storage| Checkpoint::open(storage, &identity))
+            .transpose()?;
         let (streams, schema) = (prepared.streams.clone(), Arc::clone(&prepared.schema));
         let batches = MicroBatches::start(
             prepared,
@@ -96,7 +118,13 @@ impl<'a> StreamWriter<'a> {
             self.session.catalog().batch_time().clone(),
             conf,
         )?;
-        Ok(StreamingQuery { batches, streams, schema, stop: StopSignal::default(), _name: name })
+        Ok(StreamingQuery {
+            batches,
+            streams,
+            schema,
+            stop: StopSignal::default(),
+            _name: name,
+        })
     }
 }
 
@@ -199,11 +227,17 @@ impl StreamingQuery {
         let progress = Arc::new(Mutex::new(Vec::new()));
         let reports = Arc::clone(&progress);
         let run = move || {
-            self.run(trigger, |batch| reports.lock().unwrap_or_else(PoisonError::into_inner).push(batch))
+            self.run(trigger, |batch| {
+                reports.lock().unwrap_or_else(PoisonError::into_inner).push(batch)
+            })
         };
         let thread = std::thread::Builder::new().name("skirl-query".into()).spawn(run);
         let thread = thread.map_err(|e| Error::Invalid(format!("cannot start a thread for the query: {e}")))?;
-        Ok(RunningQuery { stop, thread: Some(thread), progress })
+        Ok(RunningQuery {
+            stop,
+            thread: Some(thread),
+            progress,
+        })
     }
 }
 
@@ -240,7 +274,9 @@ impl RunningQuery {
     /// What the query failed with, if it did.
     pub fn wait(mut self) -> Result<()> {
         let thread = self.thread.take().expect("a query is waited for once");
-        thread.join().unwrap_or_else(|_| Err(Error::Invalid("the query's thread panicked; this is a bug".into())))
+        thread
+            .join()
+            .unwrap_or_else(|_| Err(Error::Invalid("the query's thread panicked; this is a bug".into())))
     }
 }
 

@@ -28,7 +28,11 @@ pub struct Session {
 impl Session {
     /// A session with Spark settings by Spark's names (`spark.sql.ansi.enabled`).
     pub fn new(conf: BTreeMap<String, String>) -> Self {
-        Self { catalog: Catalog::new(conf), sources: BTreeMap::new(), active: ActiveNames::default() }
+        Self {
+            catalog: Catalog::new(conf),
+            sources: BTreeMap::new(),
+            active: ActiveNames::default(),
+        }
     }
 
     /// The names queries can read.
@@ -116,12 +120,18 @@ impl NameHold {
                 "Cannot start query with name {name} as a query with that name is already active in this SparkSession"
             )));
         }
-        Ok(Self { name: name.to_string(), active: Arc::clone(active) })
+        Ok(Self {
+            name: name.to_string(),
+            active: Arc::clone(active),
+        })
     }
 }
 
 impl Drop for NameHold {
     fn drop(&mut self) {
-        self.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+        self.active
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.name);
     }
 }

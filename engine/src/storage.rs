@@ -47,7 +47,10 @@ impl DirStorage {
     /// The directory cannot be made.
     pub fn new(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
-        fs::create_dir_all(&root).map_err(|source| Error::Io { path: root.clone(), source })?;
+        fs::create_dir_all(&root).map_err(|source| Error::Io {
+            path: root.clone(),
+            source,
+        })?;
         Ok(Self { root })
     }
 }
@@ -68,7 +71,10 @@ impl Storage for DirStorage {
             file.sync_all()?;
             fs::rename(&written, &path)
         };
-        write().map_err(|source| Error::Io { path: path.clone(), source })
+        write().map_err(|source| Error::Io {
+            path: path.clone(),
+            source,
+        })
     }
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
@@ -88,7 +94,9 @@ impl Storage for DirStorage {
             Err(source) => return Err(Error::Io { path, source }),
         };
         let names = entries.map(|entry| entry.map(|e| e.file_name().to_string_lossy().into_owned()));
-        let mut names = names.collect::<Result<Vec<_>, _>>().map_err(|source| Error::Io { path, source })?;
+        let mut names = names
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|source| Error::Io { path, source })?;
         names.retain(|name| !name.starts_with('.'));
         names.sort();
         Ok(names)

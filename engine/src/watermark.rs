@@ -74,7 +74,12 @@ impl WatermarkTracker {
     /// nodes had seen is not kept in a checkpoint: after a restart each counts as never seen.
     pub fn new(delays_ms: Vec<i64>, policy: MultipleWatermarkPolicy, global_ms: i64) -> Self {
         let nodes = vec![None; delays_ms.len()];
-        Self { delays_ms, nodes, policy, global_ms }
+        Self {
+            delays_ms,
+            nodes,
+            policy,
+            global_ms,
+        }
     }
 
     /// The global watermark in milliseconds.

@@ -71,7 +71,9 @@ impl Checkpoint {
     pub(crate) fn open(mut storage: Box<dyn Storage>, query: &str) -> Result<Self> {
         match storage.read("metadata")? {
             None => {
-                let metadata = serde_json::to_vec(&QueryMetadata { query: query.to_string() });
+                let metadata = serde_json::to_vec(&QueryMetadata {
+                    query: query.to_string(),
+                });
                 storage.write("metadata", &metadata.expect("a string is JSON"))?;
             }
             Some(bytes) => {
@@ -79,7 +81,9 @@ impl Checkpoint {
                 if known.query != query {
                     return Err(Error::Invalid(format!(
                         "{} belongs to another query; choose another directory\n  it has: {}\n  this is: {query}",
-                        storage.dir().map_or("the checkpoint".into(), |d| format!("checkpoint {}", d.display())),
+                        storage
+                            .dir()
+                            .map_or("the checkpoint".into(), |d| format!("checkpoint {}", d.display())),
                         known.query,
                     )));
                 }
@@ -90,7 +94,9 @@ impl Checkpoint {
 
     /// Where source `index` may keep a log of its own.
     pub(crate) fn source_dir(&self, index: usize) -> Option<PathBuf> {
-        self.storage.dir().map(|dir| dir.join("sources").join(index.to_string()))
+        self.storage
+            .dir()
+            .map(|dir| dir.join("sources").join(index.to_string()))
     }
 
     /// Where the query stands.
@@ -121,7 +127,8 @@ impl Checkpoint {
             text.push('\n');
             text.push_str(&end.as_ref().map_or("-".to_string(), |offset| offset.0.to_string()));
         }
-        self.storage.write(&format!("offsets/{}", entry.batch_id), text.as_bytes())?;
+        self.storage
+            .write(&format!("offsets/{}", entry.batch_id), text.as_bytes())?;
         if let Some(old) = entry.batch_id.checked_sub(KEPT_BATCHES) {
             self.storage.remove(&format!("offsets/{old}"))?;
         }
@@ -130,7 +137,12 @@ impl Checkpoint {
 
     /// Logs that a batch is done and what the watermark is after it.
     pub(crate) fn log_commit(&mut self, batch_id: u64, next_batch_watermark_ms: i64) -> Result<()> {
-        let text = format!("v1\n{}", to_json(&CommitMetadata { next_batch_watermark_ms }));
+        let text = format!(
+            "v1\n{}",
+            to_json(&CommitMetadata {
+                next_batch_watermark_ms
+            })
+        );
         self.storage.write(&format!("commits/{batch_id}"), text.as_bytes())?;
         if let Some(old) = batch_id.checked_sub(KEPT_BATCHES) {
             self.storage.remove(&format!("commits/{old}"))?;
@@ -143,7 +155,8 @@ impl Checkpoint {
         for (index, table) in tables.iter().enumerate() {
             let mut writer = StreamWriter::try_new(Vec::new(), &table.schema())?;
             writer.write(table)?;
-            self.storage.write(&format!("state/{batch_id}/{index}"), &writer.into_inner()?)?;
+            self.storage
+                .write(&format!("state/{batch_id}/{index}"), &writer.into_inner()?)?;
             if let Some(old) = batch_id.checked_sub(KEPT_SNAPSHOTS) {
                 self.storage.remove(&format!("state/{old}/{index}"))?;
             }
@@ -166,7 +179,12 @@ impl Checkpoint {
     }
 
     fn newest(&self, log: &str) -> Result<Option<u64>> {
-        Ok(self.storage.list(log)?.iter().filter_map(|name| name.parse().ok()).max())
+        Ok(self
+            .storage
+            .list(log)?
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .max())
     }
 
     fn offsets(&self, batch_id: u64) -> Result<OffsetEntry> {
@@ -177,13 +195,19 @@ impl Checkpoint {
             "-" => Ok(None),
             json => parse(&name, json).map(|offset| Some(Offset(offset))),
         });
-        Ok(OffsetEntry { batch_id, metadata, ends: ends.collect::<Result<_>>()? })
+        Ok(OffsetEntry {
+            batch_id,
+            metadata,
+            ends: ends.collect::<Result<_>>()?,
+        })
     }
 
     /// The lines of a log entry after its version.
     fn log_lines(&self, name: &str) -> Result<Vec<String>> {
         let bytes = self.storage.read(name)?.ok_or_else(|| {
-            Error::Invalid(format!("the checkpoint has no `{name}`; it is incomplete and cannot be resumed from"))
+            Error::Invalid(format!(
+                "the checkpoint has no `{name}`; it is incomplete and cannot be resumed from"
+            ))
         })?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let mut lines = text.lines().map(str::to_string);
@@ -211,9 +235,16 @@ mod tests {
     use crate::storage::MemoryStorage;
 
     fn entry(batch_id: u64) -> OffsetEntry {
-        let metadata =
-            OffsetMetadata { batch_watermark_ms: 5, batch_timestamp_ms: 7, conf: std::collections::BTreeMap::new() };
-        OffsetEntry { batch_id, metadata, ends: vec![Some(Offset(serde_json::json!(batch_id))), None] }
+        let metadata = OffsetMetadata {
+            batch_watermark_ms: 5,
+            batch_timestamp_ms: 7,
+            conf: std::collections::BTreeMap::new(),
+        };
+        OffsetEntry {
+            batch_id,
+            metadata,
+            ends: vec![Some(Offset(serde_json::json!(batch_id))), None],
+        }
     }
 
     #[test]
@@ -223,9 +254,18 @@ mod tests {
         checkpoint.log_offsets(&entry(0)).unwrap();
         assert_eq!(checkpoint.resume().unwrap().pending, Some(entry(0)));
         checkpoint.log_commit(0, 9).unwrap();
-        assert_eq!(checkpoint.resume().unwrap(), Resumed { committed: Some((entry(0), 9)), pending: None });
+        assert_eq!(
+            checkpoint.resume().unwrap(),
+            Resumed {
+                committed: Some((entry(0), 9)),
+                pending: None
+            }
+        );
         checkpoint.log_offsets(&entry(1)).unwrap();
-        let both = Resumed { committed: Some((entry(0), 9)), pending: Some(entry(1)) };
+        let both = Resumed {
+            committed: Some((entry(0), 9)),
+            pending: Some(entry(1)),
+        };
         assert_eq!(checkpoint.resume().unwrap(), both);
     }
 

@@ -11,7 +11,10 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    TimeUnit, TimestampMicrosecondType,
+};
 use arrow::row::{RowConverter, SortField};
 
 use crate::{Error, Result};
@@ -42,15 +45,41 @@ pub(crate) enum AggregateKind {
 #[derive(Debug)]
 pub(crate) enum Accumulator {
     Count(Vec<i64>),
-    SumInteger { sums: Vec<i64>, seen: Vec<bool>, spec: AggregateSpec },
-    SumFloat { sums: Vec<f64>, seen: Vec<bool> },
-    SumDecimal { sums: Vec<i128>, seen: Vec<bool>, spec: AggregateSpec },
-    AvgFloat { sums: Vec<f64>, counts: Vec<i64> },
-    AvgDecimal { sums: Vec<i128>, counts: Vec<i64>, spec: AggregateSpec },
+    SumInteger {
+        sums: Vec<i64>,
+        seen: Vec<bool>,
+        spec: AggregateSpec,
+    },
+    SumFloat {
+        sums: Vec<f64>,
+        seen: Vec<bool>,
+    },
+    SumDecimal {
+        sums: Vec<i128>,
+        seen: Vec<bool>,
+        spec: AggregateSpec,
+    },
+    AvgFloat {
+        sums: Vec<f64>,
+        counts: Vec<i64>,
+    },
+    AvgDecimal {
+        sums: Vec<i128>,
+        counts: Vec<i64>,
+        spec: AggregateSpec,
+    },
     /// Order-preserving bytes of the extreme value; empty for none.
-    Extreme { values: Vec<Box<[u8]>>, converter: RowConverter, spec: AggregateSpec },
+    Extreme {
+        values: Vec<Box<[u8]>>,
+        converter: RowConverter,
+        spec: AggregateSpec,
+    },
     /// The extreme of integers and times.
-    ExtremeInteger { values: Vec<i64>, seen: Vec<bool>, spec: AggregateSpec },
+    ExtremeInteger {
+        values: Vec<i64>,
+        seen: Vec<bool>,
+        spec: AggregateSpec,
+    },
 }
 
 impl Accumulator {
@@ -64,22 +93,48 @@ impl Accumulator {
         let spec = spec.clone();
         Ok(match (spec.kind, &spec.input) {
             (Count, _) => Accumulator::Count(vec![]),
-            (Sum, Int8 | Int16 | Int32 | Int64) => Accumulator::SumInteger { sums: vec![], seen: vec![], spec },
-            (Sum, Float32 | Float64) => Accumulator::SumFloat { sums: vec![], seen: vec![] },
-            (Sum, Decimal128(..)) => Accumulator::SumDecimal { sums: vec![], seen: vec![], spec },
-            (Avg, Int8 | Int16 | Int32 | Int64 | Float32 | Float64) => {
-                Accumulator::AvgFloat { sums: vec![], counts: vec![] }
-            }
-            (Avg, Decimal128(..)) => Accumulator::AvgDecimal { sums: vec![], counts: vec![], spec },
+            (Sum, Int8 | Int16 | Int32 | Int64) => Accumulator::SumInteger {
+                sums: vec![],
+                seen: vec![],
+                spec,
+            },
+            (Sum, Float32 | Float64) => Accumulator::SumFloat {
+                sums: vec![],
+                seen: vec![],
+            },
+            (Sum, Decimal128(..)) => Accumulator::SumDecimal {
+                sums: vec![],
+                seen: vec![],
+                spec,
+            },
+            (Avg, Int8 | Int16 | Int32 | Int64 | Float32 | Float64) => Accumulator::AvgFloat {
+                sums: vec![],
+                counts: vec![],
+            },
+            (Avg, Decimal128(..)) => Accumulator::AvgDecimal {
+                sums: vec![],
+                counts: vec![],
+                spec,
+            },
             (Min | Max, Int8 | Int16 | Int32 | Int64 | Timestamp(..) | Boolean | Date32) => {
-                Accumulator::ExtremeInteger { values: vec![], seen: vec![], spec }
+                Accumulator::ExtremeInteger {
+                    values: vec![],
+                    seen: vec![],
+                    spec,
+                }
             }
             (Min | Max, input) => {
                 let converter = RowConverter::new(vec![SortField::new(input.clone())])?;
-                Accumulator::Extreme { values: vec![], converter, spec }
+                Accumulator::Extreme {
+                    values: vec![],
+                    converter,
+                    spec,
+                }
             }
             (kind, input) => {
-                return Err(Error::unsupported(format!("{kind:?} over {input} is not supported by Skirl yet")));
+                return Err(Error::unsupported(format!(
+                    "{kind:?} over {input} is not supported by Skirl yet"
+                )));
             }
         })
     }
@@ -138,22 +193,20 @@ impl Accumulator {
         match self {
             Accumulator::Count(counts) => count_rows(counts, ids, values),
             Accumulator::SumInteger { sums, seen, spec } => {
-                let values = cast(argument(values)?, &DataType::Int64)?;
                 let mut overflow = false;
-                for_each(ids, values.as_primitive::<Int64Type>(), |id, value| {
+                each_integer(ids, argument(values)?, |id, value| {
                     let (sum, over) = sums[id].overflowing_add(value);
                     overflow |= over;
                     sums[id] = sum;
                     seen[id] = true;
-                });
+                })?;
                 overflowed(overflow && spec.ansi)?;
             }
             Accumulator::SumFloat { sums, seen } => {
-                let values = cast(argument(values)?, &DataType::Float64)?;
-                for_each(ids, values.as_primitive::<Float64Type>(), |id, value| {
+                each_float(ids, argument(values)?, |id, value| {
                     sums[id] += value;
                     seen[id] = true;
-                });
+                })?;
             }
             Accumulator::SumDecimal { sums, seen, .. } => {
                 let mut overflow = false;
@@ -166,11 +219,10 @@ impl Accumulator {
                 overflowed(overflow)?;
             }
             Accumulator::AvgFloat { sums, counts } => {
-                let values = cast(argument(values)?, &DataType::Float64)?;
-                for_each(ids, values.as_primitive::<Float64Type>(), |id, value| {
+                each_float(ids, argument(values)?, |id, value| {
                     sums[id] += value;
                     counts[id] += 1;
-                });
+                })?;
             }
             Accumulator::AvgDecimal { sums, counts, .. } => {
                 for_each(ids, argument(values)?.as_primitive::<Decimal128Type>(), |id, value| {
@@ -178,7 +230,11 @@ impl Accumulator {
                     counts[id] += 1;
                 });
             }
-            Accumulator::Extreme { values: extremes, converter, spec } => {
+            Accumulator::Extreme {
+                values: extremes,
+                converter,
+                spec,
+            } => {
                 let values = argument(values)?;
                 let rows = converter.convert_columns(std::slice::from_ref(values))?;
                 let max = spec.kind == AggregateKind::Max;
@@ -186,10 +242,15 @@ impl Accumulator {
                     keep_extreme(&mut extremes[*id as usize], rows.row(row).as_ref(), max);
                 }
             }
-            Accumulator::ExtremeInteger { values: extremes, seen, spec } => {
-                let values = as_integers(argument(values)?)?;
+            Accumulator::ExtremeInteger {
+                values: extremes,
+                seen,
+                spec,
+            } => {
                 let max = spec.kind == AggregateKind::Max;
-                for_each(ids, &values, |id, value| keep_integer(&mut extremes[id], &mut seen[id], value, max));
+                each_integer(ids, argument(values)?, |id, value| {
+                    keep_integer(&mut extremes[id], &mut seen[id], value, max);
+                })?;
             }
         }
         Ok(())
@@ -204,7 +265,14 @@ impl Accumulator {
         let pairs = pairs.iter().map(|(from, to)| (*from as usize, *to as usize));
         match (self, other) {
             (Count(counts), Count(more)) => pairs.for_each(|(from, to)| counts[to] += more[from]),
-            (SumInteger { sums, seen, spec }, SumInteger { sums: more, seen: more_seen, .. }) => {
+            (
+                SumInteger { sums, seen, spec },
+                SumInteger {
+                    sums: more,
+                    seen: more_seen,
+                    ..
+                },
+            ) => {
                 let mut overflow = false;
                 for (from, to) in pairs.filter(|(from, _)| more_seen[*from]) {
                     let (sum, over) = sums[to].overflowing_add(more[from]);
@@ -213,25 +281,51 @@ impl Accumulator {
                 }
                 overflowed(overflow && spec.ansi)?;
             }
-            (SumFloat { sums, seen }, SumFloat { sums: more, seen: more_seen }) => {
+            (
+                SumFloat { sums, seen },
+                SumFloat {
+                    sums: more,
+                    seen: more_seen,
+                },
+            ) => {
                 for (from, to) in pairs.filter(|(from, _)| more_seen[*from]) {
                     (sums[to], seen[to]) = (sums[to] + more[from], true);
                 }
             }
-            (SumDecimal { sums, seen, .. }, SumDecimal { sums: more, seen: more_seen, .. }) => {
+            (
+                SumDecimal { sums, seen, .. },
+                SumDecimal {
+                    sums: more,
+                    seen: more_seen,
+                    ..
+                },
+            ) => {
                 for (from, to) in pairs.filter(|(from, _)| more_seen[*from]) {
                     let (sum, over) = sums[to].overflowing_add(more[from]);
                     overflowed(over)?;
                     (sums[to], seen[to]) = (sum, true);
                 }
             }
-            (AvgFloat { sums, counts }, AvgFloat { sums: more, counts: more_counts }) => {
+            (
+                AvgFloat { sums, counts },
+                AvgFloat {
+                    sums: more,
+                    counts: more_counts,
+                },
+            ) => {
                 for (from, to) in pairs.filter(|(from, _)| more_counts[*from] > 0) {
                     sums[to] += more[from];
                     counts[to] += more_counts[from];
                 }
             }
-            (AvgDecimal { sums, counts, .. }, AvgDecimal { sums: more, counts: more_counts, .. }) => {
+            (
+                AvgDecimal { sums, counts, .. },
+                AvgDecimal {
+                    sums: more,
+                    counts: more_counts,
+                    ..
+                },
+            ) => {
                 for (from, to) in pairs {
                     sums[to] = sums[to].wrapping_add(more[from]);
                     counts[to] += more_counts[from];
@@ -243,7 +337,14 @@ impl Accumulator {
                     keep_extreme(&mut values[to], &more[from], max);
                 }
             }
-            (ExtremeInteger { values, seen, spec }, ExtremeInteger { values: more, seen: more_seen, .. }) => {
+            (
+                ExtremeInteger { values, seen, spec },
+                ExtremeInteger {
+                    values: more,
+                    seen: more_seen,
+                    ..
+                },
+            ) => {
                 let max = spec.kind == AggregateKind::Max;
                 for (from, to) in pairs.filter(|(from, _)| more_seen[*from]) {
                     keep_integer(&mut values[to], &mut seen[to], more[from], max);
@@ -273,7 +374,11 @@ impl Accumulator {
                 Arc::new(slots.iter().map(average).collect::<Float64Array>())
             }
             AvgDecimal { sums, counts, spec } => decimal_averages(slots, sums, counts, spec)?,
-            Extreme { values, converter, spec } => extremes(slots, values, converter, spec)?,
+            Extreme {
+                values,
+                converter,
+                spec,
+            } => extremes(slots, values, converter, spec)?,
             ExtremeInteger { values, seen, spec } => {
                 from_integers(nullable::<Int64Type>(slots, values, |s| seen[s]), &spec.output)?
             }
@@ -283,11 +388,16 @@ impl Accumulator {
     /// The running values of some groups, for a snapshot; [`Accumulator::restore`] takes them back.
     pub(crate) fn snapshot(&self, slots: &[u32]) -> Vec<ArrayRef> {
         use Accumulator::*;
-        let ints = |v: &[i64]| -> ArrayRef { Arc::new(Int64Array::from_iter_values(slots.iter().map(|s| v[*s as usize]))) };
-        let floats = |v: &[f64]| -> ArrayRef { Arc::new(Float64Array::from_iter_values(slots.iter().map(|s| v[*s as usize]))) };
-        let bools = |v: &[bool]| -> ArrayRef { Arc::new(BooleanArray::from_iter(slots.iter().map(|s| Some(v[*s as usize])))) };
+        let ints =
+            |v: &[i64]| -> ArrayRef { Arc::new(Int64Array::from_iter_values(slots.iter().map(|s| v[*s as usize]))) };
+        let floats =
+            |v: &[f64]| -> ArrayRef { Arc::new(Float64Array::from_iter_values(slots.iter().map(|s| v[*s as usize]))) };
+        let bools =
+            |v: &[bool]| -> ArrayRef { Arc::new(BooleanArray::from_iter(slots.iter().map(|s| Some(v[*s as usize])))) };
         let wide = |v: &[i128]| -> ArrayRef {
-            Arc::new(BinaryArray::from_iter_values(slots.iter().map(|s| v[*s as usize].to_le_bytes())))
+            Arc::new(BinaryArray::from_iter_values(
+                slots.iter().map(|s| v[*s as usize].to_le_bytes()),
+            ))
         };
         match self {
             Count(counts) => vec![ints(counts)],
@@ -297,7 +407,9 @@ impl Accumulator {
             AvgFloat { sums, counts } => vec![floats(sums), ints(counts)],
             AvgDecimal { sums, counts, .. } => vec![wide(sums), ints(counts)],
             Extreme { values, .. } => {
-                vec![Arc::new(BinaryArray::from_iter_values(slots.iter().map(|s| &values[*s as usize])))]
+                vec![Arc::new(BinaryArray::from_iter_values(
+                    slots.iter().map(|s| &values[*s as usize]),
+                ))]
             }
         }
     }
@@ -318,11 +430,17 @@ impl Accumulator {
         use Accumulator::*;
         let foreign = || Error::Invalid("the checkpoint's state does not fit the query".into());
         let ints = |i: usize| -> Result<Vec<i64>> {
-            let column = columns.get(i).and_then(|c| c.as_primitive_opt::<Int64Type>()).ok_or_else(foreign)?;
+            let column = columns
+                .get(i)
+                .and_then(|c| c.as_primitive_opt::<Int64Type>())
+                .ok_or_else(foreign)?;
             Ok(column.values().to_vec())
         };
         let floats = |i: usize| -> Result<Vec<f64>> {
-            let column = columns.get(i).and_then(|c| c.as_primitive_opt::<Float64Type>()).ok_or_else(foreign)?;
+            let column = columns
+                .get(i)
+                .and_then(|c| c.as_primitive_opt::<Float64Type>())
+                .ok_or_else(foreign)?;
             Ok(column.values().to_vec())
         };
         let bools = |i: usize| -> Result<Vec<bool>> {
@@ -330,7 +448,10 @@ impl Accumulator {
             Ok(column.values().iter().collect())
         };
         let bytes = |i: usize| -> Result<Vec<Box<[u8]>>> {
-            let column = columns.get(i).and_then(|c| c.as_binary_opt::<i32>()).ok_or_else(foreign)?;
+            let column = columns
+                .get(i)
+                .and_then(|c| c.as_binary_opt::<i32>())
+                .ok_or_else(foreign)?;
             Ok((0..column.len()).map(|row| column.value(row).into()).collect())
         };
         let wide = |i: usize| -> Result<Vec<i128>> {
@@ -382,7 +503,10 @@ fn count_rows(counts: &mut [i64], ids: &[u32], values: Option<&ArrayRef>) {
 #[inline]
 fn for_each<T: ArrowPrimitiveType>(ids: &[u32], values: &PrimitiveArray<T>, mut f: impl FnMut(usize, T::Native)) {
     match values.nulls().filter(|nulls| nulls.null_count() > 0) {
-        None => ids.iter().zip(values.values()).for_each(|(id, value)| f(*id as usize, *value)),
+        None => ids
+            .iter()
+            .zip(values.values())
+            .for_each(|(id, value)| f(*id as usize, *value)),
         Some(nulls) => {
             for row in nulls.valid_indices() {
                 f(ids[row] as usize, values.value(row));
@@ -392,7 +516,12 @@ fn for_each<T: ArrowPrimitiveType>(ids: &[u32], values: &PrimitiveArray<T>, mut 
 }
 
 fn keep_extreme(kept: &mut Box<[u8]>, value: &[u8], max: bool) {
-    let better = kept.is_empty() || if max { value > kept.as_ref() } else { value < kept.as_ref() };
+    let better = kept.is_empty()
+        || if max {
+            value > kept.as_ref()
+        } else {
+            value < kept.as_ref()
+        };
     if better {
         *kept = value.into();
     }
@@ -404,13 +533,31 @@ fn keep_integer(kept: &mut i64, seen: &mut bool, value: i64, max: bool) {
     }
 }
 
-/// Integers, booleans, dates and times as 64-bit integers of the same order.
-fn as_integers(values: &ArrayRef) -> Result<Int64Array> {
-    let ints = match values.data_type() {
-        DataType::Date32 => cast(&cast(values, &DataType::Int32)?, &DataType::Int64)?,
-        _ => cast(values, &DataType::Int64)?,
-    };
-    Ok(ints.as_primitive::<Int64Type>().clone())
+/// Calls `f` with the group and value of each row that is not NULL: integers, booleans, dates and times as 64-bit
+/// integers of the same order, converted on the way.
+fn each_integer(ids: &[u32], values: &ArrayRef, mut f: impl FnMut(usize, i64)) -> Result<()> {
+    match values.data_type() {
+        DataType::Int8 => for_each(ids, values.as_primitive::<Int8Type>(), |id, v| f(id, i64::from(v))),
+        DataType::Int16 => for_each(ids, values.as_primitive::<Int16Type>(), |id, v| f(id, i64::from(v))),
+        DataType::Int32 => for_each(ids, values.as_primitive::<Int32Type>(), |id, v| f(id, i64::from(v))),
+        DataType::Int64 => for_each(ids, values.as_primitive::<Int64Type>(), f),
+        DataType::Date32 => for_each(ids, values.as_primitive::<Date32Type>(), |id, v| f(id, i64::from(v))),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            for_each(ids, values.as_primitive::<TimestampMicrosecondType>(), f);
+        }
+        _ => for_each(ids, cast(values, &DataType::Int64)?.as_primitive::<Int64Type>(), f),
+    }
+    Ok(())
+}
+
+/// Calls `f` with the group and value of each row that is not NULL: numbers as doubles, converted on the way.
+fn each_float(ids: &[u32], values: &ArrayRef, mut f: impl FnMut(usize, f64)) -> Result<()> {
+    match values.data_type() {
+        DataType::Float64 => for_each(ids, values.as_primitive::<Float64Type>(), f),
+        DataType::Float32 => for_each(ids, values.as_primitive::<Float32Type>(), |id, v| f(id, f64::from(v))),
+        _ => each_integer(ids, values, |id, v| f(id, v as f64))?,
+    }
+    Ok(())
 }
 
 fn from_integers(values: ArrayRef, to: &DataType) -> Result<ArrayRef> {
@@ -423,7 +570,10 @@ fn from_integers(values: ArrayRef, to: &DataType) -> Result<ArrayRef> {
 fn nullable<T: ArrowPrimitiveType>(slots: &[u32], values: &[T::Native], seen: impl Fn(usize) -> bool) -> ArrayRef {
     let picked: ScalarBuffer<T::Native> = slots.iter().map(|s| values[*s as usize]).collect::<Vec<_>>().into();
     let nulls = NullBuffer::from_iter(slots.iter().map(|s| seen(*s as usize)));
-    Arc::new(PrimitiveArray::<T>::new(picked, Some(nulls).filter(|n| n.null_count() > 0)))
+    Arc::new(PrimitiveArray::<T>::new(
+        picked,
+        Some(nulls).filter(|n| n.null_count() > 0),
+    ))
 }
 
 fn decimal_parts(to: &DataType) -> Result<(u8, i8)> {
@@ -451,7 +601,11 @@ fn decimal_averages(slots: &[u32], sums: &[i128], counts: &[i64], spec: &Aggrega
         }
         let scaled = sum.saturating_mul(factor);
         let (quotient, rest) = (scaled / count, scaled % count);
-        Some(if rest.abs() * 2 >= count { quotient + scaled.signum() } else { quotient })
+        Some(if rest.abs() * 2 >= count {
+            quotient + scaled.signum()
+        } else {
+            quotient
+        })
     };
     fit_decimals(slots.iter().map(average).collect(), precision, scale, spec.ansi)
 }
@@ -464,7 +618,9 @@ fn fit_decimals(values: Vec<Option<i128>>, precision: u8, scale: i8, ansi: bool)
             Some(v) if v.abs() >= bound && ansi => {
                 return Err(Error::spark(
                     "NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION",
-                    format!("[NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION] a sum cannot be represented as Decimal({precision}, {scale})"),
+                    format!(
+                        "[NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION] a sum cannot be represented as Decimal({precision}, {scale})"
+                    ),
                 ));
             }
             Some(v) if v.abs() >= bound => fitted.push(None),
@@ -477,7 +633,11 @@ fn fit_decimals(values: Vec<Option<i128>>, precision: u8, scale: i8, ansi: bool)
 
 fn extremes(slots: &[u32], values: &[Box<[u8]>], converter: &RowConverter, spec: &AggregateSpec) -> Result<ArrayRef> {
     let parser = converter.parser();
-    let present: Vec<u32> = slots.iter().copied().filter(|s| !values[*s as usize].is_empty()).collect();
+    let present: Vec<u32> = slots
+        .iter()
+        .copied()
+        .filter(|s| !values[*s as usize].is_empty())
+        .collect();
     let rows = present.iter().map(|s| parser.parse(&values[*s as usize]));
     let found = converter.convert_rows(rows)?.swap_remove(0);
     if present.len() == slots.len() {
@@ -527,8 +687,11 @@ mod tests {
 
     #[test]
     fn decimal_averages_round_half_up() {
-        let values: ArrayRef =
-            Arc::new(PrimitiveArray::<Decimal128Type>::from(vec![1, 0]).with_precision_and_scale(4, 0).unwrap());
+        let values: ArrayRef = Arc::new(
+            PrimitiveArray::<Decimal128Type>::from(vec![1, 0])
+                .with_precision_and_scale(4, 0)
+                .unwrap(),
+        );
         let results = run(AggregateKind::Avg, &values, DataType::Decimal128(8, 0), &[0, 0]).unwrap();
         assert_eq!(results.as_primitive::<Decimal128Type>().value(0), 1);
     }
@@ -536,20 +699,43 @@ mod tests {
     #[test]
     fn a_snapshot_restores_what_it_took() {
         let values: ArrayRef = Arc::new(Int32Array::from(vec![Some(4), None, Some(2)]));
-        for kind in [AggregateKind::Count, AggregateKind::Sum, AggregateKind::Avg, AggregateKind::Min] {
-            let output = if kind == AggregateKind::Avg { DataType::Float64 } else { DataType::Int64 };
-            let spec = AggregateSpec { kind, input: DataType::Int32, output, ansi: true };
+        for kind in [
+            AggregateKind::Count,
+            AggregateKind::Sum,
+            AggregateKind::Avg,
+            AggregateKind::Min,
+        ] {
+            let output = if kind == AggregateKind::Avg {
+                DataType::Float64
+            } else {
+                DataType::Int64
+            };
+            let spec = AggregateSpec {
+                kind,
+                input: DataType::Int32,
+                output,
+                ansi: true,
+            };
             let mut accumulator = Accumulator::new(&spec).unwrap();
             accumulator.grow(2);
             accumulator.update(&[0, 1, 0], Some(&values)).unwrap();
             let mut restored = Accumulator::new(&spec).unwrap();
             restored.restore(&accumulator.snapshot(&[1, 0])).unwrap();
-            assert_eq!(&restored.results(&[1, 0]).unwrap(), &accumulator.results(&[0, 1]).unwrap(), "{kind:?}");
+            assert_eq!(
+                &restored.results(&[1, 0]).unwrap(),
+                &accumulator.results(&[0, 1]).unwrap(),
+                "{kind:?}"
+            );
         }
     }
 
     fn run(kind: AggregateKind, values: &ArrayRef, output: DataType, ids: &[u32]) -> Result<ArrayRef> {
-        let spec = AggregateSpec { kind, input: values.data_type().clone(), output, ansi: true };
+        let spec = AggregateSpec {
+            kind,
+            input: values.data_type().clone(),
+            output,
+            ansi: true,
+        };
         let mut accumulator = Accumulator::new(&spec)?;
         accumulator.grow(2);
         accumulator.update(ids, Some(values))?;

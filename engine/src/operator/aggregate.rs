@@ -8,9 +8,7 @@ use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, Float32Array, Float64Array, RecordBatch, UInt32Array,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Float32Array, Float64Array, RecordBatch, UInt32Array};
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::row::{RowConverter, SortField};
 use datafusion::physical_expr::PhysicalExpr;
@@ -72,7 +70,11 @@ impl Aggregation {
     /// A key or aggregate of a type it cannot hold.
     pub(crate) fn new(plan: AggregationPlan) -> Result<Self> {
         let state = GroupState::new(&plan)?;
-        Ok(Self { plan, state, dropped: 0 })
+        Ok(Self {
+            plan,
+            state,
+            dropped: 0,
+        })
     }
 
     /// Runs `steps` over the rows and aggregates each chunk by itself.
@@ -134,14 +136,20 @@ impl Aggregation {
         };
         let admitted: Vec<u32> = (0..partial.groups).filter(|g| !late(*g)).map(|g| g as u32).collect();
         if admitted.len() < partial.groups {
-            self.dropped += (0..partial.groups).filter(|g| late(*g)).map(|g| partial.rows[g]).sum::<u64>();
+            self.dropped += (0..partial.groups)
+                .filter(|g| late(*g))
+                .map(|g| partial.rows[g])
+                .sum::<u64>();
         }
         self.state.merge(partial, &admitted, event_times.as_ref())
     }
 
     /// State size and dropped rows of the last batch.
     pub(crate) fn progress(&self) -> OperatorProgress {
-        OperatorProgress { state_rows: self.state.len() as u64, dropped: self.dropped }
+        OperatorProgress {
+            state_rows: self.state.len() as u64,
+            dropped: self.dropped,
+        }
     }
 
     /// The state as one table: key bytes, then the running values.
@@ -158,8 +166,13 @@ impl Aggregation {
 
 impl AggregationPlan {
     fn aggregate(&self, rows: &RecordBatch) -> Result<Partial> {
-        let evaluate = |e: &Arc<dyn PhysicalExpr>| -> Result<ArrayRef> { Ok(e.evaluate(rows)?.into_array(rows.num_rows())?) };
-        let keys = self.keys.iter().map(|k| Ok(one_zero(evaluate(k)?))).collect::<Result<Vec<_>>>()?;
+        let evaluate =
+            |e: &Arc<dyn PhysicalExpr>| -> Result<ArrayRef> { Ok(e.evaluate(rows)?.into_array(rows.num_rows())?) };
+        let keys = self
+            .keys
+            .iter()
+            .map(|k| Ok(one_zero(evaluate(k)?)))
+            .collect::<Result<Vec<_>>>()?;
         let groups = Groups::of(&keys, &self.by_start, rows.num_rows())?;
         let mut counts = vec![0u64; groups.len()];
         groups.ids.iter().for_each(|id| counts[*id as usize] += 1);
@@ -173,14 +186,24 @@ impl AggregationPlan {
                 Some(filter) => {
                     let kept = evaluate(filter)?;
                     let ids = arrow::compute::filter(&UInt32Array::from(groups.ids.clone()), kept.as_boolean())?;
-                    let argument = argument.map(|a| arrow::compute::filter(&a, kept.as_boolean())).transpose()?;
-                    accumulator.update(ids.as_primitive::<arrow::datatypes::UInt32Type>().values(), argument.as_ref())?;
+                    let argument = argument
+                        .map(|a| arrow::compute::filter(&a, kept.as_boolean()))
+                        .transpose()?;
+                    accumulator.update(
+                        ids.as_primitive::<arrow::datatypes::UInt32Type>().values(),
+                        argument.as_ref(),
+                    )?;
                 }
             }
             values.push(accumulator);
         }
         let keys = keys.iter().map(|k| groups.keys_of(k)).collect::<Result<_>>()?;
-        Ok(Partial { keys, groups: groups.len(), rows: counts, values })
+        Ok(Partial {
+            keys,
+            groups: groups.len(),
+            rows: counts,
+            values,
+        })
     }
 
     /// The event time of each group in microseconds, if a key carries it.
@@ -239,7 +262,11 @@ impl GroupState {
             table: HashTable::new(),
             keys: vec![],
             free: vec![],
-            values: plan.calls.iter().map(|c| Accumulator::new(&c.spec)).collect::<Result<_>>()?,
+            values: plan
+                .calls
+                .iter()
+                .map(|c| Accumulator::new(&c.spec))
+                .collect::<Result<_>>()?,
             closing: BTreeMap::new(),
             touched: vec![],
             touched_in: vec![],
@@ -251,7 +278,9 @@ impl GroupState {
     }
 
     fn all_slots(&self) -> Vec<u32> {
-        (0..self.keys.len() as u32).filter(|slot| self.keys[*slot as usize].is_some()).collect()
+        (0..self.keys.len() as u32)
+            .filter(|slot| self.keys[*slot as usize].is_some())
+            .collect()
     }
 
     fn merge(
@@ -306,7 +335,8 @@ impl GroupState {
         }
         self.keys[slot as usize] = Some(key.into());
         let (keys, hasher) = (&self.keys, &self.hasher);
-        self.table.insert_unique(hash, slot, |s| hasher.hash_one(key_of(keys, *s)));
+        self.table
+            .insert_unique(hash, slot, |s| hasher.hash_one(key_of(keys, *s)));
         if let Some(time) = event_time {
             self.closing.entry(time).or_default().push(slot);
         }
@@ -315,7 +345,10 @@ impl GroupState {
 
     /// Groups the watermark has passed, earliest first.
     fn closed(&self, evict_ms: i64) -> Vec<u32> {
-        let closed = self.closing.iter().take_while(|(time, _)| at_or_below(**time, evict_ms));
+        let closed = self
+            .closing
+            .iter()
+            .take_while(|(time, _)| at_or_below(**time, evict_ms));
         closed.flat_map(|(_, slots)| slots.iter().copied()).collect()
     }
 
@@ -358,7 +391,11 @@ impl GroupState {
             columns.push(values.results(slots)?);
         }
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(slots.len()));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&plan.schema), columns, &options)?)
+        Ok(RecordBatch::try_new_with_options(
+            Arc::clone(&plan.schema),
+            columns,
+            &options,
+        )?)
     }
 
     fn snapshot(&self) -> Result<RecordBatch> {
@@ -366,8 +403,14 @@ impl GroupState {
         let keys = BinaryArray::from_iter_values(slots.iter().map(|slot| key_of(&self.keys, *slot)));
         let mut columns: Vec<ArrayRef> = vec![Arc::new(keys)];
         columns.extend(self.values.iter().flat_map(|v| v.snapshot(&slots)));
-        let fields = columns.iter().enumerate().map(|(i, c)| Field::new(format!("c{i}"), c.data_type().clone(), true));
-        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns)?)
+        let fields = columns
+            .iter()
+            .enumerate()
+            .map(|(i, c)| Field::new(format!("c{i}"), c.data_type().clone(), true));
+        Ok(RecordBatch::try_new(
+            Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+            columns,
+        )?)
     }
 
     fn restore(&mut self, plan: &AggregationPlan, table: &RecordBatch) -> Result<()> {
@@ -380,9 +423,15 @@ impl GroupState {
         let parser = self.converter.parser();
         let columns = match plan.keys.is_empty() {
             true => vec![],
-            false => self.converter.convert_rows(keys.iter().flatten().map(|k| parser.parse(k)))?,
+            false => self
+                .converter
+                .convert_rows(keys.iter().flatten().map(|k| parser.parse(k)))?,
         };
-        let times = if columns.is_empty() { None } else { plan.event_times(&columns)? };
+        let times = if columns.is_empty() {
+            None
+        } else {
+            plan.event_times(&columns)?
+        };
         for row in 0..table.num_rows() {
             let time = times.as_ref().filter(|t| t.is_valid(row)).map(|t| t.value(row));
             self.slot_of(keys.value(row), time);

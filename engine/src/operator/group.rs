@@ -29,13 +29,20 @@ impl Groups {
     pub(super) fn of(keys: &[ArrayRef], by_start: &[bool], rows: usize) -> Result<Groups> {
         let mut ids: Option<Codes> = None;
         for (key, by_start) in keys.iter().zip(by_start) {
-            let codes = if *by_start { codes_of(key.as_struct().column(0))? } else { codes_of(key)? };
+            let codes = if *by_start {
+                codes_of(key.as_struct().column(0))?
+            } else {
+                codes_of(key)?
+            };
             ids = Some(match ids {
                 None => codes,
                 Some(before) => before.and(codes),
             });
         }
-        let codes = ids.unwrap_or_else(|| Codes { codes: vec![0; rows], distinct: 1 });
+        let codes = ids.unwrap_or_else(|| Codes {
+            codes: vec![0; rows],
+            distinct: 1,
+        });
         let mut first_rows = vec![u32::MAX; codes.distinct];
         let mut found = 0;
         for (row, code) in codes.codes.iter().enumerate() {
@@ -48,7 +55,10 @@ impl Groups {
                 }
             }
         }
-        Ok(Groups { ids: codes.codes, first_rows: first_rows.into() })
+        Ok(Groups {
+            ids: codes.codes,
+            first_rows: first_rows.into(),
+        })
     }
 
     /// How many groups there are.
@@ -95,7 +105,10 @@ impl Codes {
             }
             *code = *number;
         }
-        Codes { codes: self.codes, distinct: distinct as usize }
+        Codes {
+            codes: self.codes,
+            distinct: distinct as usize,
+        }
     }
 
     fn and_hashed(mut self, other: Codes) -> Codes {
@@ -103,7 +116,10 @@ impl Codes {
         for (code, second) in self.codes.iter_mut().zip(&other.codes) {
             *code = numbers.number((i64::from(*code) << 32) | i64::from(*second));
         }
-        Codes { codes: self.codes, distinct: numbers.values.len() }
+        Codes {
+            codes: self.codes,
+            distinct: numbers.values.len(),
+        }
     }
 }
 
@@ -129,7 +145,8 @@ impl Numbers {
             None => {
                 let number = values.len() as u32;
                 values.push(value);
-                self.table.insert_unique(hash, number, |n| mix(values[*n as usize] as u64));
+                self.table
+                    .insert_unique(hash, number, |n| mix(values[*n as usize] as u64));
                 number
             }
         };
@@ -147,7 +164,7 @@ fn codes_of(key: &ArrayRef) -> Result<Codes> {
     use DataType::*;
     match key.data_type() {
         Int64 | Timestamp(TimeUnit::Microsecond, _) => Ok(codes_of_integers(key)),
-        Boolean | Int8 | Int16 | Int32 => Ok(codes_of_integers(&cast(key, &Int64)?)),
+        Boolean | Int8 | Int16 | Int32 => Ok(codes_of_integers(&cast(key, &Int64)?)), // cheap beside the probes
         Date32 => Ok(codes_of_integers(&cast(&cast(key, &Int32)?, &Int64)?)),
         Utf8 => Ok(codes_of_strings(key.as_string::<i32>())),
         _ => codes_of_rows(key),
@@ -157,18 +174,26 @@ fn codes_of(key: &ArrayRef) -> Result<Codes> {
 fn codes_of_integers(key: &ArrayRef) -> Codes {
     let key = match key.data_type() {
         DataType::Int64 => key.as_primitive::<Int64Type>().clone(),
-        _ => key.as_primitive::<arrow::datatypes::TimestampMicrosecondType>().reinterpret_cast::<Int64Type>(),
+        _ => key
+            .as_primitive::<arrow::datatypes::TimestampMicrosecondType>()
+            .reinterpret_cast::<Int64Type>(),
     };
     let mut numbers = Numbers::default();
     if key.null_count() == 0 {
         let codes = key.values().iter().map(|v| numbers.number(*v)).collect();
-        return Codes { codes, distinct: numbers.values.len() };
+        return Codes {
+            codes,
+            distinct: numbers.values.len(),
+        };
     }
     // Numbers first, then NULL as one number more; first appearance is restored by the caller's first rows.
     let mut codes: Vec<u32> = key.iter().map(|v| v.map_or(u32::MAX, |v| numbers.number(v))).collect();
     let null = numbers.values.len() as u32;
     codes.iter_mut().filter(|c| **c == u32::MAX).for_each(|c| *c = null);
-    Codes { codes, distinct: null as usize + 1 }
+    Codes {
+        codes,
+        distinct: null as usize + 1,
+    }
 }
 
 /// A string's first and last bytes and its length: all of it, up to 16 bytes.
@@ -188,10 +213,17 @@ impl Brief {
         let (head, tail) = match len {
             8.. => (word(0), word(len - 8)),
             4..8 => (half(0), half(len - 4)),
-            1..4 => (u64::from(bytes[0]), u64::from(bytes[len / 2]) << 8 | u64::from(bytes[len - 1])),
+            1..4 => (
+                u64::from(bytes[0]),
+                u64::from(bytes[len / 2]) << 8 | u64::from(bytes[len - 1]),
+            ),
             0 => (0, 0),
         };
-        Brief { head, tail, len: len as u32 }
+        Brief {
+            head,
+            tail,
+            len: len as u32,
+        }
     }
 
     #[inline]
@@ -218,7 +250,11 @@ fn codes_of_strings(key: &StringArray) -> Codes {
         }
         let text = value(row);
         let brief = Brief::of(text);
-        let hash = if text.len() <= 16 { brief.hash() } else { long.hash_one(text) };
+        let hash = if text.len() <= 16 {
+            brief.hash()
+        } else {
+            long.hash_one(text)
+        };
         let same = |n: &u32| {
             let (other, _, first) = known[*n as usize];
             other == brief && (text.len() <= 16 || value(first) == text)
@@ -234,7 +270,10 @@ fn codes_of_strings(key: &StringArray) -> Codes {
         };
         codes.push(code);
     }
-    Codes { codes, distinct: known.len() }
+    Codes {
+        codes,
+        distinct: known.len(),
+    }
 }
 
 /// Any other type, by its row encoding.
@@ -259,7 +298,10 @@ fn codes_of_rows(key: &ArrayRef) -> Result<Codes> {
         };
         codes.push(code);
     }
-    Ok(Codes { codes, distinct: firsts.len() })
+    Ok(Codes {
+        codes,
+        distinct: firsts.len(),
+    })
 }
 
 #[cfg(test)]
@@ -272,12 +314,20 @@ mod tests {
 
     #[test]
     fn rows_with_equal_keys_share_a_group() {
-        check(&[Some("a"), Some("b"), Some("a")], &[Some(1), Some(1), Some(1)], &[0, 1, 0]);
+        check(
+            &[Some("a"), Some("b"), Some("a")],
+            &[Some(1), Some(1), Some(1)],
+            &[0, 1, 0],
+        );
     }
 
     #[test]
     fn null_is_a_key_of_its_own() {
-        check(&[None, Some(""), None, Some("")], &[None, None, Some(0), None], &[0, 1, 2, 1]);
+        check(
+            &[None, Some(""), None, Some("")],
+            &[None, None, Some(0), None],
+            &[0, 1, 2, 1],
+        );
     }
 
     #[test]

@@ -76,9 +76,11 @@ impl Eviction {
     fn bound_ms(&self, watermark_ms: i64) -> i64 {
         match self {
             Eviction::Key(_) => watermark_ms,
-            Eviction::Value { bounds, .. } => {
-                bounds.iter().map(|b| b.at(watermark_ms)).min().expect("an eviction has a bound")
-            }
+            Eviction::Value { bounds, .. } => bounds
+                .iter()
+                .map(|b| b.at(watermark_ms))
+                .min()
+                .expect("an eviction has a bound"),
         }
     }
 }
@@ -152,7 +154,10 @@ impl StreamJoin {
     /// The watermark of the pairs: the oldest time that can still come out (spark-semantics 7).
     pub(crate) fn output_watermark(&self, input_ms: i64) -> i64 {
         let sides = [&self.plan.left, &self.plan.right];
-        let bounds = sides.iter().filter_map(|side| side.eviction.as_ref()).map(|e| e.bound_ms(input_ms));
+        let bounds = sides
+            .iter()
+            .filter_map(|side| side.eviction.as_ref())
+            .map(|e| e.bound_ms(input_ms));
         bounds.min().map_or(input_ms, |bound| bound.min(input_ms))
     }
 
@@ -212,7 +217,11 @@ impl StreamJoin {
 
     fn arrive(&self, side: Side, rows: RecordBatch) -> Result<Arrived> {
         let plan = self.side_plan(side);
-        let keys = plan.keys.iter().map(|k| Ok(super::aggregate::one_zero(k.evaluate(&rows)?.into_array(rows.num_rows())?)));
+        let keys = plan.keys.iter().map(|k| {
+            Ok(super::aggregate::one_zero(
+                k.evaluate(&rows)?.into_array(rows.num_rows())?,
+            ))
+        });
         let keys = keys.collect::<Result<Vec<ArrayRef>>>()?;
         let range_column = self.plan.range.map(|range| match side {
             Side::Left => range.left_column,
@@ -224,7 +233,11 @@ impl StreamJoin {
             None => None,
         };
         Ok(Arrived {
-            null_keys: if self.plan.null_equals_null { None } else { null_rows(&keys) },
+            null_keys: if self.plan.null_equals_null {
+                None
+            } else {
+                null_rows(&keys)
+            },
             keys: self.converter.convert_columns(&keys)?,
             times: match range_column {
                 Some(column) => Some(event_times(rows.column(column))?),
@@ -247,7 +260,9 @@ impl StreamJoin {
             if arrived.null_keys.as_ref().is_some_and(|nulls| nulls.value(row)) {
                 continue;
             }
-            let Some((min, max)) = self.partner_times(side, arrived, row) else { continue };
+            let Some((min, max)) = self.partner_times(side, arrived, row) else {
+                continue;
+            };
             for entry in other.partners(arrived.keys.row(row).as_ref(), min, max) {
                 mine.push(row as u32);
                 theirs.push(*entry);
@@ -282,7 +297,12 @@ impl StreamJoin {
             return Ok(None);
         }
         let mine = UInt32Array::from(mine.to_vec());
-        let mine = arrived.rows.columns().iter().map(|c| Ok(take(c, &mine, None)?)).collect::<Result<Vec<_>>>()?;
+        let mine = arrived
+            .rows
+            .columns()
+            .iter()
+            .map(|c| Ok(take(c, &mine, None)?))
+            .collect::<Result<Vec<_>>>()?;
         let other = match side {
             Side::Left => self.right.gather(theirs)?,
             Side::Right => self.left.gather(theirs)?,
@@ -292,14 +312,19 @@ impl StreamJoin {
             Side::Right => (other, mine),
         };
         let pairs = RecordBatch::try_new(Arc::clone(&self.plan.schema), left.into_iter().chain(right).collect())?;
-        let Some(residual) = &self.plan.residual else { return Ok(Some(pairs)) };
+        let Some(residual) = &self.plan.residual else {
+            return Ok(Some(pairs));
+        };
         let holds = residual.evaluate(&pairs)?.into_array(pairs.num_rows())?;
         Ok(Some(filter_record_batch(&pairs, holds.as_boolean())?))
     }
 
     /// Rows of both sides and dropped rows of the last batch.
     pub(crate) fn progress(&self) -> OperatorProgress {
-        OperatorProgress { state_rows: (self.left.len() + self.right.len()) as u64, dropped: self.dropped }
+        OperatorProgress {
+            state_rows: (self.left.len() + self.right.len()) as u64,
+            dropped: self.dropped,
+        }
     }
 
     /// The rows of both sides, left first.
@@ -316,7 +341,9 @@ impl StreamJoin {
             };
             let types = |s: &SchemaRef| s.fields().iter().map(|f| f.data_type().clone()).collect::<Vec<_>>();
             if types(schema) != types(&rows.schema()) {
-                return Err(Error::Invalid("the checkpoint's state does not fit the query's join".into()));
+                return Err(Error::Invalid(
+                    "the checkpoint's state does not fit the query's join".into(),
+                ));
             }
             let rows = RecordBatch::try_new(Arc::clone(schema), rows.columns().to_vec())?;
             let arrived = self.arrive(side, rows)?;
@@ -336,12 +363,17 @@ fn event_times(column: &ArrayRef) -> Result<arrow::array::TimestampMicrosecondAr
         _ => column,
     };
     let times = times.as_primitive_opt::<TimestampMicrosecondType>();
-    Ok(times.ok_or_else(|| Error::Invalid(format!("event time cannot be of type {}", column.data_type())))?.clone())
+    Ok(times
+        .ok_or_else(|| Error::Invalid(format!("event time cannot be of type {}", column.data_type())))?
+        .clone())
 }
 
 fn drop_late(rows: RecordBatch, column: usize, late_ms: i64) -> Result<RecordBatch> {
     let times = event_times(rows.column(column))?;
-    let on_time: BooleanArray = times.iter().map(|t| Some(t.is_none_or(|t| !at_or_below(t, late_ms)))).collect();
+    let on_time: BooleanArray = times
+        .iter()
+        .map(|t| Some(t.is_none_or(|t| !at_or_below(t, late_ms))))
+        .collect();
     if on_time.true_count() == on_time.len() {
         return Ok(rows);
     }
@@ -365,9 +397,12 @@ mod tests {
     fn state_bounds_follow_the_condition() {
         // r >= l AND r <= l + 5 min, watermark 10 min: the table of spark-semantics 6.3.
         let minutes = |m: i64| m * 60_000_000;
-        for (shift_us, strict, bound_ms) in
-            [(minutes(-5), false, 299_999), (minutes(-5), true, 300_000), (0, true, 600_000), (minutes(10), false, 1_199_999)]
-        {
+        for (shift_us, strict, bound_ms) in [
+            (minutes(-5), false, 299_999),
+            (minutes(-5), true, 300_000),
+            (0, true, 600_000),
+            (minutes(10), false, 1_199_999),
+        ] {
             assert_eq!(StateBound { shift_us, strict }.at(600_000), bound_ms);
         }
     }

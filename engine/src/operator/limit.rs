@@ -34,19 +34,30 @@ impl Limit {
 
     /// One state row, once a row has passed.
     pub(crate) fn progress(&self) -> OperatorProgress {
-        OperatorProgress { state_rows: u64::from(self.passed > 0), dropped: 0 }
+        OperatorProgress {
+            state_rows: u64::from(self.passed > 0),
+            dropped: 0,
+        }
     }
 
     /// The counter.
     pub(crate) fn snapshot(&self) -> Result<RecordBatch> {
         let schema = Schema::new(vec![Field::new("passed", DataType::Int64, false)]);
-        Ok(RecordBatch::try_new(Arc::new(schema), vec![Arc::new(Int64Array::from(vec![self.passed as i64]))])?)
+        Ok(RecordBatch::try_new(
+            Arc::new(schema),
+            vec![Arc::new(Int64Array::from(vec![self.passed as i64]))],
+        )?)
     }
 
     /// Takes back the counter.
     pub(crate) fn restore(&mut self, table: &RecordBatch) -> Result<()> {
-        let column = table.columns().first().and_then(|c| c.as_primitive_opt::<Int64Type>()).filter(|c| c.len() == 1);
-        let column = column.ok_or_else(|| Error::Invalid("the checkpoint's state does not fit the query's limit".into()))?;
+        let column = table
+            .columns()
+            .first()
+            .and_then(|c| c.as_primitive_opt::<Int64Type>())
+            .filter(|c| c.len() == 1);
+        let column =
+            column.ok_or_else(|| Error::Invalid("the checkpoint's state does not fit the query's limit".into()))?;
         self.passed = column.value(0) as u64;
         Ok(())
     }

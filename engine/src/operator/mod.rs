@@ -52,9 +52,16 @@ pub(crate) enum Node {
     /// A stream meeting a static relation.
     Static { input: Box<Node>, join: StaticJoin },
     /// Groups and their running values.
-    Aggregate { input: Box<Node>, operator: Box<Aggregation> },
+    Aggregate {
+        input: Box<Node>,
+        operator: Box<Aggregation>,
+    },
     /// Two streams.
-    Join { left: Box<Node>, right: Box<Node>, operator: Box<StreamJoin> },
+    Join {
+        left: Box<Node>,
+        right: Box<Node>,
+        operator: Box<StreamJoin>,
+    },
     /// At most so many rows in the life of the query.
     Limit { input: Box<Node>, operator: Limit },
     /// The order of a complete result.
@@ -259,7 +266,9 @@ impl Node {
             Node::Limit { operator, .. } => operator.restore(&tables.next().ok_or_else(foreign)?)?,
             _ => {}
         }
-        self.inputs_mut().into_iter().try_for_each(|input| input.restore(tables))
+        self.inputs_mut()
+            .into_iter()
+            .try_for_each(|input| input.restore(tables))
     }
 }
 

@@ -20,7 +20,9 @@ const PARALLEL_ROWS: usize = 1 << 17;
 pub(super) fn map<T: Send>(rows: Vec<RecordBatch>, f: impl Fn(RecordBatch) -> Result<T> + Sync) -> Result<Vec<T>> {
     let total: usize = rows.iter().map(RecordBatch::num_rows).sum();
     let chunks: Vec<RecordBatch> = rows.into_iter().flat_map(chunks).collect();
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(chunks.len());
+    let threads = std::thread::available_parallelism()
+        .map_or(1, |n| n.get())
+        .min(chunks.len());
     if total < PARALLEL_ROWS || threads < 2 {
         return chunks.into_iter().map(f).collect();
     }
@@ -41,7 +43,11 @@ pub(super) fn map<T: Send>(rows: Vec<RecordBatch>, f: impl Fn(RecordBatch) -> Re
         work();
     });
     done.into_iter()
-        .map(|slot| slot.into_inner().expect("no worker panicked").expect("every chunk was worked on"))
+        .map(|slot| {
+            slot.into_inner()
+                .expect("no worker panicked")
+                .expect("every chunk was worked on")
+        })
         .collect()
 }
 
@@ -50,5 +56,7 @@ fn chunks(batch: RecordBatch) -> Vec<RecordBatch> {
         return vec![batch];
     }
     let starts = (0..batch.num_rows()).step_by(CHUNK_ROWS);
-    starts.map(|start| batch.slice(start, CHUNK_ROWS.min(batch.num_rows() - start))).collect()
+    starts
+        .map(|start| batch.slice(start, CHUNK_ROWS.min(batch.num_rows() - start)))
+        .collect()
 }

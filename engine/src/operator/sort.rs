@@ -22,7 +22,10 @@ impl Sort {
         let rows = concat_batches(&first.schema(), &rows)?;
         let columns = self.keys.iter().map(|(key, options)| {
             let values = key.evaluate(&rows)?.into_array(rows.num_rows())?;
-            Ok(SortColumn { values, options: Some(*options) })
+            Ok(SortColumn {
+                values,
+                options: Some(*options),
+            })
         });
         let order = lexsort_to_indices(&columns.collect::<Result<Vec<_>>>()?, None)?;
         Ok(vec![take_record_batch(&rows, &order)?])

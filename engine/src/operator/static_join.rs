@@ -36,13 +36,20 @@ impl Leaf {
     pub(crate) fn of(schema: &DFSchema) -> Result<(Leaf, LogicalPlan)> {
         // A scan has one qualifier and unique names; the columns of a stream may have neither.
         let fields = schema.fields().iter().enumerate();
-        let fields = fields.map(|(i, f)| Field::new(format!("c{i}"), f.data_type().clone(), true)).collect::<Vec<_>>();
-        let leaf = Leaf { schema: Arc::new(Schema::new(fields)), rows: Arc::default() };
+        let fields = fields
+            .map(|(i, f)| Field::new(format!("c{i}"), f.data_type().clone(), true))
+            .collect::<Vec<_>>();
+        let leaf = Leaf {
+            schema: Arc::new(Schema::new(fields)),
+            rows: Arc::default(),
+        };
         let table = StreamingTable::try_new(Arc::clone(&leaf.schema), vec![Arc::new(leaf.clone())])?;
         let names = schema.iter().enumerate().map(|(i, (qualifier, field))| {
             Expr::Column(Column::new(Some("leaf"), format!("c{i}"))).alias_qualified(qualifier.cloned(), field.name())
         });
-        let plan = LogicalPlanBuilder::scan("leaf", provider_as_source(Arc::new(table)), None)?.project(names)?.build()?;
+        let plan = LogicalPlanBuilder::scan("leaf", provider_as_source(Arc::new(table)), None)?
+            .project(names)?
+            .build()?;
         Ok((leaf, plan))
     }
 }
@@ -64,7 +71,10 @@ static SESSION: LazyLock<SessionState> = LazyLock::new(|| {
     let mut config = SessionConfig::new().with_target_partitions(1);
     let options = config.options_mut();
     options.optimizer.enable_dynamic_filter_pushdown = false; // such plans cannot be run twice
-    SessionStateBuilder::new().with_config(config).with_default_features().build()
+    SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .build()
 });
 
 /// A batch plan over a micro-batch's rows.
@@ -86,7 +96,12 @@ impl StaticJoin {
             .map_err(|e| Error::Invalid(format!("cannot start a runtime for the static join: {e}")))?;
         let optimized = SESSION.optimize(join)?;
         let plan = runtime.block_on(SESSION.query_planner().create_physical_plan(&optimized, &*SESSION))?;
-        Ok(Self { leaf, plan, schema: Arc::clone(join.schema().inner()), runtime })
+        Ok(Self {
+            leaf,
+            plan,
+            schema: Arc::clone(join.schema().inner()),
+            runtime,
+        })
     }
 
     /// The micro-batch's rows joined.
@@ -94,11 +109,21 @@ impl StaticJoin {
         if rows.iter().all(|batch| batch.num_rows() == 0) {
             return Ok(vec![]); // no allowed join emits anything for an empty stream side
         }
-        let rows = rows.into_iter().map(|batch| step::under_schema(batch, &self.leaf.schema)).collect::<Result<_>>()?;
+        let rows = rows
+            .into_iter()
+            .map(|batch| step::under_schema(batch, &self.leaf.schema))
+            .collect::<Result<_>>()?;
         *self.leaf.rows.lock().expect("a leaf is filled before it is read") = rows;
         let plan = reset_plan_states(Arc::clone(&self.plan))?;
         let joined = self.runtime.block_on(collect(plan, SESSION.task_ctx()))?;
-        self.leaf.rows.lock().expect("a leaf is emptied after it was read").clear();
-        joined.into_iter().map(|batch| step::under_schema(batch, &self.schema)).collect()
+        self.leaf
+            .rows
+            .lock()
+            .expect("a leaf is emptied after it was read")
+            .clear();
+        joined
+            .into_iter()
+            .map(|batch| step::under_schema(batch, &self.schema))
+            .collect()
     }
 }

@@ -18,7 +18,10 @@ pub(crate) enum Step {
     /// Keeps rows for which a boolean expression is true.
     Filter(Arc<dyn PhysicalExpr>),
     /// Makes new columns.
-    Project { exprs: Vec<Arc<dyn PhysicalExpr>>, schema: SchemaRef },
+    Project {
+        exprs: Vec<Arc<dyn PhysicalExpr>>,
+        schema: SchemaRef,
+    },
     /// Adds the column of time windows.
     Window(WindowStep),
     /// Watches the event time for the watermark.
@@ -62,7 +65,9 @@ pub(super) fn run_steps(steps: &[Step], mut rows: RecordBatch) -> Result<(Record
 
 fn filter(predicate: &Arc<dyn PhysicalExpr>, rows: RecordBatch) -> Result<RecordBatch> {
     let kept = predicate.evaluate(&rows)?.into_array(rows.num_rows())?;
-    let kept = kept.as_boolean_opt().ok_or_else(|| Error::Invalid(format!("{predicate} is no condition")))?;
+    let kept = kept
+        .as_boolean_opt()
+        .ok_or_else(|| Error::Invalid(format!("{predicate} is no condition")))?;
     if kept.null_count() == 0 && kept.true_count() == kept.len() {
         return Ok(rows);
     }
@@ -82,7 +87,11 @@ pub(super) fn under_schema(rows: RecordBatch, schema: &SchemaRef) -> Result<Reco
 
 fn with_schema(columns: Vec<ArrayRef>, schema: &SchemaRef, rows: usize) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+    Ok(RecordBatch::try_new_with_options(
+        Arc::clone(schema),
+        columns,
+        &options,
+    )?)
 }
 
 /// The error of `withWatermark` above `withWatermark`, which Spark raises only once the watermark has moved.
@@ -101,7 +110,10 @@ impl WindowStep {
         let times = self.time.evaluate(&rows)?.into_array(rows.num_rows())?;
         let (rows, times) = if times.null_count() > 0 {
             let known = is_not_null(&times)?;
-            (filter_record_batch(&rows, &known)?, arrow::compute::filter(&times, &known)?)
+            (
+                filter_record_batch(&rows, &known)?,
+                arrow::compute::filter(&times, &known)?,
+            )
         } else {
             (rows, times)
         };

@@ -22,15 +22,26 @@ use crate::{Error, OutputMode, Result};
 /// Names and types of a plan's output.
 pub(crate) fn output_schema(plan: &LogicalPlan) -> SchemaRef {
     let fields = plan.schema().fields().iter().zip(sql::output_names(plan));
-    let fields = fields.map(|(field, name)| Field::new(name, field.data_type().clone(), true)).collect::<Vec<_>>();
+    let fields = fields
+        .map(|(field, name)| Field::new(name, field.data_type().clone(), true))
+        .collect::<Vec<_>>();
     Arc::new(Schema::new(fields))
 }
 
 /// Builds the operators of a plan.
 pub(super) fn build(plan: &LogicalPlan, schema: SchemaRef, settings: PlanSettings) -> Result<Prepared> {
-    let mut builder = Builder { streams: vec![], delays_ms: vec![], settings };
+    let mut builder = Builder {
+        streams: vec![],
+        delays_ms: vec![],
+        settings,
+    };
     let root = builder.node(plan)?;
-    Ok(Prepared { root, schema, streams: builder.streams, delays_ms: builder.delays_ms })
+    Ok(Prepared {
+        root,
+        schema,
+        streams: builder.streams,
+        delays_ms: builder.delays_ms,
+    })
 }
 
 struct Builder {
@@ -51,7 +62,11 @@ impl Builder {
                 Ok(then(self.node(&filter.input)?, Step::Filter(predicate)))
             }
             LogicalPlan::Projection(p) => {
-                let exprs = p.expr.iter().map(|e| physical(e, p.input.schema())).collect::<Result<_>>()?;
+                let exprs = p
+                    .expr
+                    .iter()
+                    .map(|e| physical(e, p.input.schema()))
+                    .collect::<Result<_>>()?;
                 let schema = nullable(p.schema.inner());
                 Ok(then(self.node(&p.input)?, Step::Project { exprs, schema }))
             }
@@ -62,7 +77,10 @@ impl Builder {
             LogicalPlan::Join(join) => self.static_join(join),
             LogicalPlan::Limit(limit) => self.limit(limit),
             LogicalPlan::Sort(sort) => self.sort(sort),
-            other => Err(Error::unsupported(format!("`{}` over a stream is not supported by Skirl yet", other.display()))),
+            other => Err(Error::unsupported(format!(
+                "`{}` over a stream is not supported by Skirl yet",
+                other.display()
+            ))),
         }
     }
 
@@ -80,7 +98,13 @@ impl Builder {
             let input = self.node(&watermark.input)?;
             self.delays_ms.push(watermark.delay_ms);
             let column = watermark.input.schema().index_of_column(&watermark.column)?;
-            return Ok(then(input, Step::Observe(Observe { watermark: self.delays_ms.len() - 1, column })));
+            return Ok(then(
+                input,
+                Step::Observe(Observe {
+                    watermark: self.delays_ms.len() - 1,
+                    column,
+                }),
+            ));
         }
         let Some(window) = node.downcast_ref::<TimeWindowNode>() else {
             return Err(Error::unsupported("this plan node is not supported by Skirl yet"));
@@ -96,8 +120,15 @@ impl Builder {
     }
 
     fn union(&mut self, union: &Union) -> Result<Node> {
-        let inputs = union.inputs.iter().map(|input| self.node(input)).collect::<Result<_>>()?;
-        Ok(Node::Union { inputs, schema: nullable(union.schema.inner()) })
+        let inputs = union
+            .inputs
+            .iter()
+            .map(|input| self.node(input))
+            .collect::<Result<_>>()?;
+        Ok(Node::Union {
+            inputs,
+            schema: nullable(union.schema.inner()),
+        })
     }
 
     fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Node> {
@@ -106,10 +137,16 @@ impl Builder {
             .filter(|i| event_time::is_tagged(&aggregate.group_expr[*i], &aggregate.input))
             .collect();
         if tagged.len() > 1 {
-            let columns = tagged.iter().map(|i| aggregate.group_expr[*i].schema_name().to_string());
+            let columns = tagged
+                .iter()
+                .map(|i| aggregate.group_expr[*i].schema_name().to_string());
             return Err(several_event_times(columns.collect()));
         }
-        let keys = aggregate.group_expr.iter().map(|e| physical(e, input_schema)).collect::<Result<_>>()?;
+        let keys = aggregate
+            .group_expr
+            .iter()
+            .map(|e| physical(e, input_schema))
+            .collect::<Result<_>>()?;
         let windows = window_columns(&aggregate.input);
         let by_start = aggregate.group_expr.iter().map(|key| match key.clone().unalias() {
             Expr::Column(column) => windows.contains(&column),
@@ -126,7 +163,10 @@ impl Builder {
             schema: nullable(aggregate.schema.inner()),
         };
         let input = Box::new(self.node(&aggregate.input)?);
-        Ok(Node::Aggregate { input, operator: Box::new(Aggregation::new(plan)?) })
+        Ok(Node::Aggregate {
+            input,
+            operator: Box::new(Aggregation::new(plan)?),
+        })
     }
 
     fn aggregate_call(
@@ -135,7 +175,8 @@ impl Builder {
         output: &arrow::datatypes::DataType,
         input: &DFSchema,
     ) -> Result<AggregateCall> {
-        let unsupported = |what: &str| Error::unsupported(format!("{what} over a stream is not supported by Skirl yet"));
+        let unsupported =
+            |what: &str| Error::unsupported(format!("{what} over a stream is not supported by Skirl yet"));
         let function = aggregate_function(call).ok_or_else(|| unsupported(&call.schema_name().to_string()))?;
         let kind = match function.func.name() {
             "count" => AggregateKind::Count,
@@ -152,13 +193,26 @@ impl Builder {
         let argument = function.params.args.first();
         let every_row = kind == AggregateKind::Count
             && argument.is_none_or(|a| matches!(a, Expr::Literal(value, _) if !value.is_null()));
-        let argument = argument.filter(|_| !every_row).map(|a| physical(a, input)).transpose()?;
+        let argument = argument
+            .filter(|_| !every_row)
+            .map(|a| physical(a, input))
+            .transpose()?;
         let input_type = match &argument {
             Some(argument) => argument.data_type(input.as_arrow())?,
             None => arrow::datatypes::DataType::Null,
         };
-        let filter = function.params.filter.as_ref().map(|f| physical(f, input)).transpose()?;
-        let spec = AggregateSpec { kind, input: input_type, output: output.clone(), ansi: self.settings.ansi };
+        let filter = function
+            .params
+            .filter
+            .as_ref()
+            .map(|f| physical(f, input))
+            .transpose()?;
+        let spec = AggregateSpec {
+            kind,
+            input: input_type,
+            output: output.clone(),
+            ansi: self.settings.ansi,
+        };
         Ok(AggregateCall { spec, argument, filter })
     }
 
@@ -170,7 +224,10 @@ impl Builder {
         let mut batch = join.clone();
         *(if stream_left { &mut batch.left } else { &mut batch.right }) = Arc::new(leaf_plan);
         let plan = LogicalPlan::Join(batch);
-        Ok(Node::Static { input, join: StaticJoin::new(&plan, leaf)? })
+        Ok(Node::Static {
+            input,
+            join: StaticJoin::new(&plan, leaf)?,
+        })
     }
 
     fn stream_join(&mut self, join: &Join) -> Result<Node> {
@@ -183,7 +240,10 @@ impl Builder {
         let plan = join_plan(join)?;
         let left = Box::new(self.node(&join.left)?);
         let right = Box::new(self.node(&join.right)?);
-        let (left_schema, right_schema) = (nullable(join.left.schema().inner()), nullable(join.right.schema().inner()));
+        let (left_schema, right_schema) = (
+            nullable(join.left.schema().inner()),
+            nullable(join.right.schema().inner()),
+        );
         let operator = Box::new(StreamJoin::new(plan, &left_schema, &right_schema)?);
         Ok(Node::Join { left, right, operator })
     }
@@ -191,26 +251,46 @@ impl Builder {
     fn limit(&mut self, limit: &LimitNode) -> Result<Node> {
         let number = |e: &Expr| -> Result<usize> {
             let value = constant(e)?.to_string();
-            value.parse().map_err(|_| Error::Invalid(format!("LIMIT needs a number that is not negative, not {value}")))
+            value
+                .parse()
+                .map_err(|_| Error::Invalid(format!("LIMIT needs a number that is not negative, not {value}")))
         };
         let input = Box::new(self.node(&limit.input)?);
         let skip = limit.skip.as_ref().map_or(Ok(0), |e| number(e))?;
         let fetch = limit.fetch.as_ref().map(|e| number(e)).transpose()?;
         Ok(match (self.settings.mode, fetch) {
-            (OutputMode::Complete, _) | (_, None) => Node::Slice { input, slice: Slice { skip, fetch } },
-            (_, Some(fetch)) => Node::Limit { input, operator: Limit::new(fetch as u64) },
+            (OutputMode::Complete, _) | (_, None) => Node::Slice {
+                input,
+                slice: Slice { skip, fetch },
+            },
+            (_, Some(fetch)) => Node::Limit {
+                input,
+                operator: Limit::new(fetch as u64),
+            },
         })
     }
 
     fn sort(&mut self, sort: &SortNode) -> Result<Node> {
         let keys = sort.expr.iter().map(|key| {
-            let options = SortOptions { descending: !key.asc, nulls_first: key.nulls_first };
+            let options = SortOptions {
+                descending: !key.asc,
+                nulls_first: key.nulls_first,
+            };
             Ok((physical(&key.expr, sort.input.schema())?, options))
         });
         let keys = keys.collect::<Result<_>>()?;
-        let input = Node::Sort { input: Box::new(self.node(&sort.input)?), sort: Sort { keys } };
+        let input = Node::Sort {
+            input: Box::new(self.node(&sort.input)?),
+            sort: Sort { keys },
+        };
         Ok(match sort.fetch {
-            Some(fetch) => Node::Slice { input: Box::new(input), slice: Slice { skip: 0, fetch: Some(fetch) } },
+            Some(fetch) => Node::Slice {
+                input: Box::new(input),
+                slice: Slice {
+                    skip: 0,
+                    fetch: Some(fetch),
+                },
+            },
             None => input,
         })
     }
@@ -229,13 +309,20 @@ fn then(node: Node, step: Step) -> Node {
             steps.push(step);
             Node::Stateless { input, steps }
         }
-        other => Node::Stateless { input: Box::new(other), steps: vec![step] },
+        other => Node::Stateless {
+            input: Box::new(other),
+            steps: vec![step],
+        },
     }
 }
 
 /// What a stream promises about NULL a dirty row may break, so nothing is promised.
 fn nullable(schema: &SchemaRef) -> SchemaRef {
-    let fields = schema.fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect::<Vec<_>>();
+    let fields = schema
+        .fields()
+        .iter()
+        .map(|f| f.as_ref().clone().with_nullable(true))
+        .collect::<Vec<_>>();
     Arc::new(Schema::new(fields))
 }
 
@@ -253,7 +340,10 @@ fn window_columns(plan: &LogicalPlan) -> Vec<Column> {
 
 /// Errors Spark raises only when it plans the first batch.
 fn at_run_time(source: Error) -> Error {
-    Error::StreamFailed { batch_id: 0, source: Box::new(source) }
+    Error::StreamFailed {
+        batch_id: 0,
+        source: Box::new(source),
+    }
 }
 
 fn several_event_times(columns: Vec<String>) -> Error {
@@ -279,12 +369,13 @@ fn join_plan(join: &Join) -> Result<JoinPlan> {
     let conjuncts = join.filter.clone().map(split_conjunction_owned).unwrap_or_default();
     let bounds: Vec<TimeBound> = conjuncts.iter().flat_map(time_bounds).collect();
     let range = time_range(&bounds, left, right);
-    let eviction = |mine: &DFSchema, my_time: Option<&Column>, other_time: Option<&Column>| -> Result<Option<Eviction>> {
-        Ok(match key_eviction(join, &tagged_left, &tagged_right) {
-            Some(position) => Some(Eviction::Key(position)),
-            None => value_eviction(&bounds, mine, my_time, other_time)?,
-        })
-    };
+    let eviction =
+        |mine: &DFSchema, my_time: Option<&Column>, other_time: Option<&Column>| -> Result<Option<Eviction>> {
+            Ok(match key_eviction(join, &tagged_left, &tagged_right) {
+                Some(position) => Some(Eviction::Key(position)),
+                None => value_eviction(&bounds, mine, my_time, other_time)?,
+            })
+        };
     let keys = |side: usize, schema: &DFSchema| {
         let exprs = join.on.iter().map(|(l, r)| if side == 0 { l } else { r });
         exprs.map(|e| physical(e, schema)).collect::<Result<Vec<_>>>()
@@ -292,9 +383,14 @@ fn join_plan(join: &Join) -> Result<JoinPlan> {
     let index = |schema: &DFSchema, column: Option<&Column>| column.map(|c| schema.index_of_column(c)).transpose();
     let (left_time, right_time) = (tagged_left.first(), tagged_right.first());
     // A pair found within the range needs no second look at the conditions the range is made of.
-    let open: Vec<Expr> = conjuncts.into_iter().filter(|c| !range.as_ref().is_some_and(|r| r.covers(c))).collect();
+    let open: Vec<Expr> = conjuncts
+        .into_iter()
+        .filter(|c| !range.as_ref().is_some_and(|r| r.covers(c)))
+        .collect();
     let both = left.join(right)?;
-    let residual = datafusion::logical_expr::utils::conjunction(open).map(|e| physical(&e, &both)).transpose()?;
+    let residual = datafusion::logical_expr::utils::conjunction(open)
+        .map(|e| physical(&e, &both))
+        .transpose()?;
     Ok(JoinPlan {
         left: SidePlan {
             keys: keys(0, left)?,
@@ -326,14 +422,24 @@ fn value_eviction(
     my_time: Option<&Column>,
     other_time: Option<&Column>,
 ) -> Result<Option<Eviction>> {
-    let (Some(my_time), Some(other_time)) = (my_time, other_time) else { return Ok(None) };
-    let found = bounds.iter().filter(|b| b.earlier.column == *other_time && mine.has_column(&b.later.column));
-    let shifts = found.map(|b| StateBound { shift_us: b.earlier.offset_us - b.later.offset_us, strict: b.strict });
+    let (Some(my_time), Some(other_time)) = (my_time, other_time) else {
+        return Ok(None);
+    };
+    let found = bounds
+        .iter()
+        .filter(|b| b.earlier.column == *other_time && mine.has_column(&b.later.column));
+    let shifts = found.map(|b| StateBound {
+        shift_us: b.earlier.offset_us - b.later.offset_us,
+        strict: b.strict,
+    });
     let bounds: Vec<StateBound> = shifts.collect();
     if bounds.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Eviction::Value { column: mine.index_of_column(my_time)?, bounds }))
+    Ok(Some(Eviction::Value {
+        column: mine.index_of_column(my_time)?,
+        bounds,
+    }))
 }
 
 /// The bounds on how far two times lie apart, and which columns they are.
@@ -358,7 +464,8 @@ impl Range {
     fn covers(&self, conjunct: &Expr) -> bool {
         let bounds = time_bounds(conjunct);
         let ends = |c: &Column| *c == self.left || *c == self.right;
-        let about_us = |b: &TimeBound| ends(&b.earlier.column) && ends(&b.later.column) && b.earlier.column != b.later.column;
+        let about_us =
+            |b: &TimeBound| ends(&b.earlier.column) && ends(&b.later.column) && b.earlier.column != b.later.column;
         let expected = if matches!(conjunct, Expr::Between(_)) { 2 } else { 1 };
         let is_not_null = matches!(conjunct, Expr::IsNotNull(e) if matches!(&**e, Expr::Column(c) if ends(c)));
         is_not_null || (bounds.len() == expected && bounds.iter().all(about_us))
@@ -368,7 +475,9 @@ impl Range {
 /// The range from the first pair of timestamp columns the condition compares across sides.
 fn time_range(bounds: &[TimeBound], left: &DFSchema, right: &DFSchema) -> Option<Range> {
     let is_time = |schema: &DFSchema, c: &Column| {
-        schema.maybe_index_of_column(c).is_some_and(|i| *schema.field(i).data_type() == sql::timestamp_type())
+        schema
+            .maybe_index_of_column(c)
+            .is_some_and(|i| *schema.field(i).data_type() == sql::timestamp_type())
     };
     let mut range: Option<Range> = None;
     for bound in bounds {
@@ -380,7 +489,12 @@ fn time_range(bounds: &[TimeBound], left: &DFSchema, right: &DFSchema) -> Option
         } else {
             continue;
         };
-        let range = range.get_or_insert(Range { left: l.clone(), right: r.clone(), min_us: i64::MIN, max_us: i64::MAX });
+        let range = range.get_or_insert(Range {
+            left: l.clone(),
+            right: r.clone(),
+            min_us: i64::MIN,
+            max_us: i64::MAX,
+        });
         if range.left != *l || range.right != *r {
             continue;
         }

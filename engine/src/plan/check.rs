@@ -107,7 +107,10 @@ fn refuse_mode(nodes: &[&LogicalPlan], mode: OutputMode) -> Result<()> {
 }
 
 fn has_event_time_key(aggregate: &Aggregate) -> bool {
-    aggregate.group_expr.iter().any(|key| event_time::is_tagged(key, &aggregate.input))
+    aggregate
+        .group_expr
+        .iter()
+        .any(|key| event_time::is_tagged(key, &aggregate.input))
 }
 
 fn refuse_node(node: &LogicalPlan, mode: OutputMode) -> Result<()> {
@@ -119,7 +122,9 @@ fn refuse_node(node: &LogicalPlan, mode: OutputMode) -> Result<()> {
                 return Err(legacy("Offset is not supported on streaming DataFrames/Datasets;"));
             }
             if mode == OutputMode::Update {
-                return Err(legacy("Limits are not supported on streaming DataFrames/Datasets in Update output mode;"));
+                return Err(legacy(
+                    "Limits are not supported on streaming DataFrames/Datasets in Update output mode;",
+                ));
             }
             Ok(())
         }
@@ -133,9 +138,9 @@ fn refuse_node(node: &LogicalPlan, mode: OutputMode) -> Result<()> {
                  DataFrame/Dataset in Complete output mode;",
             ))
         }
-        LogicalPlan::Union(union) if union.inputs.iter().any(|input| !streams(input)) => {
-            Err(legacy("Union between streaming and batch DataFrames/Datasets is not supported;"))
-        }
+        LogicalPlan::Union(union) if union.inputs.iter().any(|input| !streams(input)) => Err(legacy(
+            "Union between streaming and batch DataFrames/Datasets is not supported;",
+        )),
         LogicalPlan::Window(_) => Err(Error::spark(
             "NON_TIME_WINDOW_NOT_SUPPORTED_IN_STREAMING",
             "[NON_TIME_WINDOW_NOT_SUPPORTED_IN_STREAMING] a window function over rows is not supported on streaming \
@@ -159,7 +164,12 @@ pub(super) fn aggregate_function(expr: &Expr) -> Option<&AggregateFunction> {
 }
 
 fn refuse_distinct(aggregate: &Aggregate) -> Result<()> {
-    if aggregate.aggr_expr.iter().filter_map(aggregate_function).any(|f| f.params.distinct) {
+    if aggregate
+        .aggr_expr
+        .iter()
+        .filter_map(aggregate_function)
+        .any(|f| f.params.distinct)
+    {
         return Err(legacy(
             "Distinct aggregations are not supported on streaming DataFrames/Datasets. Consider using \
              approx_count_distinct() instead.;",
@@ -197,9 +207,9 @@ fn refuse_join(join: &Join, mode: OutputMode) -> Result<()> {
         ));
     }
     match (join.join_type, left, right) {
-        (JoinType::LeftAnti, _, true) => {
-            Err(legacy("LeftAnti joins with a streaming DataFrame/Dataset on the right are not supported;"))
-        }
+        (JoinType::LeftAnti, _, true) => Err(legacy(
+            "LeftAnti joins with a streaming DataFrame/Dataset on the right are not supported;",
+        )),
         (JoinType::Full, true, false) => Err(legacy(
             "FullOuter joins with streaming DataFrames/Datasets on the left and a static DataFrame/Dataset on the right \
              is not supported;",
@@ -228,7 +238,12 @@ fn refuse_join(join: &Join, mode: OutputMode) -> Result<()> {
 
 /// Whether an outer or semi join can ever say that a row has no partner (rule R of spark-semantics 5).
 fn is_bounded(join: &Join) -> bool {
-    let mut conjuncts: Vec<Expr> = join.filter.iter().flat_map(|f| datafusion::logical_expr::utils::split_conjunction(f)).cloned().collect();
+    let mut conjuncts: Vec<Expr> = join
+        .filter
+        .iter()
+        .flat_map(|f| datafusion::logical_expr::utils::split_conjunction(f))
+        .cloned()
+        .collect();
     let mut keys: Vec<(Expr, Expr)> = join.on.clone();
     conjuncts.retain(|c| match c {
         Expr::BinaryExpr(b) if b.op == datafusion::logical_expr::Operator::Eq => {
@@ -237,7 +252,10 @@ fn is_bounded(join: &Join) -> bool {
         }
         _ => true,
     });
-    let tagged = [event_time::tagged_columns(&join.left), event_time::tagged_columns(&join.right)];
+    let tagged = [
+        event_time::tagged_columns(&join.left),
+        event_time::tagged_columns(&join.right),
+    ];
     let is_tagged = |e: &Expr| matches!(e, Expr::Column(c) if tagged.iter().any(|t| t.contains(c)));
     if keys.iter().any(|(l, r)| is_tagged(l) || is_tagged(r)) {
         return true;
@@ -246,7 +264,9 @@ fn is_bounded(join: &Join) -> bool {
     let has = |side: &LogicalPlan, c: &Column| side.schema().has_column(c);
     let bounded = |mine: &LogicalPlan, other: &LogicalPlan, others_time: &[Column]| {
         let of_mine = |c: &Column| has(mine, c) && !has(other, c);
-        bounds.iter().any(|b| of_mine(&b.later.column) && others_time.contains(&b.earlier.column))
+        bounds
+            .iter()
+            .any(|b| of_mine(&b.later.column) && others_time.contains(&b.earlier.column))
     };
     let left = bounded(&join.left, &join.right, &tagged[1]);
     let right = bounded(&join.right, &join.left, &tagged[0]);
@@ -268,14 +288,21 @@ fn unsupported(nodes: &[&LogicalPlan]) -> Result<()> {
                 )));
             }
             LogicalPlan::Aggregate(aggregate) => {
-                let chained = streaming_nodes(&aggregate.input).iter().any(|n| as_aggregate(n).is_some());
+                let chained = streaming_nodes(&aggregate.input)
+                    .iter()
+                    .any(|n| as_aggregate(n).is_some());
                 if chained {
-                    return Err(Error::unsupported("an aggregation of an aggregation is not supported by Skirl yet"));
+                    return Err(Error::unsupported(
+                        "an aggregation of an aggregation is not supported by Skirl yet",
+                    ));
                 }
             }
             LogicalPlan::Join(_) if as_stream_join(node).is_some() => {
                 let below = node.inputs().into_iter().flat_map(streaming_nodes);
-                if below.into_iter().any(|n| as_aggregate(n).is_some() || as_stream_join(n).is_some()) {
+                if below
+                    .into_iter()
+                    .any(|n| as_aggregate(n).is_some() || as_stream_join(n).is_some())
+                {
                     return Err(Error::unsupported(
                         "a join of streams above another join or an aggregation is not supported by Skirl yet",
                     ));
@@ -284,7 +311,10 @@ fn unsupported(nodes: &[&LogicalPlan]) -> Result<()> {
             LogicalPlan::Extension(extension) => {
                 let known = extension.node.as_any();
                 if !known.is::<WatermarkNode>() && !known.is::<TimeWindowNode>() {
-                    return Err(Error::unsupported(format!("{} is not supported by Skirl yet", extension.node.name())));
+                    return Err(Error::unsupported(format!(
+                        "{} is not supported by Skirl yet",
+                        extension.node.name()
+                    )));
                 }
             }
             LogicalPlan::Projection(_)

@@ -59,7 +59,13 @@ pub(super) fn is_tagged(expr: &Expr, input: &LogicalPlan) -> bool {
 
 /// The tagged columns of a plan's output.
 pub(super) fn tagged_columns(plan: &LogicalPlan) -> Vec<Column> {
-    plan.schema().columns().into_iter().zip(tags(plan)).filter(|(_, tagged)| *tagged).map(|(c, _)| c).collect()
+    plan.schema()
+        .columns()
+        .into_iter()
+        .zip(tags(plan))
+        .filter(|(_, tagged)| *tagged)
+        .map(|(c, _)| c)
+        .collect()
 }
 
 fn tagged_column(column: &Column, input: &LogicalPlan) -> bool {

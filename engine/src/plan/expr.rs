@@ -28,9 +28,36 @@ pub(super) fn constant(expr: &Expr) -> Result<ScalarValue> {
 /// Functions Spark marks as NULL-intolerant: a NULL argument makes a NULL answer.
 pub(super) fn answers_null_to_null(function: &ScalarFunction) -> bool {
     const STRICT: [&str; 30] = [
-        "abs", "add", "cast", "ceil", "char_length", "div", "divide", "floor", "hour", "length", "like", "lower", "ltrim", "minute",
-        "mod", "month", "multiply", "negative", "pmod", "reverse", "rlike", "rtrim", "second", "sqrt", "substr", "substring",
-        "subtract", "trim", "upper", "year",
+        "abs",
+        "add",
+        "cast",
+        "ceil",
+        "char_length",
+        "div",
+        "divide",
+        "floor",
+        "hour",
+        "length",
+        "like",
+        "lower",
+        "ltrim",
+        "minute",
+        "mod",
+        "month",
+        "multiply",
+        "negative",
+        "pmod",
+        "reverse",
+        "rlike",
+        "rtrim",
+        "second",
+        "sqrt",
+        "substr",
+        "substring",
+        "subtract",
+        "trim",
+        "upper",
+        "year",
     ];
     STRICT.contains(&function.name())
 }
@@ -61,10 +88,26 @@ pub(crate) fn time_bounds(conjunct: &Expr) -> Vec<TimeBound> {
                 return vec![];
             };
             match b.op {
-                Operator::Lt => vec![TimeBound { earlier: left, later: right, strict: true }],
-                Operator::LtEq => vec![TimeBound { earlier: left, later: right, strict: false }],
-                Operator::Gt => vec![TimeBound { earlier: right, later: left, strict: true }],
-                Operator::GtEq => vec![TimeBound { earlier: right, later: left, strict: false }],
+                Operator::Lt => vec![TimeBound {
+                    earlier: left,
+                    later: right,
+                    strict: true,
+                }],
+                Operator::LtEq => vec![TimeBound {
+                    earlier: left,
+                    later: right,
+                    strict: false,
+                }],
+                Operator::Gt => vec![TimeBound {
+                    earlier: right,
+                    later: left,
+                    strict: true,
+                }],
+                Operator::GtEq => vec![TimeBound {
+                    earlier: right,
+                    later: left,
+                    strict: false,
+                }],
                 _ => vec![],
             }
         }
@@ -72,10 +115,18 @@ pub(crate) fn time_bounds(conjunct: &Expr) -> Vec<TimeBound> {
             let (low, value, high) = (shifted(&between.low), shifted(&between.expr), shifted(&between.high));
             let mut bounds = Vec::new();
             if let (Some(low), Some(value)) = (&low, &value) {
-                bounds.push(TimeBound { earlier: low.clone(), later: value.clone(), strict: false });
+                bounds.push(TimeBound {
+                    earlier: low.clone(),
+                    later: value.clone(),
+                    strict: false,
+                });
             }
             if let (Some(value), Some(high)) = (value, high) {
-                bounds.push(TimeBound { earlier: value, later: high, strict: false });
+                bounds.push(TimeBound {
+                    earlier: value,
+                    later: high,
+                    strict: false,
+                });
             }
             bounds
         }
@@ -86,7 +137,10 @@ pub(crate) fn time_bounds(conjunct: &Expr) -> Vec<TimeBound> {
 /// An expression as one column plus a constant span of time, if it is one.
 fn shifted(expr: &Expr) -> Option<Shifted> {
     match expr {
-        Expr::Column(column) => Some(Shifted { column: column.clone(), offset_us: 0 }),
+        Expr::Column(column) => Some(Shifted {
+            column: column.clone(),
+            offset_us: 0,
+        }),
         Expr::Alias(alias) => shifted(&alias.expr),
         Expr::BinaryExpr(b) => match b.op {
             Operator::Plus => plus(&b.left, &b.right, 1).or_else(|| plus(&b.right, &b.left, 1)),
@@ -108,7 +162,10 @@ fn shifted(expr: &Expr) -> Option<Shifted> {
 fn plus(base: &Expr, span: &Expr, sign: i64) -> Option<Shifted> {
     let base = shifted(base)?;
     let offset_us = base.offset_us.checked_add(span_us(span)?.checked_mul(sign)?)?;
-    Some(Shifted { column: base.column, offset_us })
+    Some(Shifted {
+        column: base.column,
+        offset_us,
+    })
 }
 
 /// A constant span without months, in microseconds.
@@ -117,12 +174,12 @@ fn span_us(expr: &Expr) -> Option<i64> {
         return None;
     }
     match constant(expr).ok()? {
-        ScalarValue::IntervalMonthDayNano(Some(i)) if i.months == 0 => {
-            i64::from(i.days).checked_mul(86_400_000_000)?.checked_add(i.nanoseconds / 1_000)
-        }
-        ScalarValue::IntervalDayTime(Some(i)) => {
-            i64::from(i.days).checked_mul(86_400_000_000)?.checked_add(i64::from(i.milliseconds) * 1_000)
-        }
+        ScalarValue::IntervalMonthDayNano(Some(i)) if i.months == 0 => i64::from(i.days)
+            .checked_mul(86_400_000_000)?
+            .checked_add(i.nanoseconds / 1_000),
+        ScalarValue::IntervalDayTime(Some(i)) => i64::from(i.days)
+            .checked_mul(86_400_000_000)?
+            .checked_add(i64::from(i.milliseconds) * 1_000),
         ScalarValue::DurationMicrosecond(Some(us)) => Some(us),
         ScalarValue::DurationMillisecond(Some(ms)) => ms.checked_mul(1_000),
         ScalarValue::DurationSecond(Some(s)) => s.checked_mul(1_000_000),

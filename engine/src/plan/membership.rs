@@ -46,7 +46,11 @@ fn sink(join: Join) -> Result<LogicalPlan> {
         LogicalPlan::Projection(p) if !p.expr.iter().any(Expr::is_volatile) => {
             let below = p.expr.iter().map(|e| e.clone().unalias());
             let input = Arc::new(sink_into(&join, &p.input, p.schema.columns(), below)?);
-            LogicalPlan::Projection(Projection::try_new_with_schema(p.expr.clone(), input, Arc::clone(&p.schema))?)
+            LogicalPlan::Projection(Projection::try_new_with_schema(
+                p.expr.clone(),
+                input,
+                Arc::clone(&p.schema),
+            )?)
         }
         LogicalPlan::Filter(filter) if !filter.predicate.is_volatile() => {
             let input = sink(over(&join, Arc::clone(&filter.input))?)?;
@@ -60,7 +64,12 @@ fn sink(join: Join) -> Result<LogicalPlan> {
             let below = a.group_expr.iter().map(|e| e.clone().unalias());
             let input = Arc::new(sink_into(&join, &a.input, keys, below)?);
             let (group, aggregates) = (a.group_expr.clone(), a.aggr_expr.clone());
-            LogicalPlan::Aggregate(Aggregate::try_new_with_schema(input, group, aggregates, Arc::clone(&a.schema))?)
+            LogicalPlan::Aggregate(Aggregate::try_new_with_schema(
+                input,
+                group,
+                aggregates,
+                Arc::clone(&a.schema),
+            )?)
         }
         LogicalPlan::Join(inner) if inner.join_type == JoinType::Inner => {
             let visible = |side: &LogicalPlan| read.iter().all(|c| side.schema().has_column(c));
@@ -80,14 +89,20 @@ fn sink(join: Join) -> Result<LogicalPlan> {
                 && !read.contains(&watermark.column)
             {
                 let input = sink(over(&join, Arc::new(watermark.input.clone()))?)?;
-                let node = Arc::new(WatermarkNode { input, ..watermark.clone() });
+                let node = Arc::new(WatermarkNode {
+                    input,
+                    ..watermark.clone()
+                });
                 return Ok(LogicalPlan::Extension(Extension { node }));
             }
             if let Some(window) = node.downcast_ref::<TimeWindowNode>()
                 && !read.contains(&window.window_column())
             {
                 let input = sink(over(&join, Arc::new(window.input.clone()))?)?;
-                let node = Arc::new(TimeWindowNode { input, ..window.clone() });
+                let node = Arc::new(TimeWindowNode {
+                    input,
+                    ..window.clone()
+                });
                 return Ok(LogicalPlan::Extension(Extension { node }));
             }
             LogicalPlan::Join(join)

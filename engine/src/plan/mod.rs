@@ -58,7 +58,11 @@ fn streams(plan: &LogicalPlan) -> bool {
     let mut found = false;
     let visit = plan.apply(|node| {
         found |= StreamTable::of(node).is_some();
-        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        Ok(if found {
+            TreeNodeRecursion::Stop
+        } else {
+            TreeNodeRecursion::Continue
+        })
     });
     visit.expect("looking at a plan cannot fail");
     found

@@ -38,10 +38,16 @@ fn sink(plan: LogicalPlan, predicates: Vec<Expr>) -> Result<LogicalPlan> {
             filter_above(sink(Arc::unwrap_or_clone(filter.input), dedup(down))?, stay)
         }
         LogicalPlan::SubqueryAlias(alias) => {
-            let below = mapping(alias.schema.columns(), alias.input.schema().columns().into_iter().map(Expr::Column));
+            let below = mapping(
+                alias.schema.columns(),
+                alias.input.schema().columns().into_iter().map(Expr::Column),
+            );
             let predicates = substitute(predicates, &below)?;
             let input = sink(Arc::unwrap_or_clone(alias.input), predicates)?;
-            Ok(LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(input), alias.alias)?))
+            Ok(LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(
+                Arc::new(input),
+                alias.alias,
+            )?))
         }
         LogicalPlan::Projection(projection) => sink_below_projection(projection, predicates),
         LogicalPlan::Aggregate(aggregate) => sink_below_aggregate(aggregate, predicates),
@@ -62,7 +68,11 @@ fn sink(plan: LogicalPlan, predicates: Vec<Expr>) -> Result<LogicalPlan> {
 
 fn sink_below_projection(projection: Projection, predicates: Vec<Expr>) -> Result<LogicalPlan> {
     let deterministic = !projection.expr.iter().any(Expr::is_volatile);
-    let (down, stay) = if deterministic { (predicates, vec![]) } else { (vec![], predicates) };
+    let (down, stay) = if deterministic {
+        (predicates, vec![])
+    } else {
+        (vec![], predicates)
+    };
     let exprs = projection.expr.iter().map(|e| e.clone().unalias());
     let down = substitute(down, &mapping(projection.schema.columns(), exprs))?;
     let input = sink(Arc::unwrap_or_clone(projection.input), down)?;
@@ -90,9 +100,15 @@ fn sink_below_union(union: Union, predicates: Vec<Expr>) -> Result<LogicalPlan> 
     let columns = union.schema.columns();
     let inputs = union.inputs.into_iter().map(|input| {
         let below = mapping(columns.clone(), input.schema().columns().into_iter().map(Expr::Column));
-        Ok(Arc::new(sink(Arc::unwrap_or_clone(input), substitute(predicates.clone(), &below)?)?))
+        Ok(Arc::new(sink(
+            Arc::unwrap_or_clone(input),
+            substitute(predicates.clone(), &below)?,
+        )?))
     });
-    Ok(LogicalPlan::Union(Union { inputs: inputs.collect::<Result<_>>()?, schema: union.schema }))
+    Ok(LogicalPlan::Union(Union {
+        inputs: inputs.collect::<Result<_>>()?,
+        schema: union.schema,
+    }))
 }
 
 fn sink_below_extension(extension: Extension, predicates: Vec<Expr>) -> Result<LogicalPlan> {
@@ -100,14 +116,20 @@ fn sink_below_extension(extension: Extension, predicates: Vec<Expr>) -> Result<L
     if let Some(watermark) = node.downcast_ref::<WatermarkNode>() {
         let (down, stay) = partition(predicates, |p| !p.column_refs().contains(&watermark.column));
         let input = sink(watermark.input.clone(), down)?;
-        let node = Arc::new(WatermarkNode { input, ..watermark.clone() });
+        let node = Arc::new(WatermarkNode {
+            input,
+            ..watermark.clone()
+        });
         return filter_above(LogicalPlan::Extension(Extension { node }), stay);
     }
     if let Some(window) = node.downcast_ref::<TimeWindowNode>() {
         let column = window.window_column();
         let (down, stay) = partition(predicates, |p| !p.column_refs().contains(&column));
         let input = sink(window.input.clone(), down)?;
-        let node = Arc::new(TimeWindowNode { input, ..window.clone() });
+        let node = Arc::new(TimeWindowNode {
+            input,
+            ..window.clone()
+        });
         return filter_above(LogicalPlan::Extension(Extension { node }), stay);
     }
     filter_above(LogicalPlan::Extension(extension), predicates)
@@ -188,7 +210,8 @@ fn rejects_nulls(predicate: &Expr, side: &LogicalPlan) -> Result<bool> {
         .collect::<Result<_>>()?;
     let on_nulls = substitute(vec![predicate.clone()], &nulls)?.swap_remove(0);
     // A predicate that fails on NULLs tells nothing.
-    Ok(super::expr::constant(&on_nulls).is_ok_and(|value| value.is_null() || value == ScalarValue::Boolean(Some(false))))
+    Ok(super::expr::constant(&on_nulls)
+        .is_ok_and(|value| value.is_null() || value == ScalarValue::Boolean(Some(false))))
 }
 
 /// Whose columns an expression reads.
@@ -200,7 +223,10 @@ struct Sides {
 impl Sides {
     fn of(join: &Join) -> Self {
         let columns = |plan: &LogicalPlan| plan.schema().columns().into_iter().collect();
-        Self { left: columns(&join.left), right: columns(&join.right) }
+        Self {
+            left: columns(&join.left),
+            right: columns(&join.right),
+        }
     }
     fn only_left(&self, expr: &Expr) -> bool {
         let refs = expr.column_refs();
@@ -219,7 +245,9 @@ fn split_on(join: &Join) -> Vec<Expr> {
         NullEquality::NullEqualsNull => Operator::IsNotDistinctFrom,
     };
     let equalities = join.on.iter().map(|(l, r)| binary(l.clone(), operator, r.clone()));
-    equalities.chain(join.filter.clone().map(split_conjunction_owned).unwrap_or_default()).collect()
+    equalities
+        .chain(join.filter.clone().map(split_conjunction_owned).unwrap_or_default())
+        .collect()
 }
 
 fn place_join_conjuncts(
@@ -275,14 +303,25 @@ fn infer(placed: &mut JoinConjuncts, sides: &Sides, join: &Join) {
     let mut known: Vec<Expr> = placed.left.iter().chain(&placed.right).cloned().collect();
     known.extend(constraints(&join.left));
     known.extend(constraints(&join.right));
-    let mut inferred: Vec<Expr> =
-        placed.on.iter().chain(&known).flat_map(null_intolerant_columns).map(|c| is_not_null(&c)).collect();
+    let mut inferred: Vec<Expr> = placed
+        .on
+        .iter()
+        .chain(&known)
+        .flat_map(null_intolerant_columns)
+        .map(|c| is_not_null(&c))
+        .collect();
     let equalities: Vec<(Column, Column)> = placed.on.iter().filter_map(column_equality).collect();
     for (a, b) in &equalities {
         for (from, to) in [(a, b), (b, a)] {
             let renamed = HashMap::from([(from.clone(), Expr::Column(to.clone()))]);
-            let carried = known.iter().filter(|p| p.column_refs().contains(from) && !p.is_volatile());
-            inferred.extend(carried.filter_map(|p| substitute(vec![p.clone()], &renamed).ok()).flatten());
+            let carried = known
+                .iter()
+                .filter(|p| p.column_refs().contains(from) && !p.is_volatile());
+            inferred.extend(
+                carried
+                    .filter_map(|p| substitute(vec![p.clone()], &renamed).ok())
+                    .flatten(),
+            );
         }
     }
     for predicate in dedup(inferred) {
@@ -307,30 +346,49 @@ fn constraints(plan: &LogicalPlan) -> Vec<Expr> {
                 up.entry(column).or_insert(Expr::Column(output));
             }
         }
-        let sayable = below.into_iter().filter(|p| p.column_refs().iter().all(|c| up.contains_key(*c))).collect();
+        let sayable = below
+            .into_iter()
+            .filter(|p| p.column_refs().iter().all(|c| up.contains_key(*c)))
+            .collect();
         substitute(sayable, &up).unwrap_or_default()
     };
     match plan {
         LogicalPlan::Filter(filter) => {
             let mut all = constraints(&filter.input);
-            all.extend(split_conjunction_owned(filter.predicate.clone()).into_iter().filter(|p| !p.is_volatile()));
+            all.extend(
+                split_conjunction_owned(filter.predicate.clone())
+                    .into_iter()
+                    .filter(|p| !p.is_volatile()),
+            );
             all
         }
         LogicalPlan::Projection(p) => {
             let exprs = p.expr.iter().map(|e| e.clone().unalias());
-            renamed(constraints(&p.input), p.schema.columns().into_iter().zip(exprs).collect())
+            renamed(
+                constraints(&p.input),
+                p.schema.columns().into_iter().zip(exprs).collect(),
+            )
         }
         LogicalPlan::SubqueryAlias(a) => {
             let below = a.input.schema().columns().into_iter().map(Expr::Column);
-            renamed(constraints(&a.input), a.schema.columns().into_iter().zip(below).collect())
+            renamed(
+                constraints(&a.input),
+                a.schema.columns().into_iter().zip(below).collect(),
+            )
         }
         LogicalPlan::Aggregate(a) => {
             let keys = a.group_expr.iter().map(|e| e.clone().unalias());
-            renamed(constraints(&a.input), a.schema.columns().into_iter().zip(keys).collect())
+            renamed(
+                constraints(&a.input),
+                a.schema.columns().into_iter().zip(keys).collect(),
+            )
         }
         LogicalPlan::Join(join) => {
             let mut all = Vec::new();
-            let inner = matches!(join.join_type, JoinType::Inner | JoinType::LeftSemi | JoinType::RightSemi);
+            let inner = matches!(
+                join.join_type,
+                JoinType::Inner | JoinType::LeftSemi | JoinType::RightSemi
+            );
             if inner {
                 all.extend(split_on(join));
             }
@@ -344,9 +402,11 @@ fn constraints(plan: &LogicalPlan) -> Vec<Expr> {
             all.retain(|p| p.column_refs().iter().all(|c| visible.contains(c)));
             all
         }
-        LogicalPlan::Sort(_) | LogicalPlan::Limit(_) | LogicalPlan::Extension(_) => {
-            plan.inputs().first().map(|input| constraints(input)).unwrap_or_default()
-        }
+        LogicalPlan::Sort(_) | LogicalPlan::Limit(_) | LogicalPlan::Extension(_) => plan
+            .inputs()
+            .first()
+            .map(|input| constraints(input))
+            .unwrap_or_default(),
         _ => vec![],
     }
 }
@@ -355,7 +415,9 @@ fn constraints(plan: &LogicalPlan) -> Vec<Expr> {
 /// themselves, since a join has one rule for NULL keys.
 fn equi_pairs(conjuncts: Vec<Expr>, sides: &Sides) -> (Vec<(Expr, Expr)>, Vec<Expr>, NullEquality) {
     let operator = |wanted: Operator| {
-        conjuncts.iter().any(|c| matches!(c, Expr::BinaryExpr(b) if b.op == wanted && pair(b, sides).is_some()))
+        conjuncts
+            .iter()
+            .any(|c| matches!(c, Expr::BinaryExpr(b) if b.op == wanted && pair(b, sides).is_some()))
     };
     let (wanted, null_equality) = if !operator(Operator::Eq) && operator(Operator::IsNotDistinctFrom) {
         (Operator::IsNotDistinctFrom, NullEquality::NullEqualsNull)
@@ -390,7 +452,11 @@ fn pair(equality: &BinaryExpr, sides: &Sides) -> Option<(Expr, Expr)> {
 
 fn column_equality(expr: &Expr) -> Option<(Column, Column)> {
     match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => match (&**left, &**right) {
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: Operator::Eq,
+            right,
+        }) => match (&**left, &**right) {
             (Expr::Column(l), Expr::Column(r)) => Some((l.clone(), r.clone())),
             _ => None,
         },
@@ -419,7 +485,10 @@ fn collect_null_intolerant(expr: &Expr, columns: &mut Vec<Column>) {
     match expr {
         Expr::Column(column) => columns.push(column.clone()),
         Expr::BinaryExpr(b)
-            if matches!(b.op, Eq | NotEq | Lt | LtEq | Gt | GtEq | Plus | Minus | Multiply | Divide | Modulo) =>
+            if matches!(
+                b.op,
+                Eq | NotEq | Lt | LtEq | Gt | GtEq | Plus | Minus | Multiply | Divide | Modulo
+            ) =>
         {
             collect_null_intolerant(&b.left, columns);
             collect_null_intolerant(&b.right, columns);
@@ -437,7 +506,10 @@ fn collect_null_intolerant(expr: &Expr, columns: &mut Vec<Column>) {
         }
         Expr::InList(list) if !list.negated => collect_null_intolerant(&list.expr, columns),
         Expr::ScalarFunction(function) if super::expr::answers_null_to_null(function) => {
-            function.args.iter().for_each(|argument| collect_null_intolerant(argument, columns));
+            function
+                .args
+                .iter()
+                .for_each(|argument| collect_null_intolerant(argument, columns));
         }
         _ => {}
     }
@@ -470,7 +542,10 @@ pub(super) fn substitute(predicates: Vec<Expr>, columns: &HashMap<Column, Expr>)
         })),
         _ => Ok(Transformed::no(expr)),
     };
-    Ok(predicates.into_iter().map(|p| p.transform_down(replace).map(|t| t.data)).collect::<datafusion::common::Result<_>>()?)
+    Ok(predicates
+        .into_iter()
+        .map(|p| p.transform_down(replace).map(|t| t.data))
+        .collect::<datafusion::common::Result<_>>()?)
 }
 
 fn partition(exprs: Vec<Expr>, mut down: impl FnMut(&Expr) -> bool) -> (Vec<Expr>, Vec<Expr>) {

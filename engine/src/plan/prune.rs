@@ -27,7 +27,10 @@ fn prune(plan: LogicalPlan, needed: HashSet<Column>) -> Result<LogicalPlan> {
         LogicalPlan::Projection(p) => prune_projection(p, &needed),
         LogicalPlan::SubqueryAlias(mut alias) => {
             let pairs = alias.schema.columns().into_iter().zip(alias.input.schema().columns());
-            let below = pairs.filter(|(outer, _)| needed.contains(outer)).map(|(_, inner)| inner).collect();
+            let below = pairs
+                .filter(|(outer, _)| needed.contains(outer))
+                .map(|(_, inner)| inner)
+                .collect();
             let input = prune(Arc::unwrap_or_clone(alias.input), below)?;
             alias = datafusion::logical_expr::SubqueryAlias::try_new(Arc::new(input), alias.alias)?;
             Ok(LogicalPlan::SubqueryAlias(alias))
@@ -44,7 +47,10 @@ fn prune(plan: LogicalPlan, needed: HashSet<Column>) -> Result<LogicalPlan> {
                 let all = input.schema().columns().into_iter().collect();
                 Ok(Arc::new(prune(Arc::unwrap_or_clone(input), all)?))
             });
-            Ok(LogicalPlan::Union(Union { inputs: inputs.collect::<Result<_>>()?, schema: union.schema }))
+            Ok(LogicalPlan::Union(Union {
+                inputs: inputs.collect::<Result<_>>()?,
+                schema: union.schema,
+            }))
         }
         LogicalPlan::Extension(extension) => prune_extension(extension, needed),
         other => {
@@ -55,22 +61,33 @@ fn prune(plan: LogicalPlan, needed: HashSet<Column>) -> Result<LogicalPlan> {
                 prune(input.clone(), below.intersection(&visible).cloned().collect())
             });
             let inputs = inputs.collect::<Result<Vec<_>>>()?;
-            Ok(if inputs.is_empty() { other } else { other.with_new_exprs(other.expressions(), inputs)? })
+            Ok(if inputs.is_empty() {
+                other
+            } else {
+                other.with_new_exprs(other.expressions(), inputs)?
+            })
         }
     }
 }
 
 fn prune_projection(p: Projection, needed: &HashSet<Column>) -> Result<LogicalPlan> {
     let columns = p.schema.columns();
-    let mut kept: Vec<Expr> =
-        p.expr.iter().zip(&columns).filter(|(_, c)| needed.contains(c)).map(|(e, _)| e.clone()).collect();
+    let mut kept: Vec<Expr> = p
+        .expr
+        .iter()
+        .zip(&columns)
+        .filter(|(_, c)| needed.contains(c))
+        .map(|(e, _)| e.clone())
+        .collect();
     if kept.is_empty() {
         kept = p.expr.iter().take(1).cloned().collect(); // rows without columns would lose their number
     }
     let below = read_by(kept.iter());
     let input = Arc::new(prune(Arc::unwrap_or_clone(p.input), below)?);
     if kept.len() == p.expr.len() {
-        return Ok(LogicalPlan::Projection(Projection::try_new_with_schema(kept, input, p.schema)?));
+        return Ok(LogicalPlan::Projection(Projection::try_new_with_schema(
+            kept, input, p.schema,
+        )?));
     }
     Ok(LogicalPlan::Projection(Projection::try_new(kept, input)?))
 }
@@ -81,7 +98,10 @@ fn prune_extension(extension: Extension, needed: HashSet<Column>) -> Result<Logi
     if let Some(watermark) = node.downcast_ref::<WatermarkNode>() {
         below.insert(watermark.column.clone());
         let input = prune(watermark.input.clone(), below)?;
-        let node = Arc::new(WatermarkNode { input, ..watermark.clone() });
+        let node = Arc::new(WatermarkNode {
+            input,
+            ..watermark.clone()
+        });
         return Ok(LogicalPlan::Extension(Extension { node }));
     }
     if let Some(window) = node.downcast_ref::<TimeWindowNode>() {
@@ -98,7 +118,9 @@ fn prune_extension(extension: Extension, needed: HashSet<Column>) -> Result<Logi
 
 fn prune_join(join: Join, needed: HashSet<Column>) -> Result<LogicalPlan> {
     let mut read = needed;
-    read.extend(read_by(join.on.iter().flat_map(|(l, r)| [l, r]).chain(join.filter.as_ref())));
+    read.extend(read_by(
+        join.on.iter().flat_map(|(l, r)| [l, r]).chain(join.filter.as_ref()),
+    ));
     let both = streams(&join.left) && streams(&join.right);
     let side = |input: Arc<LogicalPlan>| -> Result<LogicalPlan> {
         let columns = input.schema().columns();

@@ -16,8 +16,8 @@ use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion::prelude::SessionConfig;
 
 use super::function::is_fallible;
-use super::node::{TimeWindowNode, WatermarkNode};
 use super::is_streaming;
+use super::node::{TimeWindowNode, WatermarkNode};
 use crate::{Error, Result};
 
 /// The physical form of an expression of a plan: short circuits kept where a row Spark would not evaluate could fail.
@@ -191,7 +191,10 @@ fn windows_of(window: &TimeWindowNode) -> Result<LogicalPlan> {
     let each = (0..places).map(|place| -> Result<Arc<LogicalPlan>> {
         let sizes = (window.duration_us, window.slide_us, window.start_us);
         let column = super::function::datetime::window(sizes, place, TimeWindowNode::window_type());
-        let kept = columns.iter().enumerate().map(|(number, column)| Expr::Column(column.clone()).alias(numbered(number)));
+        let kept = columns
+            .iter()
+            .enumerate()
+            .map(|(number, column)| Expr::Column(column.clone()).alias(numbered(number)));
         let window_column = column.call(vec![window.time.clone()]).alias(&window_name);
         let items = kept.chain([window_column]).collect();
         let projected = LogicalPlan::Projection(Projection::try_new(items, Arc::clone(&input))?);

@@ -303,7 +303,7 @@ pub fn day_time(micros: i64, from: Unit, to: Unit) -> String {
         } else {
             format!("{value:02}")
         });
-        if unit == Unit::Second && size % second != 0 {
+        if unit == Unit::Second && !size.is_multiple_of(second) {
             let fraction = format!("{:06}", size % second);
             text.push('.');
             text.push_str(fraction.trim_end_matches('0'));

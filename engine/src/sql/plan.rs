@@ -10,8 +10,8 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ExprSchema, JoinType, NullEquality, ScalarValue, TableReference};
 use datafusion::logical_expr::expr::Alias as AliasExpr;
 use datafusion::logical_expr::{
-    Aggregate, EmptyRelation, Expr, Extension, Filter, Join, JoinConstraint, Limit, LogicalPlan, Projection, Sort,
-    SortExpr, SubqueryAlias, Union, Values, lit,
+    Aggregate, BinaryExpr, EmptyRelation, Expr, Extension, Filter, Join, JoinConstraint, Limit, LogicalPlan, Operator,
+    Projection, Sort, SortExpr, SubqueryAlias, Union, Values, lit,
 };
 
 use super::catalog::{BatchTime, Catalog};
@@ -294,13 +294,11 @@ impl<'a> Planner<'a> {
         }
         let left = distinct(self.alias(left, None)?)?;
         let right = self.alias(right, None)?;
-        let equal = left.attrs.iter().zip(&right.attrs).map(|(l, r)| {
-            super::expr::binary_expr(
-                l.expr(),
-                datafusion::logical_expr::Operator::IsNotDistinctFrom,
-                r.expr(),
-            )
-        });
+        let equal = left
+            .attrs
+            .iter()
+            .zip(&right.attrs)
+            .map(|(l, r)| super::expr::binary_expr(l.expr(), Operator::IsNotDistinctFrom, r.expr()));
         let condition = equal.reduce(|l, r| l.and(r)).unwrap_or(lit(true));
         let kind = if op == SetOp::Intersect {
             JoinType::LeftSemi
@@ -391,7 +389,7 @@ impl<'a> Planner<'a> {
         let mut rel = self.relation(first, env)?;
         for relation in relations {
             let right = self.relation(relation, env)?;
-            rel = self.join(rel, right, JoinKind::Cross, &JoinOn::Nothing, env)?;
+            rel = self.join(rel, right, JoinKind::Inner, &JoinOn::Nothing, env)?;
         }
         Ok(rel)
     }
@@ -500,7 +498,7 @@ impl<'a> Planner<'a> {
         let typed = Exprs::new(self, env, &scope).plan(expr)?;
         if let (Expr::Column(column), None) = (&typed.expr, alias) {
             let attr = rel.attrs.iter().find(|a| a.column == *column).cloned();
-            let attr = attr.ok_or_else(|| scope.unresolved(&[column.name.clone()]))?;
+            let attr = attr.ok_or_else(|| scope.unresolved(std::slice::from_ref(&column.name)))?;
             return Ok((rel, attr));
         }
         let Some(alias) = alias else {
@@ -588,7 +586,10 @@ impl<'a> Planner<'a> {
             }
             _ => None,
         };
-        let plan = join(left.plan, right.plan, condition, join_type)?;
+        let mut plan = join(left.plan, right.plan, condition, join_type)?;
+        if let (JoinKind::Cross, LogicalPlan::Join(cross)) = (kind, &mut plan) {
+            cross.join_constraint = JoinConstraint::Using;
+        }
         let attrs = match join_type {
             JoinType::LeftSemi | JoinType::LeftAnti => left.attrs,
             _ => both.attrs,
@@ -989,6 +990,16 @@ impl<'a> Planner<'a> {
         let hidden = hidden_columns(&correlated);
         let defaults = items.iter().map(|item| default_of(&item.expr)).collect::<Result<_>>()?;
 
+        if !exprs.joins.borrow().is_empty() {
+            return Err(Error::unsupported(
+                "IN, EXISTS and correlated subqueries in the SELECT list or HAVING of a query that groups are not supported yet",
+            ));
+        }
+        if !correlated.iter().all(ties_a_column) {
+            return Err(Error::unsupported(
+                "a correlated subquery that aggregates must compare its own columns with `=` to those around it",
+            ));
+        }
         let mut groups = Groups::new(keys, select.group_by == GroupBy::None);
         groups.keys.extend(hidden.iter().cloned().map(Expr::Column));
         for item in &mut items {
@@ -1334,6 +1345,24 @@ fn default_of(expr: &Expr) -> Result<Option<ScalarValue>> {
 
 // ---- correlation
 
+/// Whether a condition says `column = something of the query around`, so that the column can be a grouping key.
+fn ties_a_column(condition: &Expr) -> bool {
+    let Expr::BinaryExpr(BinaryExpr {
+        left,
+        op: Operator::Eq,
+        right,
+    }) = condition
+    else {
+        return false;
+    };
+    let inner = |side: &Expr| match side {
+        Expr::Cast(cast) => matches!(*cast.expr, Expr::Column(_)),
+        side => matches!(side, Expr::Column(_)),
+    };
+    let outer = |side: &Expr| !side.exists(|e| Ok(matches!(e, Expr::Column(_)))).unwrap_or(true);
+    inner(left) && outer(right) || inner(right) && outer(left)
+}
+
 /// The columns of a subquery that conditions with the query around name.
 fn hidden_columns(correlated: &[Expr]) -> Vec<Column> {
     let mut columns: Vec<Column> = vec![];
@@ -1370,7 +1399,7 @@ fn over_output(correlated: Vec<Expr>, hidden: &[Column], attrs: &[Attr]) -> Resu
     each.collect()
 }
 
-fn contains_outer(expr: &Expr) -> bool {
+pub(super) fn contains_outer(expr: &Expr) -> bool {
     expr.exists(|e| Ok(matches!(e, Expr::OuterReferenceColumn(..))))
         .unwrap_or(false)
 }

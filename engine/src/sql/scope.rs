@@ -193,7 +193,8 @@ impl<'a> Scope<'a> {
         let mut near: Vec<(usize, String)> = visible
             .iter()
             .map(|a| if plain { format!("`{}`", a.name) } else { a.sql() })
-            .map(|name| (distance(&wanted, &name), name))
+            // Spark compares what was written with the quoted names.
+            .map(|name| (distance(&parts.join("."), &name), name))
             .collect();
         near.sort();
         near.dedup();

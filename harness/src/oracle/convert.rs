@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, JoinType, NullEquality};
+use datafusion::common::{DFSchema, JoinConstraint, JoinType, NullEquality};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{
     Aggregate, BinaryExpr, Distinct, Expr, Extension, FetchType, Join, Limit, LogicalPlan, Operator, Projection,
@@ -257,6 +257,7 @@ impl Converter<'_> {
             }]));
         }
         let kind = match join.join_type {
+            JoinType::Inner if join.join_constraint == JoinConstraint::Using => JoinKind::Cross,
             JoinType::Inner => JoinKind::Inner,
             JoinType::Left => JoinKind::Left,
             JoinType::Right => JoinKind::Right,

@@ -408,7 +408,11 @@ mod tests {
             (0, None, NEVER),
             (9, Some(0), NEVER),
         ] {
-            assert_eq!(first_at_or_above(&bounds, from, time), want, "time {time:?} from batch {from}");
+            assert_eq!(
+                first_at_or_above(&bounds, from, time),
+                want,
+                "time {time:?} from batch {from}"
+            );
         }
     }
 

@@ -566,7 +566,10 @@ fn whole_table(plan: &LogicalPlan, job: &Job) -> Option<RecordBatch> {
 /// Spark's names for the columns of the result, all nullable.
 fn output_schema(plan: &LogicalPlan) -> SchemaRef {
     let types = plan.schema().fields().iter().map(|f| f.data_type().clone());
-    let fields = sql::output_names(plan).into_iter().zip(types).map(|(name, of)| Field::new(name, of, true));
+    let fields = sql::output_names(plan)
+        .into_iter()
+        .zip(types)
+        .map(|(name, of)| Field::new(name, of, true));
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 

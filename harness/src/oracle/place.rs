@@ -170,7 +170,7 @@ fn push_join(
     let is_right = |p: &Predicate| p.is_deterministic() && p.references().is_subset(&rights);
     // What a side keeps in any case is not lost by a condition above the join, and what it may lose not by the ON.
     let (where_left, where_right, on_left, on_right) = match kind {
-        JoinKind::Inner => (true, true, true, true),
+        JoinKind::Inner | JoinKind::Cross => (true, true, true, true),
         JoinKind::Semi => (true, false, true, true),
         JoinKind::Left | JoinKind::Anti => (true, false, false, true),
         JoinKind::Right => (false, true, true, false),
@@ -179,7 +179,7 @@ fn push_join(
     let (mut to_left, above) = partition(predicates, |p| where_left && is_left(p));
     let (mut to_right, above) = partition(above, |p| where_right && is_right(p));
     let (into_join, above) = partition(above, |p| {
-        kind == JoinKind::Inner && p.is_deterministic() && p.members.is_empty()
+        matches!(kind, JoinKind::Inner | JoinKind::Cross) && p.is_deterministic() && p.members.is_empty()
     });
 
     let mut condition: Vec<Expr> = condition.into_iter().flat_map(conjuncts).collect();
@@ -367,7 +367,7 @@ fn infer(node: Node) -> Node {
             condition,
         } => {
             let (adds_left, adds_right) = match kind {
-                JoinKind::Inner | JoinKind::Semi => (true, true),
+                JoinKind::Inner | JoinKind::Cross | JoinKind::Semi => (true, true),
                 JoinKind::Right => (true, false),
                 JoinKind::Left | JoinKind::Anti => (false, true),
                 JoinKind::Full | JoinKind::Mark => (false, false),
@@ -426,7 +426,9 @@ pub(super) fn constraints(node: &Node) -> Vec<Expr> {
             kind,
             condition,
         } => match kind {
-            JoinKind::Inner => union_of(union_of(constraints(left), constraints(right)), condition.clone()),
+            JoinKind::Inner | JoinKind::Cross => {
+                union_of(union_of(constraints(left), constraints(right)), condition.clone())
+            }
             JoinKind::Semi => union_of(constraints(left), condition.clone()),
             JoinKind::Left | JoinKind::Anti | JoinKind::Mark => constraints(left),
             JoinKind::Right => constraints(right),

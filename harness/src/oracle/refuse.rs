@@ -126,7 +126,8 @@ fn check_join(left: &Node, right: &Node, kind: JoinKind, condition: &[Expr], mod
     let streams = (left.is_streaming(), right.is_streaming());
     let name = kind.name();
     if streams == (true, true) {
-        let runs = mode == OutputMode::Append || (mode == OutputMode::Update && kind == JoinKind::Inner);
+        let runs = mode == OutputMode::Append
+            || (mode == OutputMode::Update && matches!(kind, JoinKind::Inner | JoinKind::Cross));
         if !runs {
             let mode = match mode {
                 OutputMode::Update => "Update",
@@ -204,6 +205,11 @@ pub(super) fn start_failure(root: &Node, mode: OutputMode) -> Option<Error> {
         .into_iter()
         .filter(|n| n.is_stateful())
         .find_map(|node| match &node.kind {
+            Kind::Join {
+                kind: JoinKind::Cross, ..
+            } => Some(Error::nameless(
+                "requirement failed: StreamingSymmetricHashJoinExec should not take Cross as the JoinType",
+            )),
             Kind::Join {
                 left, right, condition, ..
             } => {

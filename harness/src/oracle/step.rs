@@ -702,8 +702,13 @@ fn eviction(
 ) -> Eviction {
     let is_tagged = |e: &Expr, tags: &BTreeSet<Id>| column_id(e).is_some_and(|id| tags.contains(&id));
     // `<=>` is compared as an expression, and an expression carries no event time.
-    let by_key = keys.iter().position(|(l, _, null_safe)| !null_safe && is_tagged(l, left_tags));
-    match by_key.or_else(|| keys.iter().position(|(_, r, null_safe)| !null_safe && is_tagged(r, right_tags))) {
+    let by_key = keys
+        .iter()
+        .position(|(l, _, null_safe)| !null_safe && is_tagged(l, left_tags));
+    match by_key.or_else(|| {
+        keys.iter()
+            .position(|(_, r, null_safe)| !null_safe && is_tagged(r, right_tags))
+    }) {
         Some(key) => Eviction::Key(key),
         // A side without an event time of its own has nothing to judge by.
         None => Eviction::Value {

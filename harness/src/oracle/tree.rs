@@ -106,6 +106,8 @@ pub(super) struct Sizes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum JoinKind {
     Inner,
+    /// Written `CROSS JOIN`: the same rows as an inner join, but Spark keeps the word.
+    Cross,
     Left,
     Right,
     Full,
@@ -120,6 +122,7 @@ impl JoinKind {
     pub fn name(self) -> &'static str {
         match self {
             JoinKind::Inner => "Inner",
+            JoinKind::Cross => "Cross",
             JoinKind::Left => "LeftOuter",
             JoinKind::Right => "RightOuter",
             JoinKind::Full => "FullOuter",

@@ -85,16 +85,34 @@ impl SideState {
         if rows == 0 {
             return Ok(());
         }
-        let segment = self.new_segment(Segment { rows: arrived.rows, remembered: rows });
+        let segment = self.new_segment(Segment {
+            rows: arrived.rows,
+            remembered: rows,
+        });
         for row in 0..rows {
-            let time = arrived.times.as_ref().map_or(0, |t| if t.is_null(row) { i64::MIN } else { t.value(row) });
-            let evict_time = arrived.evict_times.as_ref().filter(|t| t.is_valid(row)).map(|t| t.value(row));
+            let time = arrived
+                .times
+                .as_ref()
+                .map_or(0, |t| if t.is_null(row) { i64::MIN } else { t.value(row) });
+            let evict_time = arrived
+                .evict_times
+                .as_ref()
+                .filter(|t| t.is_valid(row))
+                .map(|t| t.value(row));
             let key = self.key_of(arrived.keys.row(row).as_ref());
             if let Some(evict_time) = evict_time {
                 self.leaving.entry(evict_time).or_default().push(key);
             }
-            let entry = Entry { time, evict_time, segment, row: row as u32 };
-            insert_in_order(&mut self.keys[key as usize].as_mut().expect("a key in use has rows").entries, entry);
+            let entry = Entry {
+                time,
+                evict_time,
+                segment,
+                row: row as u32,
+            };
+            insert_in_order(
+                &mut self.keys[key as usize].as_mut().expect("a key in use has rows").entries,
+                entry,
+            );
         }
         self.rows += rows;
         Ok(())
@@ -118,7 +136,10 @@ impl SideState {
         if let Some(found) = self.find(hash, key) {
             return found;
         }
-        let rows = Some(KeyRows { key: key.into(), entries: VecDeque::new() });
+        let rows = Some(KeyRows {
+            key: key.into(),
+            entries: VecDeque::new(),
+        });
         let number = match self.free_keys.pop() {
             Some(free) => {
                 self.keys[free as usize] = rows;
@@ -146,11 +167,17 @@ impl SideState {
         let found = self.find(self.hasher.hash_one(key), key);
         let entries = found.and_then(|n| self.keys[n as usize].as_ref()).map(|k| &k.entries);
         let range = entries.map(|entries| {
-            let (from, to) = (entries.partition_point(|e| e.time < min), entries.partition_point(|e| e.time <= max));
+            let (from, to) = (
+                entries.partition_point(|e| e.time < min),
+                entries.partition_point(|e| e.time <= max),
+            );
             entries.range(from..to.max(from))
         });
         // NULL times stand first and match no range.
-        range.into_iter().flatten().filter(move |e| e.time != i64::MIN || min == i64::MIN)
+        range
+            .into_iter()
+            .flatten()
+            .filter(move |e| e.time != i64::MIN || min == i64::MIN)
     }
 
     /// The columns of some rows.
@@ -190,10 +217,14 @@ impl SideState {
     }
 
     fn evict_key(&mut self, key: u32, bound_ms: i64) {
-        let Some(mut rows) = self.keys[key as usize].take() else { return };
+        let Some(mut rows) = self.keys[key as usize].take() else {
+            return;
+        };
         let leaves = |e: &Entry| e.evict_time.is_some_and(|time| at_or_below(time, bound_ms));
         if self.ordered_by_eviction {
-            let nulls = rows.entries.partition_point(|e| e.time == i64::MIN && e.evict_time.is_none());
+            let nulls = rows
+                .entries
+                .partition_point(|e| e.time == i64::MIN && e.evict_time.is_none());
             while let Some(entry) = rows.entries.get(nulls).filter(|e| leaves(e)).copied() {
                 rows.entries.remove(nulls);
                 self.release(entry);
@@ -227,7 +258,12 @@ impl SideState {
 
     /// All rows, in the order of their keys' first appearance.
     pub(super) fn snapshot(&self) -> Result<RecordBatch> {
-        let entries: Vec<Entry> = self.keys.iter().flatten().flat_map(|k| k.entries.iter().copied()).collect();
+        let entries: Vec<Entry> = self
+            .keys
+            .iter()
+            .flatten()
+            .flat_map(|k| k.entries.iter().copied())
+            .collect();
         if entries.is_empty() {
             return Ok(RecordBatch::new_empty(Arc::clone(&self.schema)));
         }

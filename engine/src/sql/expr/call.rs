@@ -527,7 +527,7 @@ impl Exprs<'_> {
                     _ => Err(unexpected(&text, "first", "ARRAY", &base)),
                 }
             }
-            "from_json" => self.from_json(&call),
+            "from_json" => self.json_struct(&call),
             "to_json" => {
                 let value = args.first().cloned().ok_or_else(|| wrong_count(name, "[1, 2]", 0))?;
                 if !value.data_type.is_nested() {
@@ -903,7 +903,7 @@ impl Exprs<'_> {
     }
 
     /// `from_json(text, 'schema'[, map(options)])`.
-    fn from_json(&self, call: &Args) -> Result<Option<Typed>> {
+    fn json_struct(&self, call: &Args) -> Result<Option<Typed>> {
         let value = call.args.first().ok_or_else(|| wrong_count("from_json", "[2, 3]", 0))?;
         let schema = match call.args.get(1).map(|a| &a.expr) {
             Some(Expr::Literal(ScalarValue::Utf8(Some(ddl)), _)) => parse_schema_ddl(ddl)

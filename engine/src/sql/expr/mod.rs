@@ -344,7 +344,7 @@ fn typed_literal(kind: &str, text: &str) -> Result<Typed> {
             ))
         }
         "X" => {
-            let even = text.len() % 2 == 0 && text.is_ascii();
+            let even = text.len().is_multiple_of(2) && text.is_ascii();
             let bytes = (0..text.len() / 2).map(|i| u8::from_str_radix(text.get(2 * i..2 * i + 2)?, 16).ok());
             let bytes = bytes
                 .collect::<Option<Vec<u8>>>()

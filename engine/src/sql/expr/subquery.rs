@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue, Spans};
 use datafusion::logical_expr::{Case, Expr, JoinType, LogicalPlan, Operator, Subquery, lit};
 
@@ -11,6 +11,7 @@ use super::operator::{binary_expr, one_zero};
 use super::{Exprs, mismatch};
 use crate::sql::is_streaming;
 use crate::sql::parse::ast::{Ast, Query};
+use crate::sql::plan::contains_outer;
 use crate::sql::scope::{Attr, Typed};
 use crate::sql::types::{Meeting, message_type_name};
 use crate::{Error, Result};
@@ -42,6 +43,11 @@ impl Exprs<'_> {
             return Err(Error::spark(
                 "INVALID_SUBQUERY_EXPRESSION.STREAMING_QUERY",
                 "Invalid subquery: Streaming query is not allowed in subquery expressions.",
+            ));
+        }
+        if names_outer(&planned.rel.plan)? {
+            return Err(Error::unsupported(
+                "a subquery that names columns of the query around it outside its WHERE is not supported yet",
             ));
         }
         let hidden = planned.hidden;
@@ -222,4 +228,16 @@ impl Exprs<'_> {
         }
         Ok((sub.plan, condition, name))
     }
+}
+
+/// Whether some node of a plan still names columns of a query around it.
+fn names_outer(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply(|node| {
+        node.apply_expressions(|expr| {
+            found |= contains_outer(expr);
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    Ok(found)
 }

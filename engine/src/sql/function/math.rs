@@ -55,9 +55,12 @@ fn positive(value: f64) -> Option<f64> {
     (value > 0.0 || value.is_nan()).then_some(value)
 }
 
+/// A function of two doubles that can have no answer.
+type OfTwo = fn(f64, f64) -> Option<f64>;
+
 /// A function of two doubles, by Spark's name.
 pub fn binary(name: &str) -> SparkFn {
-    let (name, function): (&'static str, fn(f64, f64) -> Option<f64>) = match name {
+    let (name, function): (&'static str, OfTwo) = match name {
         "pow" | "power" => ("pow", |l, r| Some(l.powf(r))),
         "atan2" => ("atan2", |l, r| Some(l.atan2(r))),
         "hypot" => ("hypot", |l, r| Some(l.hypot(r))),

@@ -213,6 +213,16 @@ impl ScalarUDFImpl for SparkFn {
         self.name
     }
 
+    fn display_name(&self, args: &[Expr]) -> DfResult<String> {
+        let args = args.iter().map(Expr::to_string);
+        let params = self.params.iter().map(ToString::to_string);
+        Ok(format!(
+            "{}({})",
+            self.name,
+            params.chain(args).collect::<Vec<_>>().join(", ")
+        ))
+    }
+
     /// The result type is a part of the name: two casts of one column are two columns.
     fn schema_name(&self, args: &[Expr]) -> DfResult<String> {
         let args: Vec<_> = args.iter().map(|a| a.schema_name().to_string()).collect();

@@ -957,15 +957,19 @@ impl<'a> Parser<'a> {
             return Ok(Ast::Name(vec![name]));
         }
         let upper = name.to_ascii_uppercase();
+        let with_unit = [
+            "TIMESTAMPADD",
+            "DATEADD",
+            "DATE_ADD",
+            "TIMESTAMPDIFF",
+            "DATEDIFF",
+            "DATE_DIFF",
+        ];
         if !quoted
-            && matches!(
-                upper.as_str(),
-                "TIMESTAMPADD" | "DATEADD" | "DATE_ADD" | "TIMESTAMPDIFF" | "DATEDIFF" | "DATE_DIFF"
-            )
+            && with_unit.contains(&upper.as_str())
+            && let Some(call) = self.unit_call(&name)?
         {
-            if let Some(call) = self.unit_call(&name)? {
-                return Ok(call);
-            }
+            return Ok(call);
         }
         self.expect("(")?;
         let distinct = self.accept_word("DISTINCT");
