@@ -22,8 +22,6 @@ pub(super) struct Converted {
     pub root: Node,
     /// The static relations by number, with their columns.
     pub tables: Vec<LogicalPlan>,
-    /// The first column number that is free.
-    pub next_id: Id,
 }
 
 /// Converts the plan of a job's query.
@@ -47,7 +45,6 @@ pub(super) fn convert(plan: &LogicalPlan, job: &Job) -> Result<Converted> {
     Ok(Converted {
         root,
         tables: converter.tables,
-        next_id: converter.next_id,
     })
 }
 

@@ -205,7 +205,9 @@ pub(super) fn start_failure(root: &Node, mode: OutputMode) -> Option<Error> {
         .into_iter()
         .filter(|n| n.is_stateful())
         .find_map(|node| match &node.kind {
-            Kind::Join { kind: JoinKind::Cross, .. } => Some(Error::nameless(
+            Kind::Join {
+                kind: JoinKind::Cross, ..
+            } => Some(Error::nameless(
                 "requirement failed: StreamingSymmetricHashJoinExec should not take Cross as the JoinType",
             )),
             Kind::Join {

@@ -180,7 +180,6 @@ pub(super) struct Steps {
     pub root: Step,
     /// What each operator with state is, topmost first.
     pub operators: Vec<String>,
-    pub watermarks: usize,
     pub parts: usize,
     /// Whether the time of a batch decides anything.
     pub asks_for_time: bool,
@@ -225,7 +224,6 @@ pub(super) fn steps(root: &Node, mode: OutputMode, tables: &[(Vec<ArrayRef>, usi
     Ok(Steps {
         root,
         operators: builder.operators,
-        watermarks: builder.watermarks,
         parts: builder.parts,
         asks_for_time: builder.compiler.asks_for_time,
         watermark_above_state: builder.watermark_above_state,
