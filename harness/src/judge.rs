@@ -242,3 +242,140 @@ fn given(rows: &[serde_json::Value]) -> Vec<Row> {
     let row = |row: &serde_json::Value| row.as_array().cloned().unwrap_or_else(|| vec![row.clone()]);
     rows.iter().map(row).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::report::{Entry, Paint, Report, terminal};
+    use crate::system::{Drained, Embedded, Promises, Result as SystemResult};
+    use crate::trace::MicroBatch;
+
+    /// A stream processor with a bug: it forgets a row of every micro-batch.
+    #[derive(Default)]
+    struct Forgetful(Embedded);
+
+    impl System for Forgetful {
+        fn start(&mut self, job: &Job) -> SystemResult<()> {
+            self.0.start(job)
+        }
+        fn feed(&mut self, batch: &MicroBatch) -> SystemResult<()> {
+            let without_last = |rows: &RecordBatch| rows.slice(0, rows.num_rows().saturating_sub(1));
+            let rows = batch.rows.iter().map(|rows| rows.as_ref().map(without_last)).collect();
+            self.0.feed(&MicroBatch { rows })
+        }
+        fn drain(&mut self) -> Drained {
+            self.0.drain()
+        }
+        fn stop(&mut self) -> SystemResult<()> {
+            self.0.stop()
+        }
+        fn kill(&mut self) -> SystemResult<()> {
+            self.0.kill()
+        }
+        fn promises(&self) -> Promises {
+            self.0.promises()
+        }
+        fn ask(&mut self, question: &Question) -> SystemResult<RecordBatch> {
+            self.0.ask(question)
+        }
+    }
+
+    const SCENARIO: &str = r#"
+title = "Counts by window"
+
+[streams.scotsmen]
+schema = "district STRING, new_scotsmen INT, timestamp TIMESTAMP"
+batches = [
+  [["Porto", 1, "2024-12-03T10:00:00Z"], ["Porto", 2, "2024-12-03T10:01:00Z"]],
+  [["Porto", 3, "2024-12-03T10:04:00Z"], ["Faro", 4, "2024-12-03T10:05:00Z"]],
+  [["Porto", 5, "2024-12-03T10:02:59.999Z"], ["Faro", 6, "2024-12-03T10:10:00Z"]],
+  [["Porto", 5, "2024-12-03T10:02:59.999Z"], ["Faro", 6, "2024-12-03T10:10:00Z"]],
+]
+
+[[views]]
+name = "s"
+sql = "SELECT * FROM scotsmen"
+watermark = { column = "timestamp", delay = "30 seconds" }
+
+[query]
+name = "totals"
+sql = """
+SELECT window(timestamp, '3 minutes') AS window, district, count(*) AS c, sum(new_scotsmen) AS n
+FROM s GROUP BY window(timestamp, '3 minutes'), district
+"""
+
+[[follow_up]]
+sql = "SELECT district, sum(n) AS n FROM totals GROUP BY district ORDER BY district"
+rows = [["Faro", 4], ["Porto", 11]]
+
+[expect]
+dropped_rows = 1
+output_rows = "> 0"
+"#;
+
+    #[test]
+    fn a_right_system_passes_every_check() {
+        let report = report_of(&mut Embedded::default());
+        assert_eq!(
+            report.count(Status::Passed),
+            1,
+            "{}",
+            terminal::render(&report, Paint::PLAIN)
+        );
+    }
+
+    #[test]
+    fn a_wrong_system_fails_with_the_story_of_the_rows_concerned() {
+        let report = report_of(&mut Forgetful::default());
+        insta::assert_snapshot!(terminal::render(&report, Paint::PLAIN), @r"
+        FAIL  counts: Counts by window (seed 0)
+              output, batch 2: 1 row wrong, where 1 must be
+                window [2024-12-03 10:00:00, 2024-12-03 10:03:00), district Porto
+                  expected  c 3, n 8
+                  actual    c 2, n 6
+                  rows concerned
+                    row 1 of scotsmen, batch 0: event time 2024-12-03 10:00:00.000, on time
+                    row 2 of scotsmen, batch 0: event time 2024-12-03 10:01:00.000, on time
+                    row 1 of scotsmen, batch 2: event time 2024-12-03 10:02:59.999, on time
+              output, batch 3: 2 of 2 rows missing
+                window [2024-12-03 10:03:00, 2024-12-03 10:06:00), district Faro
+                  expected  c 1, n 4
+                  actual    nothing
+                  rows concerned
+                    row 2 of scotsmen, batch 1: event time 2024-12-03 10:05:00.000, on time
+                window [2024-12-03 10:03:00, 2024-12-03 10:06:00), district Porto
+                  expected  c 1, n 3
+                  actual    nothing
+                  rows concerned
+                    row 1 of scotsmen, batch 1: event time 2024-12-03 10:04:00.000, on time
+              ledger, batch 0: rows read are [1] and must be [2] (per stream)
+              ledger, batch 1: rows read are [1] and must be [2] (per stream)
+              ledger, batch 2: rows read are [1] and must be [2] (per stream)
+              ledger, batch 3: rows read are [1] and must be [2] (per stream)
+              watermark, batch 1: the watermark is 2024-12-03 09:59:30.000 and must be 2024-12-03 10:00:30.000
+              watermark, batch 2: the watermark is 2024-12-03 10:03:30.000 and must be 2024-12-03 10:04:30.000
+              watermark, batch 3: the watermark is 2024-12-03 10:03:30.000 and must be 2024-12-03 10:09:30.000
+              state, batch 1: rows in state are [2] and must be [3] (per operator, topmost first)
+              state, batch 2: rows in state are [1] and must be [3] (per operator, topmost first)
+              follow-up: 1 rows answer, and it must be 2
+                query     SELECT district, sum(n) AS n FROM totals GROUP BY district ORDER BY district
+                expected  Faro, 4
+                expected  Porto, 11
+                actual    Porto, 6
+        1 scenario: 0 passed, 1 failed
+        ");
+    }
+
+    fn report_of(system: &mut dyn System) -> Report {
+        let scenario = Scenario::parse(Path::new("counts.toml"), SCENARIO).expect("the scenario is right");
+        let trial = Trial::of(&scenario, 0).expect("its rows are given");
+        Report {
+            entries: vec![Entry::Ran {
+                outcome: Box::new(judge(&trial, system)),
+                again: None,
+            }],
+        }
+    }
+}

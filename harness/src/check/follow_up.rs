@@ -52,11 +52,7 @@ fn judge_answer(answer: &Answer) -> Option<Finding> {
     }
     let mut finding = finding(
         answer,
-        format!(
-            "{} rows answer, and they must be these {}",
-            actual.len(),
-            expected.len()
-        ),
+        format!("{} rows answer, and it must be {}", actual.len(), expected.len()),
     );
     finding.story.push(format!(
         "query     {}",

@@ -57,15 +57,20 @@ fn judge_batch(actual: &OutputBatch, expected: &OutputBatch, evidence: &Evidence
         return order_finding(actual, expected, shape);
     }
     let claim = match (difference.missing.len(), difference.surplus.len()) {
-        (missing, 0) => format!("{missing} of {} rows missing", expected.rows.num_rows()),
-        (0, surplus) => format!("{surplus} rows too many beside {} right ones", expected.rows.num_rows()),
-        (missing, surplus) => format!("{surplus} wrong rows in place of {missing}"),
+        (missing, 0) => format!("{missing} of {} missing", rows(expected.rows.num_rows())),
+        (0, surplus) => format!("{} too many beside {} right", rows(surplus), expected.rows.num_rows()),
+        (missing, surplus) => format!("{} wrong, where {missing} must be", rows(surplus)),
     };
     let mut finding = Finding::in_batch(actual.batch_id, claim);
     if told {
         finding.story = story::tell(&difference, actual.batch_id, evidence);
     }
     Some(finding)
+}
+
+/// `1 row`, `2 rows`.
+fn rows(count: usize) -> String {
+    format!("{count} row{}", if count == 1 { "" } else { "s" })
 }
 
 /// Whether the semantics leave open which rows these are: any rows of a limit, or any of those an order does not tell

@@ -102,3 +102,38 @@ pub fn check_on(system: &mut dyn System, job: &Job, trace: &Trace) -> Result<(),
         terminal::render(&report, Paint::PLAIN)
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::strategy::ValueTree;
+
+    use super::*;
+    use crate::oracle;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        /// Whatever arrives, in whatever batches, a supported query emits what the oracle derives, in every mode Spark
+        /// allows for it and across restarts.
+        #[test]
+        fn the_engine_emits_what_the_oracle_derives(case in cases()) {
+            check(&case.job, &case.trace)?;
+        }
+    }
+
+    /// A property that nothing tests would hold too: queries run, and rows come out, come late and are dropped.
+    #[test]
+    fn random_cases_run_and_drop_rows() {
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let (mut emitting, mut dropping, mut refused) = (0, 0, Vec::new());
+        for _ in 0..200 {
+            let case = cases().new_tree(&mut runner).expect("cases can be made").current();
+            let expectation = oracle::expect(&case.job, &case.trace);
+            emitting += usize::from(expectation.run.batches.iter().any(|batch| batch.rows.num_rows() > 0));
+            dropping += usize::from(!expectation.ledger.drops.is_empty());
+            refused.extend(expectation.run.error.map(|failure| (case.job.sql, failure.message)));
+        }
+        assert!(refused.is_empty(), "{refused:#?}");
+        assert!(emitting > 100 && dropping > 40, "{emitting} emit, {dropping} drop rows");
+    }
+}
