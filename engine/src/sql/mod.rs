@@ -20,8 +20,8 @@
 //! A join's whole condition is its `filter`, a conjunction; `on` is empty. Besides the joins a query writes there are
 //! `LeftSemi` and `LeftAnti` (IN and EXISTS at the top of WHERE), `LeftMark` (elsewhere) and `Left` (correlated scalar
 //! subqueries), all with a static right side. An explicit CROSS JOIN, which Spark does not run on two streams even where
-//! WHERE gives it an equality, is an inner join whose constraint is `Using`. Aggregates and their keys are bare, without aliases: a projection above
-//! names them.
+//! WHERE gives it an equality, is an inner join whose constraint is `Using`. Aggregates and their keys are bare, without
+//! aliases: a projection above names them.
 //!
 //! Conditions stay plain conjunctions, so that they can be split; [`physical_expr`] puts Spark's short circuits back.
 //!

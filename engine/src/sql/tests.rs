@@ -345,6 +345,14 @@ fn values_are_sparks() {
             "2024-12-03 11:57:00, 2024-12-03 12:02:00",
         ),
         (
+            "SELECT try_add(2147483647, 1), try_divide(1, 0), try_cast('x' AS INT)",
+            "NULL NULL NULL",
+        ),
+        (
+            "SELECT CAST(1 AS BIGINT) / 3.0, date_format(ts, 'EEE Q') FROM t WHERE n = 3",
+            "0.333333 Tue 4",
+        ),
+        (
             "SELECT current_timestamp(), current_date()",
             "2024-12-03 10:00:00 2024-12-03",
         ),

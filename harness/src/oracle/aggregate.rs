@@ -1,7 +1,7 @@
 //! Aggregations: a group is emitted once it closes (append), when rows touch it (update), or always (complete).
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -216,7 +216,7 @@ fn grouped(d: &mut Derivation, aggregation: &Aggregation, table: &Table, keys: &
     let times = aggregation.tag.map(|tag| event_times(&keys[tag]));
     let fields = keys.iter().map(|k| SortField::new(k.data_type().clone())).collect();
     let encoded = RowConverter::new(fields)?.convert_columns(keys)?;
-    let mut number_of: HashMap<OwnedRow, usize> = HashMap::new();
+    let mut number_of: BTreeMap<OwnedRow, usize> = BTreeMap::new();
     let mut groups: Vec<Grouped> = vec![];
     for row in 0..table.len() {
         let number = *number_of.entry(encoded.row(row).owned()).or_insert(groups.len());

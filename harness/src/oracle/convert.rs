@@ -22,8 +22,6 @@ pub(super) struct Converted {
     pub root: Node,
     /// The static relations by number, with their columns.
     pub tables: Vec<LogicalPlan>,
-    /// The first column number that is free.
-    pub next_id: Id,
 }
 
 /// Converts the plan of a job's query.
@@ -47,7 +45,6 @@ pub(super) fn convert(plan: &LogicalPlan, job: &Job) -> Result<Converted> {
     Ok(Converted {
         root,
         tables: converter.tables,
-        next_id: converter.next_id,
     })
 }
 
@@ -246,7 +243,7 @@ impl Converter<'_> {
         }
         if is_subquery(join) && !right.is_streaming() {
             let mark = self.new_id();
-            let member = membership(mark, &left, &right, condition, join.null_aware);
+            let member = membership(mark, &left, &right, condition);
             let expr = match join.join_type {
                 JoinType::LeftAnti => Expr::Not(Box::new(column(mark))),
                 _ => column(mark),
@@ -255,6 +252,11 @@ impl Converter<'_> {
                 expr,
                 members: vec![member],
             }]));
+        }
+        if join.null_aware {
+            return Err(Error::unsupported(
+                "the oracle does not know joins in which a NULL leaves the answer open",
+            ));
         }
         let kind = match join.join_type {
             JoinType::Inner if join.join_constraint == JoinConstraint::Using => JoinKind::Cross,
@@ -493,11 +495,11 @@ fn is_subquery(join: &Join) -> bool {
     const NAMES: [&str; 2] = ["__auto_generated_subquery_name", "__correlated_sq"];
     let is_name = |name: &str| NAMES.iter().any(|known| name.starts_with(known));
     let named = matches!(&*join.right, LogicalPlan::SubqueryAlias(alias) if is_name(alias.alias.table()));
-    matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti) && (named || join.null_aware)
+    matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti) && named
 }
 
 /// What a semi, anti or mark join asks of each row of its left side.
-pub(super) fn membership(mark: Id, left: &Node, right: &Node, condition: Vec<Expr>, null_aware: bool) -> Membership {
+pub(super) fn membership(mark: Id, left: &Node, right: &Node, condition: Vec<Expr>) -> Membership {
     let (mut on, mut rest) = (vec![], vec![]);
     for predicate in condition {
         match equality(&predicate, &left.ids(), &right.ids()) {
@@ -514,7 +516,6 @@ pub(super) fn membership(mark: Id, left: &Node, right: &Node, condition: Vec<Exp
         table_output: right.output.clone(),
         on,
         condition: rest,
-        null_aware,
     }
 }
 

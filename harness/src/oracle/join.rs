@@ -1,9 +1,9 @@
 //! Joins: of two streams by the batches in which their rows are in state together, of a stream with a table row by row.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
+use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 use arrow::row::{OwnedRow, RowConverter, SortField};
@@ -47,7 +47,7 @@ pub(super) fn of_streams(d: &mut Derivation, join: &StreamJoin, left: Table, rig
 
     let null_safe: Vec<bool> = join.keys.iter().map(|key| key.null_safe).collect();
     let (left_rows, right_rows) = encoded(left_keys, right_keys, &null_safe)?;
-    let mut by_key: HashMap<&OwnedRow, Vec<u32>> = HashMap::new();
+    let mut by_key: BTreeMap<&OwnedRow, Vec<u32>> = BTreeMap::new();
     for (row, key) in left_rows.iter().enumerate() {
         if let Some(key) = key {
             by_key.entry(key).or_default().push(row as u32);
@@ -288,48 +288,10 @@ fn alone(has_partner: &[bool], wanted: bool) -> Vec<(u32, Option<u32>)> {
     rows.map(|(row, _)| (row as u32, None)).collect()
 }
 
-/// The answers of a table to `IN` or `EXISTS` for each row.
-pub(super) fn marks(d: &mut Derivation, asked: &Asked, rows: &mut Table, schema: &SchemaRef) -> Result<ArrayRef> {
-    let pairs = found(d, &asked.partners, rows, schema)?;
-    let partners = &asked.partners;
-    let mut marks: Vec<Option<bool>> = vec![Some(false); rows.len()];
-    if !asked.open.is_empty() {
-        let mut both = paired(rows, partners, &pairs)?;
-        let mut values = vec![];
-        for equality in &asked.open {
-            values.extend(d.evaluate(std::slice::from_ref(equality), &mut both, &partners.schema)?);
-        }
-        for (at, (row, _)) in pairs.iter().enumerate().take(both.len()) {
-            let equal = values
-                .iter()
-                .map(|v| v.as_boolean())
-                .map(|v| v.is_valid(at).then(|| v.value(at)));
-            let equal = equal.fold(Some(true), |all, one| match (all, one) {
-                (Some(false), _) | (_, Some(false)) => Some(false),
-                (Some(true), Some(true)) => Some(true),
-                _ => None,
-            });
-            let mark = &mut marks[*row as usize];
-            *mark = match (*mark, equal) {
-                (Some(true), _) | (_, Some(true)) => Some(true),
-                (None, _) | (_, None) => None,
-                _ => Some(false),
-            };
-        }
-    } else {
-        if asked.null_aware && partners.table_rows > 0 {
-            let keys = d.evaluate(&partners.row_keys, rows, schema)?;
-            for (row, mark) in marks.iter_mut().enumerate() {
-                if !partners.null_keys.is_empty() || keys.iter().any(|key| key.is_null(row)) {
-                    *mark = None;
-                }
-            }
-        }
-        for (row, _) in &pairs {
-            marks[*row as usize] = Some(true);
-        }
-    }
-    Ok(Arc::new(BooleanArray::from(marks)))
+/// Whether each row has a partner in the table that `IN` or `EXISTS` asks.
+pub(super) fn marks(d: &mut Derivation, asked: &Partners, rows: &mut Table, schema: &SchemaRef) -> Result<ArrayRef> {
+    let pairs = found(d, asked, rows, schema)?;
+    Ok(Arc::new(BooleanArray::from(flags(&pairs, rows.len()))))
 }
 
 /// The partners of each row in a table, in the order of rows and then of the table.

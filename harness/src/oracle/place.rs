@@ -217,8 +217,7 @@ fn push_mark_join(
     let mark = output.last().expect("a mark join has its mark").id;
     let asked = |mut p: Predicate| {
         if p.references().contains(&mark) {
-            p.members
-                .push(membership(mark, &left, &right, condition.clone(), false));
+            p.members.push(membership(mark, &left, &right, condition.clone()));
         }
         p
     };

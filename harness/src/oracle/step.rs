@@ -1,6 +1,6 @@
 //! The steps of a derivation: the optimised tree with its expressions compiled and its rules decided.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -74,16 +74,7 @@ pub(super) struct Condition {
     pub holds: Scalar,
     /// The rows and the marks.
     pub schema: SchemaRef,
-    pub members: Vec<Asked>,
-}
-
-/// A static table that is asked for partners of rows.
-#[derive(Debug)]
-pub(super) struct Asked {
-    pub null_aware: bool,
-    pub partners: Partners,
-    /// Equalities of `NOT IN` that are compared with each partner; without them, the keys are.
-    pub open: Vec<Scalar>,
+    pub members: Vec<Partners>,
 }
 
 /// How rows find their partners in a static table.
@@ -91,9 +82,7 @@ pub(super) struct Asked {
 pub(super) struct Partners {
     pub row_keys: Vec<Scalar>,
     /// The rows of the table by key; without keys, all under the empty key.
-    pub by_key: HashMap<OwnedRow, Vec<u32>>,
-    /// Rows of the table with a NULL among their keys.
-    pub null_keys: Vec<u32>,
+    pub by_key: BTreeMap<OwnedRow, Vec<u32>>,
     pub table: Vec<ArrayRef>,
     pub table_rows: usize,
     /// Over the columns of the rows, then of the table.
@@ -180,7 +169,6 @@ pub(super) struct Steps {
     pub root: Step,
     /// What each operator with state is, topmost first.
     pub operators: Vec<String>,
-    pub watermarks: usize,
     pub parts: usize,
     /// Whether the time of a batch decides anything.
     pub asks_for_time: bool,
@@ -225,7 +213,6 @@ pub(super) fn steps(root: &Node, mode: OutputMode, tables: &[(Vec<ArrayRef>, usi
     Ok(Steps {
         root,
         operators: builder.operators,
-        watermarks: builder.watermarks,
         parts: builder.parts,
         asks_for_time: builder.compiler.asks_for_time,
         watermark_above_state: builder.watermark_above_state,
@@ -401,28 +388,10 @@ impl Builder<'_> {
         })
     }
 
-    fn asked(&mut self, member: &Membership, rows: &Node) -> Result<Asked> {
+    fn asked(&mut self, member: &Membership, rows: &Node) -> Result<Partners> {
         let (columns, table_rows) = self.tables[member.table].clone();
         let table = (&member.table_output[..], columns, table_rows);
-        // A comparison with NULL leaves `NOT IN` open, but only with the rows a correlated subquery selects.
-        if !member.null_aware || member.condition.is_empty() {
-            let partners = self.partners(rows, &member.on, &member.condition, table)?;
-            return Ok(Asked {
-                null_aware: member.null_aware,
-                partners,
-                open: vec![],
-            });
-        }
-        let both: Vec<Attribute> = rows.output.iter().chain(&member.table_output).cloned().collect();
-        let schema = self.compiler.schema(&both);
-        let equalities: Vec<Expr> = member.on.iter().map(|(l, r)| l.clone().eq(r.clone())).collect();
-        let open = self.compiler.scalars(&equalities, &schema)?;
-        let partners = self.partners(rows, &[], &member.condition, table)?;
-        Ok(Asked {
-            null_aware: true,
-            partners,
-            open,
-        })
+        self.partners(rows, &member.on, &member.condition, table)
     }
 
     fn partners(
@@ -448,8 +417,7 @@ impl Builder<'_> {
         let table_batch = super::table::rows_of(&schema_of(table_output), columns.clone(), table_rows)?;
         let mut partners = Partners {
             row_keys,
-            by_key: HashMap::new(),
-            null_keys: vec![],
+            by_key: BTreeMap::new(),
             table: columns,
             table_rows,
             condition,
@@ -634,16 +602,9 @@ impl Partners {
         }
         self.key_types = keys.iter().map(|k| SortField::new(k.data_type().clone())).collect();
         let converter = RowConverter::new(self.key_types.clone())?;
-        for row in 0..self.table_rows {
-            if keys.iter().any(|k| k.is_null(row)) {
-                self.null_keys.push(row as u32);
-            }
-        }
         let rows = converter.convert_columns(keys)?;
-        for row in 0..self.table_rows {
-            if !self.null_keys.contains(&(row as u32)) {
-                self.by_key.entry(rows.row(row).owned()).or_default().push(row as u32);
-            }
+        for row in (0..self.table_rows).filter(|row| keys.iter().all(|key| key.is_valid(*row))) {
+            self.by_key.entry(rows.row(row).owned()).or_default().push(row as u32);
         }
         Ok(())
     }

@@ -141,7 +141,7 @@ pub(super) struct Predicate {
     pub members: Vec<Membership>,
 }
 
-/// Whether a row has a partner in a static table: true, false, or NULL where SQL's `IN` cannot know.
+/// Whether a row has a partner in a static table. (`NOT IN` asks for one that is equal, or not known not to be.)
 #[derive(Debug, Clone)]
 pub(super) struct Membership {
     /// The column that stands for the answer in the predicate.
@@ -153,8 +153,6 @@ pub(super) struct Membership {
     pub on: Vec<(Expr, Expr)>,
     /// Everything else, over both.
     pub condition: Vec<Expr>,
-    /// `NOT IN`: comparisons with NULL leave the answer open.
-    pub null_aware: bool,
 }
 
 /// One aggregate function of an aggregation.

@@ -196,7 +196,10 @@ impl Exprs<'_> {
         if is_decimal(&value.data_type) {
             return value;
         }
+        // A cast literal is a literal by now, but not by its name.
+        let written = value.name.parse::<i64>().is_ok();
         let literal = match &value.expr {
+            _ if !written => None,
             Expr::Literal(ScalarValue::Int8(Some(v)), _) => Some(*v as i64),
             Expr::Literal(ScalarValue::Int16(Some(v)), _) => Some(*v as i64),
             Expr::Literal(ScalarValue::Int32(Some(v)), _) => Some(*v as i64),

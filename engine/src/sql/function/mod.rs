@@ -1,7 +1,7 @@
 //! Spark's scalar functions as DataFusion sees them: one [`SparkFn`] per call, typed when it is planned.
 //!
 //! A call carries its result type, its literal parameters and its kernel, so planning needs no registry of objects.
-//! To add a function, give it a line in [`super::expr::call`] and a kernel in the file of its family.
+//! To add a function, give it a line in its family under `expr/call` and a kernel in the file of its family.
 
 pub(super) mod arithmetic;
 pub(super) mod cast;

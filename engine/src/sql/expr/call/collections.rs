@@ -1,0 +1,223 @@
+//! Functions of structs, arrays, maps and JSON.
+
+use super::*;
+
+impl Exprs<'_> {
+    /// Functions of structs, arrays, maps and JSON. None if there is none of that name.
+    pub(super) fn collection_call(&self, call: &Args) -> Result<Option<Typed>> {
+        let (name, args, text) = (call.name, call.args, call.text.to_string());
+        let typed = |expr: Expr, data_type: DataType| Ok(Some(Typed::new(expr, data_type, text.clone())));
+        use DataType::{Boolean, Int32, Int64, Utf8};
+        match name {
+            "array" => {
+                let element = if args.is_empty() {
+                    DataType::Null
+                } else {
+                    self.common_all(args, &text, "array")?
+                };
+                let values = args.iter().map(|a| self.cast(a, &element)).collect();
+                let returns = collection::list_of(element);
+                typed(collection::array(returns.clone()).call(values), returns)
+            }
+            "map" => self.make_map(call),
+            "size" | "cardinality" | "array_size" => {
+                let [value] = call.exactly()?;
+                match value.data_type {
+                    DataType::List(_) | DataType::Map(..) => typed(collection::size().call(vec![value.expr]), Int32),
+                    _ => Err(unexpected(&text, "first", "ARRAY", &value)),
+                }
+            }
+            "array_contains" => {
+                let [list, item] = call.exactly()?;
+                let DataType::List(element) = &list.data_type else {
+                    return Err(unexpected(&text, "first", "ARRAY", &list));
+                };
+                let item = self.cast(&item, element.data_type());
+                typed(collection::contains().call(vec![list.expr, item]), Boolean)
+            }
+            "element_at" | "try_element_at" => {
+                let [base, key] = call.exactly()?;
+                match &base.data_type {
+                    DataType::List(element) => {
+                        let returns = element.data_type().clone();
+                        let function = collection::element_at(returns.clone(), self.ansi() && name == "element_at");
+                        typed(function.call(vec![base.expr.clone(), self.cast(&key, &Int64)]), returns)
+                    }
+                    DataType::Map(entries, _) => {
+                        let (key_type, value_type) = key_and_value(entries.data_type());
+                        let key = self.cast(&key, &key_type);
+                        typed(
+                            collection::value(value_type.clone()).call(vec![base.expr.clone(), key]),
+                            value_type,
+                        )
+                    }
+                    _ => Err(unexpected(&text, "first", "ARRAY", &base)),
+                }
+            }
+            "from_json" => self.json_struct(call),
+            "to_json" => {
+                let value = args.first().cloned().ok_or_else(|| wrong_count(name, "[1, 2]", 0))?;
+                if !value.data_type.is_nested() {
+                    return Err(unexpected(
+                        &format!("to_json({})", value.name),
+                        "first",
+                        "STRUCT",
+                        &value,
+                    ));
+                }
+                let function = json::to_json(&options(args.get(1))?)?;
+                Ok(Some(Typed::new(
+                    function.call(vec![value.expr]),
+                    Utf8,
+                    format!("to_json({})", value.name),
+                )))
+            }
+            "typeof" => {
+                let [value] = call.exactly()?;
+                typed(lit(spark_type_name(&value.data_type)), Utf8)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    pub(in crate::sql::expr) fn struct_of(&self, values: &[Ast]) -> Result<Typed> {
+        self.make_struct("struct", values)
+    }
+
+    pub(super) fn make_struct(&self, name: &str, args: &[Ast]) -> Result<Typed> {
+        let mut fields = vec![];
+        let mut shown = vec![];
+        if name == "named_struct" {
+            for pair in args.chunks(2) {
+                let [key, value] = pair else {
+                    return Err(wrong_count(name, "2n (n > 0)", args.len()));
+                };
+                let (key, value) = (self.plan(key)?, self.plan(value)?);
+                let Expr::Literal(ScalarValue::Utf8(Some(field)), _) = &key.expr else {
+                    return Err(mismatch(
+                        "CREATE_NAMED_STRUCT_WITHOUT_FOLDABLE_STRING",
+                        name,
+                        "field names must be text literals",
+                    ));
+                };
+                shown.push(format!("{}, {}", key.name, value.name));
+                fields.push((field.clone(), value));
+            }
+        } else {
+            for ast in args {
+                match ast {
+                    Ast::Star(qualifier) => {
+                        for value in self.planner.star(self.scope, qualifier)? {
+                            shown.push(value.name.clone());
+                            fields.push((value.column_name().to_string(), value));
+                        }
+                    }
+                    Ast::Named(inner, field) => {
+                        let value = self.plan(inner)?;
+                        shown.push(format!("{} AS {field}", value.name));
+                        fields.push((field.clone(), value));
+                    }
+                    other => {
+                        let value = self.plan(other)?;
+                        let named = matches!(value.expr, Expr::Column(_)) || value.alias.is_some();
+                        let field = if named {
+                            value.column_name().into()
+                        } else {
+                            format!("col{}", fields.len() + 1)
+                        };
+                        shown.push(value.name.clone());
+                        fields.push((field, value));
+                    }
+                }
+            }
+        }
+        let types: Fields = fields
+            .iter()
+            .map(|(name, v)| Field::new(name, v.data_type.clone(), true))
+            .collect();
+        let returns = DataType::Struct(types);
+        let values = fields.into_iter().map(|(_, v)| v.expr).collect();
+        Ok(Typed::new(
+            collection::structure(returns.clone()).call(values),
+            returns,
+            format!("{name}({})", shown.join(", ")),
+        ))
+    }
+
+    fn make_map(&self, call: &Args) -> Result<Option<Typed>> {
+        if call.args.len() % 2 == 1 {
+            return Err(wrong_count("map", "2n (n > 0)", call.args.len()));
+        }
+        let side = |offset: usize| call.args.iter().skip(offset).step_by(2).cloned().collect::<Vec<_>>();
+        let (keys, values) = (side(0), side(1));
+        let none = || DataType::Null;
+        let key = if keys.is_empty() {
+            none()
+        } else {
+            self.common_all(&keys, call.text, "map")?
+        };
+        let value = if values.is_empty() {
+            none()
+        } else {
+            self.common_all(&values, call.text, "map")?
+        };
+        let pairs = keys
+            .iter()
+            .zip(&values)
+            .flat_map(|(k, v)| [self.cast(k, &key), self.cast(v, &value)]);
+        let returns = map_of(key.clone(), value.clone());
+        Ok(Some(Typed::new(
+            collection::map(returns.clone()).call(pairs.collect()),
+            returns,
+            call.text,
+        )))
+    }
+
+    /// `from_json(text, 'schema'[, map(options)])`.
+    fn json_struct(&self, call: &Args) -> Result<Option<Typed>> {
+        let value = call.args.first().ok_or_else(|| wrong_count("from_json", "[2, 3]", 0))?;
+        let schema = match call.args.get(1).map(|a| &a.expr) {
+            Some(Expr::Literal(ScalarValue::Utf8(Some(ddl)), _)) => parse_schema_ddl(ddl)
+                .map(|s| DataType::Struct(s.fields))
+                .or_else(|error| parse::parse_data_type(ddl).map_err(|_| error))?,
+            _ => {
+                return Err(Error::spark(
+                    "INVALID_SCHEMA.NON_STRING_LITERAL",
+                    "The input expression must be string literal and not null.",
+                ));
+            }
+        };
+        let schema = nullable(&schema);
+        let options = options(call.args.get(2))?;
+        let text = self.cast(value, &DataType::Utf8);
+        let function = json::from_json(schema.clone(), &options)?;
+        Ok(Some(Typed::new(
+            function.call(vec![text]),
+            schema,
+            format!("from_json({})", value.name),
+        )))
+    }
+}
+
+/// Options as `map('key', 'value', ...)` of literals.
+fn options(arg: Option<&Typed>) -> Result<BTreeMap<String, String>> {
+    let Some(arg) = arg else { return Ok(BTreeMap::new()) };
+    let invalid = || {
+        Error::spark(
+            "INVALID_OPTIONS.NON_MAP_FUNCTION",
+            "Must use the `map()` function for options.",
+        )
+    };
+    let Expr::ScalarFunction(function) = &arg.expr else {
+        return Err(invalid());
+    };
+    if function.func.name() != "map" {
+        return Err(invalid());
+    }
+    let texts = function.args.iter().map(|e| match e {
+        Expr::Literal(ScalarValue::Utf8(Some(text)), _) => Ok(text.clone()),
+        _ => Err(invalid()),
+    });
+    let texts = texts.collect::<Result<Vec<_>>>()?;
+    Ok(texts.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect())
+}
