@@ -56,7 +56,7 @@ fn passes(path: &Path) -> Result<(), Failed> {
 /// The report of one run of `scenario` on the embedded engine.
 fn report(scenario: &Scenario) -> Result<Report, Failed> {
     let seed = scenario.seed;
-    let trial = judge::Trial::of(scenario, seed, scenario.rows(seed)?);
+    let trial = judge::Trial::of(scenario, seed)?;
     let outcome = Box::new(judge::judge(&trial, &mut Embedded::default()));
     Ok(Report {
         entries: vec![Entry::Ran { outcome, again: None }],

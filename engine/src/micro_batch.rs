@@ -51,10 +51,6 @@ struct Position {
 
 impl MicroBatches {
     /// Starts, or resumes where the checkpoint says.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a query has this many parts, each named at the one call"
-    )]
     pub(crate) fn start(
         prepared: Prepared,
         mode: OutputMode,
@@ -139,7 +135,8 @@ impl MicroBatches {
             ends.push(latest.or_else(|| start.clone()));
         }
         let new_data = ends != *starts;
-        if !new_data && !(without_data && self.no_data_batches && self.position.owes_batch) {
+        let due = without_data && self.no_data_batches && self.position.owes_batch;
+        if !new_data && !due {
             return Ok(None);
         }
         let entry = OffsetEntry {
