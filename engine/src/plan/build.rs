@@ -32,6 +32,7 @@ pub(crate) fn output_schema(plan: &LogicalPlan) -> SchemaRef {
 pub(super) fn build(plan: &LogicalPlan, schema: SchemaRef, settings: PlanSettings) -> Result<Prepared> {
     let mut builder = Builder {
         streams: vec![],
+        watermarks: vec![],
         delays_ms: vec![],
         settings,
     };
@@ -46,6 +47,8 @@ pub(super) fn build(plan: &LogicalPlan, schema: SchemaRef, settings: PlanSetting
 
 struct Builder {
     streams: Vec<String>,
+    /// The definition of each watermark: however often a view is read, it has one.
+    watermarks: Vec<usize>,
     delays_ms: Vec<i64>,
     settings: PlanSettings,
 }
@@ -96,15 +99,9 @@ impl Builder {
         if let Some(watermark) = node.downcast_ref::<WatermarkNode>() {
             // The input first: watermarks are numbered from below.
             let input = self.node(&watermark.input)?;
-            self.delays_ms.push(watermark.delay_ms);
             let column = watermark.input.schema().index_of_column(&watermark.column)?;
-            return Ok(then(
-                input,
-                Step::Observe(Observe {
-                    watermark: self.delays_ms.len() - 1,
-                    column,
-                }),
-            ));
+            let watermark = self.watermark(watermark);
+            return Ok(then(input, Step::Observe(Observe { watermark, column })));
         }
         let Some(window) = node.downcast_ref::<TimeWindowNode>() else {
             return Err(Error::unsupported("this plan node is not supported by Skirl yet"));
@@ -117,6 +114,15 @@ impl Builder {
             schema: nullable(window.schema.inner()),
         };
         Ok(then(self.node(&window.input)?, Step::Window(step)))
+    }
+
+    fn watermark(&mut self, node: &WatermarkNode) -> usize {
+        let known = self.watermarks.iter().position(|known| *known == node.definition);
+        known.unwrap_or_else(|| {
+            self.watermarks.push(node.definition);
+            self.delays_ms.push(node.delay_ms);
+            self.watermarks.len() - 1
+        })
     }
 
     fn union(&mut self, union: &Union) -> Result<Node> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -54,6 +54,8 @@ pub struct Catalog {
     batch_time: BatchTime,
     relations: BTreeMap<String, LogicalPlan>,
     tables: BTreeMap<String, Arc<MemTable>>,
+    /// How many watermarks were defined so far.
+    definitions: AtomicUsize,
 }
 
 impl Catalog {
@@ -64,6 +66,7 @@ impl Catalog {
             batch_time: BatchTime::default(),
             relations: BTreeMap::new(),
             tables: BTreeMap::new(),
+            definitions: AtomicUsize::new(0),
         }
     }
 
@@ -82,6 +85,11 @@ impl Catalog {
         self.conf
             .get("spark.sql.ansi.enabled")
             .is_none_or(|value| !value.eq_ignore_ascii_case("false"))
+    }
+
+    /// The number of the watermark that is defined next.
+    pub(super) fn new_definition(&self) -> usize {
+        self.definitions.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(super) fn relation(&self, name: &str) -> Option<&LogicalPlan> {
@@ -152,7 +160,7 @@ impl Catalog {
                 let found = scope.find(&parts)?.map(|(attr, _)| attr.clone());
                 found.ok_or_else(|| scope.unresolved(&parts))?
             };
-            rel.plan = watermark_node(rel.plan, &attr, delay_ms)?;
+            rel.plan = watermark_node(rel.plan, &attr, delay_ms, self.new_definition())?;
         }
         let key = name.to_lowercase();
         self.tables.remove(&key);

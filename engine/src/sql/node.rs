@@ -46,6 +46,8 @@ pub struct WatermarkNode {
     pub column: Column,
     /// The delay in milliseconds, not negative.
     pub delay_ms: i64,
+    /// Which definition of a watermark this is. A view read twice is one definition, and has one watermark.
+    pub definition: usize,
 }
 
 impl PartialOrd for WatermarkNode {
@@ -81,6 +83,7 @@ impl UserDefinedLogicalNodeCore for WatermarkNode {
             input: inputs.swap_remove(0),
             column,
             delay_ms: self.delay_ms,
+            definition: self.definition,
         })
     }
 }

@@ -365,6 +365,7 @@ impl Converter<'_> {
             let kind = Kind::Watermark {
                 column,
                 delay_ms: watermark.delay_ms,
+                definition: watermark.definition,
                 input: Box::new(input.clone()),
             };
             return Ok(Node {

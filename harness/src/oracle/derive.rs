@@ -4,6 +4,7 @@
 //! ties batches together. It is known before the rest wherever it stands on stateless relations only; elsewhere, and
 //! where the time of a batch decides, everything is derived anew after each batch.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
@@ -30,8 +31,8 @@ pub(super) struct Derivation<'a> {
     streams: Vec<Option<StreamRows>>,
     /// The first batch that fails, and why.
     pub failure: Option<(u32, Error)>,
-    /// What each watermark saw: the batch and its latest event time in milliseconds.
-    pub seen: Vec<Vec<(u32, i64)>>,
+    /// What each watermark saw: by batch, the latest event time in milliseconds.
+    pub seen: Vec<BTreeMap<u32, i64>>,
     /// Per operator with state: rows in state and rows dropped, per batch.
     pub operators: Vec<Facts>,
     pub groups: Vec<Group>,
@@ -75,7 +76,7 @@ impl<'a> Derivation<'a> {
             });
         }
         let operators = vec![Facts::default(); oracle.operators().len()];
-        let seen = vec![vec![]; oracle.watermarks()];
+        let seen = vec![BTreeMap::new(); oracle.watermarks()];
         Ok(Derivation {
             oracle,
             ledger,
@@ -263,14 +264,13 @@ impl<'a> Derivation<'a> {
                 self.ledger.set_event_time(table.lineage.parents[row], *time);
             }
         }
-        self.seen[number] = table
-            .batches()
-            .filter_map(|(batch, range)| {
-                // A NULL counts as 1970-01-01T00:00:00.
-                let millis = times[range].iter().map(|time| time.unwrap_or(0).div_euclid(1000));
-                Some((batch, millis.max()?))
-            })
-            .collect();
+        for (batch, range) in table.batches() {
+            // A NULL counts as 1970-01-01T00:00:00.
+            let millis = times[range].iter().map(|time| time.unwrap_or(0).div_euclid(1000));
+            let Some(latest) = millis.max() else { continue };
+            let seen = self.seen[number].entry(batch).or_insert(latest);
+            *seen = latest.max(*seen);
+        }
     }
 
     fn sorted(&mut self, mut table: Table, keys: &[(Scalar, bool, bool)], schema: &SchemaRef) -> Result<Table> {

@@ -24,6 +24,7 @@ mod table;
 mod tree;
 mod window;
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use arrow::array::{ArrayRef, RecordBatch};
@@ -162,6 +163,7 @@ impl Oracle {
             .as_ref()
             .map_or(vec![], |s| all_steps(&s.root).filter_map(delay).collect());
         delays.sort_unstable();
+        delays.dedup();
         let setting = |name: &str| job.conf.get(name).map(|value| value.to_lowercase());
         Ok(Oracle {
             mode,
@@ -267,6 +269,7 @@ impl Oracle {
     fn derive_anew(d: &mut Derivation, root: &Step) -> Result<table::Table> {
         d.ledger.clear();
         d.groups.clear();
+        d.seen.iter_mut().for_each(|seen| seen.clear());
         d.derive(root)
     }
 
@@ -501,12 +504,8 @@ fn failed_in(batch_id: u64, source: Error) -> Failure {
     })
 }
 
-fn latest(seen: &[Vec<(u32, i64)>], batch: Option<usize>) -> Vec<Option<i64>> {
-    let of = |seen: &Vec<(u32, i64)>| {
-        let at = seen.binary_search_by_key(&(batch? as u32), |(batch, _)| *batch).ok()?;
-        Some(seen[at].1)
-    };
-    seen.iter().map(of).collect()
+fn latest(seen: &[BTreeMap<u32, i64>], batch: Option<usize>) -> Vec<Option<i64>> {
+    seen.iter().map(|seen| seen.get(&(batch? as u32)).copied()).collect()
 }
 
 fn all_steps(root: &Step) -> impl Iterator<Item = &Step> {

@@ -65,6 +65,7 @@ fn push(node: Node, predicates: Vec<Predicate>) -> Node {
             input,
             column,
             delay_ms,
+            definition,
         } => {
             let (down, stay) = partition(predicates, |p| {
                 p.is_deterministic() && !p.references().contains(&column)
@@ -73,6 +74,7 @@ fn push(node: Node, predicates: Vec<Predicate>) -> Node {
                 input: Box::new(push(*input, down)),
                 column,
                 delay_ms,
+                definition,
             };
             Node { output, kind }.filtered(stay)
         }

@@ -43,7 +43,7 @@ pub(super) enum Op {
         time: Scalar,
         sizes: Sizes,
     },
-    /// `column` is a position; `number` counts watermarks from the left.
+    /// `column` is a position; `number` counts definitions of watermarks from the left.
     Watermark {
         input: Box<Step>,
         column: usize,
@@ -203,7 +203,7 @@ pub(super) fn steps(root: &Node, mode: OutputMode, tables: &[(Vec<ArrayRef>, usi
         tables,
         compiler: Compiler::default(),
         operators: vec![],
-        watermarks: 0,
+        watermarks: vec![],
         parts: 0,
         watermark_above_state: false,
         failure: None,
@@ -225,7 +225,7 @@ struct Builder<'a> {
     tables: &'a [(Vec<ArrayRef>, usize)],
     compiler: Compiler,
     operators: Vec<String>,
-    watermarks: usize,
+    watermarks: Vec<usize>,
     parts: usize,
     watermark_above_state: bool,
     failure: Option<Error>,
@@ -270,11 +270,11 @@ impl Builder<'_> {
                 input,
                 column,
                 delay_ms,
+                definition,
             } => {
                 let below = self.step(input)?;
                 self.watermark_above_state |= has_state(&below);
-                let number = self.watermarks;
-                self.watermarks += 1;
+                let number = self.watermark(*definition);
                 let column = position(input, *column);
                 Op::Watermark {
                     input: Box::new(below),
@@ -349,6 +349,14 @@ impl Builder<'_> {
     fn operator(&mut self, name: String) -> usize {
         self.operators.push(name);
         self.operators.len() - 1
+    }
+
+    fn watermark(&mut self, definition: usize) -> usize {
+        let known = self.watermarks.iter().position(|known| *known == definition);
+        known.unwrap_or_else(|| {
+            self.watermarks.push(definition);
+            self.watermarks.len() - 1
+        })
     }
 
     fn mark_part(&mut self, step: &mut Step) {

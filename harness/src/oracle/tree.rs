@@ -60,6 +60,8 @@ pub(super) enum Kind {
         input: Box<Node>,
         column: Id,
         delay_ms: i64,
+        /// A view read twice is one definition, and has one watermark.
+        definition: usize,
     },
     Join {
         left: Box<Node>,

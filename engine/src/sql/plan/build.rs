@@ -175,8 +175,13 @@ pub(super) fn expr_type(expr: &Expr, plan: &LogicalPlan) -> Result<DataType> {
     Ok(expr.get_type(plan.schema())?)
 }
 
-/// `withWatermark(attr, delay)` over a plan.
-pub(in crate::sql) fn watermark_node(plan: LogicalPlan, attr: &Attr, delay_ms: i64) -> Result<LogicalPlan> {
+/// `withWatermark(attr, delay)` over a plan; `definition` is a number no other watermark of the catalog has.
+pub(in crate::sql) fn watermark_node(
+    plan: LogicalPlan,
+    attr: &Attr,
+    delay_ms: i64,
+    definition: usize,
+) -> Result<LogicalPlan> {
     let is_window = attr.data_type == TimeWindowNode::window_type();
     if !matches!(attr.data_type, DataType::Timestamp(..)) && !is_window {
         return Err(Error::spark(
@@ -192,6 +197,7 @@ pub(in crate::sql) fn watermark_node(plan: LogicalPlan, attr: &Attr, delay_ms: i
         input: plan,
         column: attr.column.clone(),
         delay_ms,
+        definition,
     };
     Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
 }

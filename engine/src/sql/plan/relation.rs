@@ -109,7 +109,7 @@ impl Planner<'_> {
         }
         let (rel, column) = self.event_time(rel, expr, alias.as_deref(), env)?;
         Ok(Rel {
-            plan: watermark_node(rel.plan, &column, delay_ms)?,
+            plan: watermark_node(rel.plan, &column, delay_ms, self.catalog.new_definition())?,
             attrs: rel.attrs,
         })
     }
