@@ -302,10 +302,12 @@ impl Builder {
     }
 }
 
-/// `expr` ready to run over rows of `schema`.
+/// `expr` ready to run over rows of `schema`. A subquery or a constant that fails does so in the first batch.
 fn physical(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
-    let expr = sql::resolve_scalar_subqueries(expr.clone())?;
-    sql::physical_expr(&expr, schema)
+    let resolved = sql::resolve_scalar_subqueries(expr.clone());
+    resolved
+        .and_then(|expr| sql::physical_expr(&expr, schema))
+        .map_err(at_run_time)
 }
 
 /// `step` after `node`.

@@ -15,18 +15,21 @@ use datafusion::logical_expr::{
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion::prelude::SessionConfig;
 
+use super::fold::folded;
 use super::function::is_fallible;
 use super::is_streaming;
 use super::node::{TimeWindowNode, WatermarkNode};
 use crate::{Error, Result};
 
-/// The physical form of an expression of a plan: short circuits kept where a row Spark would not evaluate could fail.
+static PROPS: LazyLock<ExecutionProps> = LazyLock::new(ExecutionProps::new);
+
+/// The physical form of an expression of a plan: constants have their values, and short circuits are kept where a row
+/// Spark would not evaluate could fail.
 ///
 /// # Errors
-/// If the expression names a column that `schema` has not.
+/// What a constant raises, and if the expression names a column that `schema` has not.
 pub fn physical_expr(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
-    static PROPS: LazyLock<ExecutionProps> = LazyLock::new(ExecutionProps::new);
-    let expr = short_circuit(expr.clone())?;
+    let expr = short_circuit(folded(expr.clone())?)?;
     Ok(create_physical_expr(&expr, schema, &PROPS, &Default::default())?)
 }
 
@@ -65,7 +68,12 @@ fn short_circuit(expr: Expr) -> Result<Expr> {
 
 /// The value of an expression without columns.
 pub(super) fn constant(expr: &Expr) -> Result<ScalarValue> {
-    let physical = physical_expr(expr, &DFSchema::empty())?;
+    let physical = create_physical_expr(
+        &short_circuit(expr.clone())?,
+        &DFSchema::empty(),
+        &PROPS,
+        &Default::default(),
+    )?;
     let options = RecordBatchOptions::new().with_row_count(Some(1));
     let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options)?;
     Ok(match physical.evaluate(&row)? {

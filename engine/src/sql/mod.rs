@@ -30,6 +30,7 @@
 mod catalog;
 mod execute;
 mod expr;
+mod fold;
 mod function;
 mod interval;
 mod node;

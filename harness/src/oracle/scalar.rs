@@ -26,7 +26,7 @@ impl Scalar {
 pub(super) struct Compiler {
     /// Whether an expression asks for the time of the batch.
     pub asks_for_time: bool,
-    /// A subquery that fails; it does so as soon as the query runs.
+    /// A subquery or a constant that fails; it does so as soon as the query runs.
     pub failure: Option<skirl_engine::Error>,
 }
 
@@ -40,11 +40,12 @@ impl Compiler {
         let has_subquery = expr
             .exists(|e| Ok(matches!(e, Expr::ScalarSubquery(_))))
             .expect("the walk does not fail");
-        if !has_subquery {
-            return Ok(Scalar(sql::physical_expr(expr, schema)?));
-        }
-        match sql::resolve_scalar_subqueries(expr.clone()) {
-            Ok(resolved) => Ok(Scalar(sql::physical_expr(&resolved, schema)?)),
+        let resolved = match has_subquery {
+            true => sql::resolve_scalar_subqueries(expr.clone()),
+            false => Ok(expr.clone()),
+        };
+        match resolved.and_then(|expr| sql::physical_expr(&expr, schema)) {
+            Ok(physical) => Ok(Scalar(physical)),
             Err(error) => {
                 self.failure.get_or_insert(error);
                 Ok(Scalar(datafusion::physical_expr::expressions::lit(

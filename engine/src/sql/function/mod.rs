@@ -17,7 +17,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use arrow::array::{ArrayRef, ArrowPrimitiveType, Datum, PrimitiveArray};
+use arrow::array::{ArrayRef, ArrowPrimitiveType, Datum, PrimitiveArray, new_empty_array};
 use arrow::datatypes::DataType;
 use datafusion::common::{Result as DfResult, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
@@ -136,6 +136,10 @@ impl SparkFn {
     }
 
     fn run(&self, values: &[ColumnarValue], rows: usize) -> Result<ColumnarValue> {
+        if rows == 0 {
+            // Constants that fail do so for rows that ask for them.
+            return Ok(new_empty_array(&self.returns).into());
+        }
         let constant = !values.is_empty() && values.iter().all(|v| matches!(v, ColumnarValue::Scalar(_)));
         let run = match &self.kernel {
             Kernel::Values(kernel) => return kernel(self, values, rows),
