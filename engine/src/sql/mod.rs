@@ -43,6 +43,7 @@ mod types;
 
 pub use catalog::{BatchTime, Catalog, WatermarkSpec};
 pub use execute::{execute_static, physical_expr, resolve_scalar_subqueries};
+pub use expr::is_subquery_join;
 pub use interval::{parse_delay_ms, parse_interval_us};
 pub use node::{StreamTable, TimeWindowNode, WatermarkNode};
 pub use types::{parse_schema_ddl, spark_type_name};

@@ -2,6 +2,7 @@
 
 mod build;
 mod group;
+mod negation;
 mod relation;
 mod select;
 mod window;
@@ -33,6 +34,8 @@ use crate::{Error, Result};
 use build::*;
 pub(super) use build::{attrs_of, contains_outer, spark_name, watermark_node};
 use group::{Groups, default_of};
+use negation::conjuncts;
+pub(super) use negation::moved_inwards;
 pub(super) use window::WindowColumn;
 
 /// Plans queries against a catalog.

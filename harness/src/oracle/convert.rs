@@ -493,10 +493,7 @@ fn distinct(input: Node) -> Node {
 
 /// Whether a join was `IN`, `NOT IN` or `EXISTS` in the text: Spark treats those as filters until the very end.
 fn is_subquery(join: &Join) -> bool {
-    const NAMES: [&str; 2] = ["__auto_generated_subquery_name", "__correlated_sq"];
-    let is_name = |name: &str| NAMES.iter().any(|known| name.starts_with(known));
-    let named = matches!(&*join.right, LogicalPlan::SubqueryAlias(alias) if is_name(alias.alias.table()));
-    matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti) && named
+    matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti) && sql::is_subquery_join(join)
 }
 
 /// What a semi, anti or mark join asks of each row of its left side.

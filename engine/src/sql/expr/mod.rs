@@ -16,7 +16,7 @@ use datafusion::logical_expr::{Expr, lit};
 use super::function::cast::{self, Mode};
 use super::function::collection;
 use super::parse::ast::*;
-use super::plan::{Env, Planner, WindowColumn};
+use super::plan::{Env, Planner, WindowColumn, moved_inwards};
 use super::scope::{Scope, Typed, field_of};
 use super::types::*;
 use super::{interval, parse};
@@ -25,6 +25,7 @@ use crate::{Error, Result};
 
 pub(super) use operator::binary_expr;
 pub(super) use subquery::PendingJoin;
+pub use subquery::is_subquery_join;
 
 /// Plans expressions at one place of a query.
 pub(super) struct Exprs<'a> {
@@ -86,7 +87,10 @@ impl<'a> Exprs<'a> {
                 Ast::InQuery(value, query) => self.in_query_mark(value, query, true),
                 other => self.unary(UnaryOp::Not, other),
             },
-            Ast::Unary(op, operand) => self.unary(*op, operand),
+            Ast::Unary(op, operand) => match moved_inwards(ast) {
+                Some(moved) => self.plan(&moved),
+                None => self.unary(*op, operand),
+            },
             Ast::Binary(op, left, right) => self.binary(*op, left, right),
             Ast::IsNull(operand, negated) => self.is_null(operand, *negated),
             Ast::Between(value, low, high) => self.between(value, low, high),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue, Spans};
-use datafusion::logical_expr::{Case, Expr, JoinType, LogicalPlan, Operator, Subquery, lit};
+use datafusion::logical_expr::{Case, Expr, Join, JoinType, LogicalPlan, Operator, Subquery, lit};
 
 use super::operator::{binary_expr, one_zero};
 use super::{Exprs, mismatch};
@@ -16,11 +16,31 @@ use crate::sql::scope::{Attr, Typed};
 use crate::sql::types::{Meeting, message_type_name};
 use crate::{Error, Result};
 
+/// The alias of a subquery of an expression: no relation of a FROM clause is called so.
+const SUBQUERY: &str = "(subquery)";
+
+/// What DataFusion calls the column a mark join adds.
+const MARK: &str = "mark";
+
+/// Whether a join answers a subquery of an expression (`IN`, `EXISTS`, a correlated scalar) and none of FROM.
+pub fn is_subquery_join(join: &Join) -> bool {
+    matches!(&*join.right, LogicalPlan::SubqueryAlias(alias) if alias.alias.table().starts_with(SUBQUERY))
+}
+
 /// A join that an expression asks for, below the node that evaluates it.
 pub(in crate::sql) struct PendingJoin {
     pub right: LogicalPlan,
     pub kind: JoinType,
     pub condition: Expr,
+}
+
+impl PendingJoin {
+    /// The columns by which it answers: those of the subquery, and the mark.
+    pub fn answers(&self) -> Vec<Column> {
+        let columns = self.right.schema().columns();
+        let mark = Column::new(columns.first().and_then(|c| c.relation.clone()), MARK);
+        columns.into_iter().chain([mark]).collect()
+    }
 }
 
 /// A subquery under an alias of its own.
@@ -52,7 +72,7 @@ impl Exprs<'_> {
         }
         let hidden = planned.hidden;
         let before: Vec<Column> = planned.rel.attrs.iter().map(|a| a.column.clone()).collect();
-        let rel = self.planner.alias(planned.rel, None)?;
+        let rel = self.planner.alias(planned.rel, Some(SUBQUERY))?;
         let mut outer_names = vec![];
         let rename = |expr: Expr, outer_names: &mut Vec<String>| {
             expr.transform(|e| {
@@ -153,7 +173,7 @@ impl Exprs<'_> {
     fn mark(&self, plan: LogicalPlan, condition: Vec<Expr>) -> Result<Expr> {
         let qualifier = plan.schema().iter().find_map(|(qualifier, _)| qualifier.cloned());
         self.join(plan, JoinType::LeftMark, condition);
-        Ok(Expr::Column(Column::new(qualifier, "mark")))
+        Ok(Expr::Column(Column::new(qualifier, MARK)))
     }
 
     fn join(&self, right: LogicalPlan, kind: JoinType, condition: Vec<Expr>) {

@@ -8,6 +8,8 @@ pub(super) struct Groups {
     aggregates: Vec<Expr>,
     /// No GROUP BY: one group of all rows.
     global: bool,
+    /// What subqueries answer above the aggregation; it is no part of any group.
+    answers: Vec<Column>,
 }
 
 /// Qualifier of the place holders that stand for the output of the aggregation until it is planned.
@@ -19,7 +21,31 @@ impl Groups {
             keys,
             aggregates: vec![],
             global,
+            answers: vec![],
         }
+    }
+
+    /// The joins that subqueries ask for: those whose answers keys or arguments of aggregates need stand below the
+    /// aggregation, the others above it.
+    pub(super) fn divide<'e>(
+        &mut self,
+        joins: Vec<PendingJoin>,
+        exprs: impl Iterator<Item = &'e Expr>,
+    ) -> (Vec<PendingJoin>, Vec<PendingJoin>) {
+        let mut needed: BTreeSet<Column> = self.keys.iter().flat_map(Expr::column_refs).cloned().collect();
+        for expr in exprs {
+            let _ = expr.apply(|e| {
+                if matches!(e, Expr::AggregateFunction(_)) {
+                    needed.extend(e.column_refs().into_iter().cloned());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            });
+        }
+        let (below, above): (Vec<_>, Vec<_>) = joins
+            .into_iter()
+            .partition(|join| join.answers().iter().any(|answer| needed.contains(answer)));
+        self.answers = above.iter().flat_map(PendingJoin::answers).collect();
+        (below, above)
     }
 
     /// The expression over the aggregation's output, as place holders.
@@ -34,6 +60,7 @@ impl Groups {
             keys,
             aggregates,
             global,
+            answers,
         } = self;
         let rewritten = expr.clone().transform_down(|e| {
             if let Some(index) = keys.iter().position(|key| *key == e) {
@@ -47,6 +74,7 @@ impl Groups {
                     });
                     Ok(Transformed::new(place("a", index), true, TreeNodeRecursion::Jump))
                 }
+                Expr::Column(column) if answers.contains(column) => Ok(Transformed::no(e)),
                 Expr::Column(column) => Err(missing(&column.name, *global).into()),
                 _ => Ok(Transformed::no(e)),
             }

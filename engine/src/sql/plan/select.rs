@@ -45,12 +45,12 @@ impl Planner<'_> {
             let scope = Scope::new(&rel, outer);
             for conjunct in conjuncts(filter) {
                 let exprs = Exprs::new(self, env, &scope);
-                if let Some(join) = exprs.subquery_filter(conjunct, false)? {
+                if let Some(join) = exprs.subquery_filter(&conjunct, false)? {
                     below.append(&mut exprs.joins.borrow_mut());
                     semi.push(join);
                     continue;
                 }
-                let condition = exprs.condition(conjunct)?;
+                let condition = exprs.condition(&conjunct)?;
                 if contains_aggregate(&condition) {
                     let name = exprs.plan(filter)?.name;
                     return Err(Error::spark(
@@ -175,11 +175,6 @@ impl Planner<'_> {
         let hidden = hidden_columns(&correlated);
         let defaults = items.iter().map(|item| default_of(&item.expr)).collect::<Result<_>>()?;
 
-        if !exprs.joins.borrow().is_empty() {
-            return Err(Error::unsupported(
-                "IN, EXISTS and correlated subqueries in the SELECT list or HAVING of a query that groups are not supported yet",
-            ));
-        }
         if !correlated.iter().all(ties_a_column) {
             return Err(Error::unsupported(
                 "a correlated subquery that aggregates must compare its own columns with `=` to those around it",
@@ -187,6 +182,15 @@ impl Planner<'_> {
         }
         let mut groups = Groups::new(keys, select.group_by == GroupBy::None);
         groups.keys.extend(hidden.iter().cloned().map(Expr::Column));
+        let asked = items
+            .iter()
+            .map(|item| &item.expr)
+            .chain(&having)
+            .chain(sort.iter().filter_map(SortBy::below));
+        let (below, mut above) = groups.divide(exprs.joins.take(), asked);
+        for join in &mut above {
+            join.condition = groups.rewrite(&join.condition)?;
+        }
         for item in &mut items {
             item.expr = groups.rewrite(&item.expr)?;
         }
@@ -205,8 +209,13 @@ impl Planner<'_> {
             )?);
         }
 
-        let mut plan = groups.plan(with_joins(rel.plan.clone(), exprs)?)?;
+        let input = below.into_iter().try_fold(rel.plan.clone(), pending_join)?;
+        let mut plan = groups.plan(input)?;
         let outputs = plan.schema().columns();
+        for mut join in above {
+            join.condition = groups.resolve(join.condition, &outputs)?;
+            plan = pending_join(plan, join)?;
+        }
         for item in &mut items {
             item.expr = groups.resolve(item.expr.clone(), &outputs)?;
         }
@@ -283,6 +292,15 @@ struct SortBy {
     key: SortKey,
     ascending: bool,
     nulls_first: bool,
+}
+
+impl SortBy {
+    fn below(&self) -> Option<&Expr> {
+        match &self.key {
+            SortKey::Below(expr) => Some(expr),
+            SortKey::Item(_) => None,
+        }
+    }
 }
 
 enum SortKey {
@@ -434,12 +452,4 @@ fn over_output(correlated: Vec<Expr>, hidden: &[Column], attrs: &[Attr]) -> Resu
         Ok(moved?.data)
     });
     each.collect()
-}
-
-/// The parts of an AND.
-fn conjuncts(ast: &Ast) -> Vec<&Ast> {
-    match ast {
-        Ast::Binary(BinaryOp::And, left, right) => [conjuncts(left), conjuncts(right)].concat(),
-        other => vec![other],
-    }
 }
