@@ -483,6 +483,12 @@ pub fn value_json(column: &ArrayRef, row: usize) -> Value {
             .as_primitive::<arrow::datatypes::TimestampMicrosecondType>()
             .value(row))
         .into(),
+        DataType::Duration(TimeUnit::Microsecond) => interval(
+            column
+                .as_primitive::<arrow::datatypes::DurationMicrosecondType>()
+                .value(row),
+        )
+        .into(),
         DataType::Decimal128(..) => column
             .as_primitive::<arrow::datatypes::Decimal128Type>()
             .value_as_string(row)
@@ -505,6 +511,28 @@ pub fn value_json(column: &ArrayRef, row: usize) -> Value {
             Err(error) => error.to_string().into(),
         },
     }
+}
+
+/// A day-time interval as Python writes it, which wrote the vectors: `-1 day, 10:45:44.321099`.
+fn interval(micros: i64) -> String {
+    const DAY_US: i64 = 86_400_000_000;
+    let (days, clock) = (micros.div_euclid(DAY_US), micros.rem_euclid(DAY_US));
+    let (seconds, fraction) = (clock / 1_000_000, clock % 1_000_000);
+    let mut text = match days {
+        0 => String::new(),
+        -1 | 1 => format!("{days} day, "),
+        _ => format!("{days} days, "),
+    };
+    text.push_str(&format!(
+        "{}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    ));
+    if fraction != 0 {
+        text.push_str(&format!(".{fraction:06}"));
+    }
+    text
 }
 
 fn list_json(values: &ArrayRef) -> Vec<Value> {
@@ -588,6 +616,19 @@ mod tests {
             micros_of("2024-12-03T10:00:00.001Z"),
             micros_of("2024-12-03 10:00:00.001")
         );
+    }
+
+    #[test]
+    fn intervals_are_written_as_python_writes_them() {
+        for (micros, text) in [
+            (0, "0:00:00"),
+            (300_000_000, "0:05:00"),
+            (86_400_000_000, "1 day, 0:00:00"),
+            (-47_655_678_901, "-1 day, 10:45:44.321099"),
+            (5_145_255_678_901, "59 days, 13:14:15.678901"),
+        ] {
+            assert_eq!(interval(micros), text);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod accumulate;
 mod aggregate;
+mod expand;
 mod group;
 mod join;
 mod limit;
@@ -18,6 +19,7 @@ use arrow::datatypes::SchemaRef;
 
 pub(crate) use accumulate::{AggregateKind, AggregateSpec};
 pub(crate) use aggregate::{AggregateCall, Aggregation, AggregationPlan};
+pub(crate) use expand::Expand;
 pub(crate) use join::{Eviction, JoinPlan, SidePlan, StateBound, StreamJoin, TimeRange};
 pub(crate) use limit::Limit;
 pub(crate) use sort::{Slice, Sort};

@@ -9,6 +9,7 @@ use arrow::compute::{filter_record_batch, is_not_null, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
 use datafusion::physical_expr::PhysicalExpr;
 
+use super::expand::Expand;
 use crate::watermark::Observed;
 use crate::{Error, Result};
 
@@ -24,6 +25,8 @@ pub(crate) enum Step {
     },
     /// Adds the column of time windows.
     Window(WindowStep),
+    /// Repeats rows for grouping sets.
+    Expand(Expand),
     /// Watches the event time for the watermark.
     Observe(Observe),
 }
@@ -54,6 +57,7 @@ pub(super) fn run_steps(steps: &[Step], mut rows: RecordBatch) -> Result<(Record
             Step::Filter(predicate) => filter(predicate, rows)?,
             Step::Project { exprs, schema } => project(exprs, schema, &rows)?,
             Step::Window(window) => window.assign(rows)?,
+            Step::Expand(expand) => expand.expand(&rows)?,
             Step::Observe(observe) => {
                 observed.observe(observe.watermark, rows.column(observe.column));
                 rows
@@ -85,7 +89,7 @@ pub(super) fn under_schema(rows: RecordBatch, schema: &SchemaRef) -> Result<Reco
     with_schema(rows.columns().to_vec(), schema, count)
 }
 
-fn with_schema(columns: Vec<ArrayRef>, schema: &SchemaRef, rows: usize) -> Result<RecordBatch> {
+pub(super) fn with_schema(columns: Vec<ArrayRef>, schema: &SchemaRef, rows: usize) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(
         Arc::clone(schema),

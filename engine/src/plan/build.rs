@@ -4,19 +4,20 @@ use std::sync::Arc;
 
 use arrow::compute::SortOptions;
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::common::{Column, DFSchema, NullEquality};
+use datafusion::common::{Column, DFSchema, JoinConstraint, NullEquality};
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Aggregate, Expr, Join, Limit as LimitNode, LogicalPlan, Sort as SortNode, Union};
 use datafusion::physical_expr::PhysicalExpr;
 
 use super::check::aggregate_function;
 use super::expr::{TimeBound, constant, time_bounds};
+use super::state_bound::lower_bound;
 use super::{PlanSettings, Prepared, event_time, streams};
 use crate::operator::{
-    AggregateCall, AggregateKind, AggregateSpec, Aggregation, AggregationPlan, Eviction, JoinPlan, Leaf, Limit, Node,
-    Observe, SidePlan, Slice, Sort, StateBound, StaticJoin, Step, StreamJoin, TimeRange, WindowStep,
+    AggregateCall, AggregateKind, AggregateSpec, Aggregation, AggregationPlan, Eviction, Expand, JoinPlan, Leaf, Limit,
+    Node, Observe, SidePlan, Slice, Sort, StateBound, StaticJoin, Step, StreamJoin, TimeRange, WindowStep,
 };
-use crate::sql::{self, StreamTable, TimeWindowNode, WatermarkNode};
+use crate::sql::{self, GroupingSetsNode, StreamTable, TimeWindowNode, WatermarkNode};
 use crate::{Error, OutputMode, Result};
 
 /// Names and types of a plan's output.
@@ -34,6 +35,7 @@ pub(super) fn build(plan: &LogicalPlan, schema: SchemaRef, settings: PlanSetting
         streams: vec![],
         watermarks: vec![],
         delays_ms: vec![],
+        head: None,
         settings,
     };
     let root = builder.node(plan)?;
@@ -50,16 +52,22 @@ struct Builder {
     /// The definition of each watermark: however often a view is read, it has one.
     watermarks: Vec<usize>,
     delays_ms: Vec<i64>,
+    /// How many rows of a batch the limit above asks for, where every row below is one above.
+    head: Option<usize>,
     settings: PlanSettings,
 }
 
 impl Builder {
     fn node(&mut self, plan: &LogicalPlan) -> Result<Node> {
+        let head = self.head.take();
         if let Some(stream) = StreamTable::of(plan) {
             return Ok(self.source(stream));
         }
         match plan {
-            LogicalPlan::SubqueryAlias(alias) => self.node(&alias.input),
+            LogicalPlan::SubqueryAlias(alias) => {
+                self.head = head;
+                self.node(&alias.input)
+            }
             LogicalPlan::Filter(filter) => {
                 let predicate = physical(&filter.predicate, filter.input.schema())?;
                 Ok(then(self.node(&filter.input)?, Step::Filter(predicate)))
@@ -71,9 +79,10 @@ impl Builder {
                     .map(|e| physical(e, p.input.schema()))
                     .collect::<Result<_>>()?;
                 let schema = nullable(p.schema.inner());
+                self.head = head;
                 Ok(then(self.node(&p.input)?, Step::Project { exprs, schema }))
             }
-            LogicalPlan::Extension(extension) => self.extension(extension.node.as_any()),
+            LogicalPlan::Extension(extension) => self.extension(extension.node.as_any(), head),
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Join(join) if streams(&join.left) && streams(&join.right) => self.stream_join(join),
@@ -95,13 +104,24 @@ impl Builder {
         }))
     }
 
-    fn extension(&mut self, node: &dyn std::any::Any) -> Result<Node> {
+    fn extension(&mut self, node: &dyn std::any::Any, head: Option<usize>) -> Result<Node> {
         if let Some(watermark) = node.downcast_ref::<WatermarkNode>() {
             // The input first: watermarks are numbered from below.
-            let input = self.node(&watermark.input)?;
+            let mut input = self.node(&watermark.input)?;
+            if head.is_some() {
+                // A limit stops reading when it has its rows: what comes after them never reaches the watermark.
+                let slice = Slice { skip: 0, fetch: head };
+                input = Node::Slice {
+                    input: Box::new(input),
+                    slice,
+                };
+            }
             let column = watermark.input.schema().index_of_column(&watermark.column)?;
             let watermark = self.watermark(watermark);
             return Ok(then(input, Step::Observe(Observe { watermark, column })));
+        }
+        if let Some(sets) = node.downcast_ref::<GroupingSetsNode>() {
+            return self.grouping_sets(sets);
         }
         let Some(window) = node.downcast_ref::<TimeWindowNode>() else {
             return Err(Error::unsupported("this plan node is not supported by Skirl yet"));
@@ -114,6 +134,17 @@ impl Builder {
             schema: nullable(window.schema.inner()),
         };
         Ok(then(self.node(&window.input)?, Step::Window(step)))
+    }
+
+    fn grouping_sets(&mut self, sets: &GroupingSetsNode) -> Result<Node> {
+        let keys = sets.keys.iter().map(|key| physical(key, sets.input.schema()));
+        let expand = Expand {
+            keys: keys.collect::<Result<_>>()?,
+            sets: sets.sets.clone(),
+            ids: (0..sets.sets.len()).map(|set| sets.grouping_id(set)).collect(),
+            schema: nullable(sets.schema.inner()),
+        };
+        Ok(then(self.node(&sets.input)?, Step::Expand(expand)))
     }
 
     fn watermark(&mut self, node: &WatermarkNode) -> usize {
@@ -142,7 +173,7 @@ impl Builder {
         let tagged: Vec<usize> = (0..aggregate.group_expr.len())
             .filter(|i| event_time::is_tagged(&aggregate.group_expr[*i], &aggregate.input))
             .collect();
-        if tagged.len() > 1 {
+        if tagged.len() > 1 && self.settings.mode != OutputMode::Complete {
             let columns = tagged
                 .iter()
                 .map(|i| aggregate.group_expr[*i].schema_name().to_string());
@@ -237,6 +268,11 @@ impl Builder {
     }
 
     fn stream_join(&mut self, join: &Join) -> Result<Node> {
+        if join.join_constraint == JoinConstraint::Using {
+            return Err(at_run_time(Error::nameless(
+                "requirement failed: StreamingSymmetricHashJoinExec should not take Cross as the JoinType",
+            )));
+        }
         if join.on.is_empty() {
             return Err(at_run_time(Error::spark(
                 "_LEGACY_ERROR_TEMP_3108",
@@ -261,17 +297,20 @@ impl Builder {
                 .parse()
                 .map_err(|_| Error::Invalid(format!("LIMIT needs a number that is not negative, not {value}")))
         };
-        let input = Box::new(self.node(&limit.input)?);
+        // Where every batch shows all rows, a limit counts anew in each.
+        let appends = self.settings.mode == OutputMode::Append || !aggregates(&limit.input);
         let skip = limit.skip.as_ref().map_or(Ok(0), |e| number(e))?;
         let fetch = limit.fetch.as_ref().map(|e| number(e)).transpose()?;
-        Ok(match (self.settings.mode, fetch) {
-            (OutputMode::Complete, _) | (_, None) => Node::Slice {
-                input,
-                slice: Slice { skip, fetch },
-            },
-            (_, Some(fetch)) => Node::Limit {
+        self.head = fetch.filter(|_| appends);
+        let input = Box::new(self.node(&limit.input)?);
+        Ok(match (fetch, appends) {
+            (Some(fetch), true) => Node::Limit {
                 input,
                 operator: Limit::new(fetch as u64),
+            },
+            (fetch, _) => Node::Slice {
+                input,
+                slice: Slice { skip, fetch },
             },
         })
     }
@@ -308,6 +347,11 @@ fn physical(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
     resolved
         .and_then(|expr| sql::physical_expr(&expr, schema))
         .map_err(at_run_time)
+}
+
+/// Whether a stream is aggregated in a plan.
+fn aggregates(plan: &LogicalPlan) -> bool {
+    streams(plan) && (matches!(plan, LogicalPlan::Aggregate(_)) || plan.inputs().into_iter().any(aggregates))
 }
 
 /// `step` after `node`.
@@ -381,7 +425,7 @@ fn join_plan(join: &Join) -> Result<JoinPlan> {
         |mine: &DFSchema, my_time: Option<&Column>, other_time: Option<&Column>| -> Result<Option<Eviction>> {
             Ok(match key_eviction(join, &tagged_left, &tagged_right) {
                 Some(position) => Some(Eviction::Key(position)),
-                None => value_eviction(&bounds, mine, my_time, other_time)?,
+                None => value_eviction(&conjuncts, mine, my_time, other_time)?,
             })
         };
     let keys = |side: usize, schema: &DFSchema| {
@@ -392,8 +436,9 @@ fn join_plan(join: &Join) -> Result<JoinPlan> {
     let (left_time, right_time) = (tagged_left.first(), tagged_right.first());
     // A pair found within the range needs no second look at the conditions the range is made of.
     let open: Vec<Expr> = conjuncts
-        .into_iter()
+        .iter()
         .filter(|c| !range.as_ref().is_some_and(|r| r.covers(c)))
+        .cloned()
         .collect();
     let both = left.join(right)?;
     let residual = datafusion::logical_expr::utils::conjunction(open)
@@ -425,7 +470,7 @@ fn key_eviction(join: &Join, left: &[Column], right: &[Column]) -> Option<usize>
 
 /// When rows with event time `my_time` leave: from conditions `other_time + c <= mine` (spark-semantics 6.3).
 fn value_eviction(
-    bounds: &[TimeBound],
+    conjuncts: &[Expr],
     mine: &DFSchema,
     my_time: Option<&Column>,
     other_time: Option<&Column>,
@@ -433,12 +478,13 @@ fn value_eviction(
     let (Some(my_time), Some(other_time)) = (my_time, other_time) else {
         return Ok(None);
     };
-    let found = bounds
+    let found = conjuncts
         .iter()
-        .filter(|b| b.earlier.column == *other_time && mine.has_column(&b.later.column));
-    let shifts = found.map(|b| StateBound {
-        shift_us: b.earlier.offset_us - b.later.offset_us,
-        strict: b.strict,
+        .filter_map(|conjunct| lower_bound(conjunct, |column| mine.has_column(column)))
+        .filter(|bound| bound.other == *other_time);
+    let shifts = found.map(|bound| StateBound {
+        shift_us: bound.offset_us,
+        strict: bound.strict,
     });
     let bounds: Vec<StateBound> = shifts.collect();
     if bounds.is_empty() {

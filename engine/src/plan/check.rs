@@ -4,9 +4,10 @@ use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan};
 
-use super::expr::time_bounds;
+use super::conjuncts::conjuncts;
+use super::state_bound::lower_bound;
 use super::{event_time, streams};
-use crate::sql::{TimeWindowNode, WatermarkNode};
+use crate::sql::{self, GroupingSetsNode, SessionWindowNode, TimeWindowNode, WatermarkNode};
 use crate::{Error, OutputMode, Result};
 
 /// Refuses a query that cannot run in an output mode.
@@ -26,6 +27,7 @@ pub(super) fn refuse(plan: &LogicalPlan, mode: OutputMode) -> Result<()> {
     for node in nodes.iter().rev() {
         refuse_node(node, mode)?;
     }
+    refuse_global_sessions(&nodes)?;
     unsupported(&nodes)
 }
 
@@ -98,6 +100,11 @@ fn refuse_chains(nodes: &[&LogicalPlan], mode: OutputMode) -> Result<()> {
 fn refuse_mode(nodes: &[&LogicalPlan], mode: OutputMode) -> Result<()> {
     let topmost = nodes.iter().find_map(|n| as_aggregate(n));
     match (mode, topmost) {
+        (OutputMode::Update, Some(aggregate))
+            if aggregate.group_expr.iter().any(|key| is_session(key, &aggregate.input)) =>
+        {
+            Err(unsupported_mode(mode, "session window streaming aggregations"))
+        }
         (OutputMode::Append, Some(aggregate)) if !has_event_time_key(aggregate) => {
             Err(unsupported_mode(mode, "streaming aggregations without watermark"))
         }
@@ -113,12 +120,44 @@ fn has_event_time_key(aggregate: &Aggregate) -> bool {
         .any(|key| event_time::is_tagged(key, &aggregate.input))
 }
 
+/// Whether a grouping key is a session.
+fn is_session(key: &Expr, input: &LogicalPlan) -> bool {
+    match input {
+        LogicalPlan::Filter(filter) => is_session(key, &filter.input),
+        LogicalPlan::Extension(extension) => {
+            let sessions = extension.node.as_any().downcast_ref::<SessionWindowNode>();
+            sessions.is_some_and(|sessions| *key == Expr::Column(sessions.window_column()))
+        }
+        _ => false,
+    }
+}
+
+/// Sessions need another key; Spark says so when it plans the first batch.
+fn refuse_global_sessions(nodes: &[&LogicalPlan]) -> Result<()> {
+    for aggregate in nodes.iter().filter_map(|node| as_aggregate(node)) {
+        if let [only] = aggregate.group_expr.as_slice()
+            && is_session(only, &aggregate.input)
+        {
+            return Err(Error::StreamFailed {
+                batch_id: 0,
+                source: Box::new(Error::nameless(
+                    "Global aggregation with session window in streaming query is not supported.",
+                )),
+            });
+        }
+    }
+    Ok(())
+}
+
 fn refuse_node(node: &LogicalPlan, mode: OutputMode) -> Result<()> {
+    if let Some(refusal) = node.expressions().iter().find_map(sql::refused_over_rows) {
+        return Err(refusal);
+    }
     match node {
         LogicalPlan::Aggregate(aggregate) => refuse_distinct(aggregate),
         LogicalPlan::Join(join) => refuse_join(join, mode),
         LogicalPlan::Limit(limit) => {
-            if limit.skip.as_ref().is_some_and(|skip| !is_zero(skip)) {
+            if limit.skip.is_some() {
                 return Err(legacy("Offset is not supported on streaming DataFrames/Datasets;"));
             }
             if mode == OutputMode::Update {
@@ -129,8 +168,8 @@ fn refuse_node(node: &LogicalPlan, mode: OutputMode) -> Result<()> {
             Ok(())
         }
         LogicalPlan::Sort(sort) => {
-            let complete = mode == OutputMode::Complete;
-            if complete && streaming_nodes(&sort.input).iter().any(|n| as_aggregate(n).is_some()) {
+            let grouped = |n: &&LogicalPlan| as_aggregate(n).is_some_and(|aggregate| !is_distinct(aggregate));
+            if mode == OutputMode::Complete && streaming_nodes(&sort.input).iter().any(grouped) {
                 return Ok(());
             }
             Err(legacy(
@@ -141,17 +180,15 @@ fn refuse_node(node: &LogicalPlan, mode: OutputMode) -> Result<()> {
         LogicalPlan::Union(union) if union.inputs.iter().any(|input| !streams(input)) => Err(legacy(
             "Union between streaming and batch DataFrames/Datasets is not supported;",
         )),
-        LogicalPlan::Window(_) => Err(Error::spark(
-            "NON_TIME_WINDOW_NOT_SUPPORTED_IN_STREAMING",
-            "[NON_TIME_WINDOW_NOT_SUPPORTED_IN_STREAMING] a window function over rows is not supported on streaming \
-             DataFrames/Datasets; structured streaming only supports time windows through `window`",
-        )),
         _ => Ok(()),
     }
 }
 
-fn is_zero(expr: &Expr) -> bool {
-    super::expr::constant(expr).is_ok_and(|v| v.to_string() == "0")
+/// Whether an aggregation is a `SELECT DISTINCT` or a `UNION`: Spark does not count it as one where it checks sorts.
+fn is_distinct(aggregate: &Aggregate) -> bool {
+    let columns = aggregate.input.schema().columns().into_iter().map(Expr::Column);
+    let of_a_list = matches!(*aggregate.input, LogicalPlan::Projection(_) | LogicalPlan::Union(_));
+    of_a_list && aggregate.aggr_expr.is_empty() && aggregate.group_expr.iter().cloned().eq(columns)
 }
 
 /// The aggregate function of an aggregate expression.
@@ -193,7 +230,13 @@ fn spark_name(join_type: JoinType) -> &'static str {
 fn refuse_join(join: &Join, mode: OutputMode) -> Result<()> {
     let (left, right) = (streams(&join.left), streams(&join.right));
     let name = spark_name(join.join_type);
-    if left && right && join.join_type != JoinType::Inner && mode != OutputMode::Append {
+    let runs_in_update = matches!(join.join_type, JoinType::Inner | JoinType::LeftSemi);
+    if left
+        && right
+        && mode != OutputMode::Append
+        && !(runs_in_update && mode == OutputMode::Update)
+        && join.join_type != JoinType::Inner
+    {
         return Err(legacy(format!(
             "{name} join between two streaming DataFrames/Datasets is not supported in {} output mode, only in Append \
              output mode;",
@@ -238,14 +281,9 @@ fn refuse_join(join: &Join, mode: OutputMode) -> Result<()> {
 
 /// Whether an outer or semi join can ever say that a row has no partner (rule R of spark-semantics 5).
 fn is_bounded(join: &Join) -> bool {
-    let mut conjuncts: Vec<Expr> = join
-        .filter
-        .iter()
-        .flat_map(|f| datafusion::logical_expr::utils::split_conjunction(f))
-        .cloned()
-        .collect();
+    let mut conditions: Vec<Expr> = join.filter.clone().map(conjuncts).unwrap_or_default();
     let mut keys: Vec<(Expr, Expr)> = join.on.clone();
-    conjuncts.retain(|c| match c {
+    conditions.retain(|c| match c {
         Expr::BinaryExpr(b) if b.op == datafusion::logical_expr::Operator::Eq => {
             keys.push(((*b.left).clone(), (*b.right).clone()));
             false
@@ -260,16 +298,14 @@ fn is_bounded(join: &Join) -> bool {
     if keys.iter().any(|(l, r)| is_tagged(l) || is_tagged(r)) {
         return true;
     }
-    let bounds: Vec<_> = conjuncts.iter().flat_map(time_bounds).collect();
-    let has = |side: &LogicalPlan, c: &Column| side.schema().has_column(c);
-    let bounded = |mine: &LogicalPlan, other: &LogicalPlan, others_time: &[Column]| {
-        let of_mine = |c: &Column| has(mine, c) && !has(other, c);
-        bounds
+    let bounded = |mine: &LogicalPlan, others_time: &[Column]| {
+        let bounds = conditions
             .iter()
-            .any(|b| of_mine(&b.later.column) && others_time.contains(&b.earlier.column))
+            .filter_map(|c| lower_bound(c, |column| mine.schema().has_column(column)));
+        bounds.into_iter().any(|bound| others_time.contains(&bound.other))
     };
-    let left = bounded(&join.left, &join.right, &tagged[1]);
-    let right = bounded(&join.right, &join.left, &tagged[0]);
+    let left = bounded(&join.left, &tagged[1]);
+    let right = bounded(&join.right, &tagged[0]);
     match join.join_type {
         JoinType::Left | JoinType::LeftSemi => left,
         JoinType::Right => right,
@@ -310,7 +346,10 @@ fn unsupported(nodes: &[&LogicalPlan]) -> Result<()> {
             }
             LogicalPlan::Extension(extension) => {
                 let known = extension.node.as_any();
-                if !known.is::<WatermarkNode>() && !known.is::<TimeWindowNode>() {
+                if known.is::<SessionWindowNode>() {
+                    return Err(Error::unsupported("session_window is not supported by Skirl yet"));
+                }
+                if !known.is::<WatermarkNode>() && !known.is::<TimeWindowNode>() && !known.is::<GroupingSetsNode>() {
                     return Err(Error::unsupported(format!(
                         "{} is not supported by Skirl yet",
                         extension.node.name()

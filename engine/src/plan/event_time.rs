@@ -5,7 +5,7 @@
 use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
-use crate::sql::{TimeWindowNode, WatermarkNode};
+use crate::sql::{GroupingSetsNode, SessionWindowNode, TimeWindowNode, WatermarkNode, window_of_time};
 
 /// For each output column of `plan`, whether it is tagged as event time.
 pub(super) fn tags(plan: &LogicalPlan) -> Vec<bool> {
@@ -33,9 +33,17 @@ pub(super) fn tags(plan: &LogicalPlan) -> Vec<bool> {
                 // A redefinition takes the tag from every other column.
                 return schema.columns().iter().map(|c| *c == watermark.column).collect();
             }
-            if let Some(window) = node.downcast_ref::<TimeWindowNode>() {
-                let mut tags = tags(&window.input);
-                tags.push(is_tagged(&window.time, &window.input));
+            let windows = node.downcast_ref::<TimeWindowNode>().map(|w| (&w.time, &w.input));
+            let sessions = node.downcast_ref::<SessionWindowNode>().map(|w| (&w.time, &w.input));
+            if let Some((time, input)) = windows.or(sessions) {
+                let mut tags = tags(input);
+                tags.push(is_tagged(time, input));
+                return tags;
+            }
+            if let Some(sets) = node.downcast_ref::<GroupingSetsNode>() {
+                let mut tags = tags(&sets.input);
+                tags.extend(of_exprs(&sets.keys, &sets.input));
+                tags.resize(plan.schema().fields().len(), false);
                 return tags;
             }
             vec![false; plan.schema().fields().len()]
@@ -49,11 +57,11 @@ pub(super) fn tags(plan: &LogicalPlan) -> Vec<bool> {
     }
 }
 
-/// Whether an expression over `input` is a bare tagged column.
+/// Whether an expression over `input` is a bare tagged column, or the `window_time` of one.
 pub(super) fn is_tagged(expr: &Expr, input: &LogicalPlan) -> bool {
     match expr.clone().unalias() {
         Expr::Column(column) => tagged_column(&column, input),
-        _ => false,
+        other => window_of_time(&other).is_some_and(|window| tagged_column(window, input)),
     }
 }
 

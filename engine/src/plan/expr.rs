@@ -169,7 +169,7 @@ fn plus(base: &Expr, span: &Expr, sign: i64) -> Option<Shifted> {
 }
 
 /// A constant span without months, in microseconds.
-fn span_us(expr: &Expr) -> Option<i64> {
+pub(super) fn span_us(expr: &Expr) -> Option<i64> {
     if !expr.column_refs().is_empty() || expr.is_volatile() {
         return None;
     }

@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, JoinType};
-use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
     Aggregate, Expr, Extension, Filter, Join, LogicalPlan, Projection, Sort, SubqueryAlias, Union,
 };
 
+use super::conjuncts::conjuncts;
 use super::placement::substitute;
 use super::streams;
 use crate::Result;
@@ -76,7 +77,7 @@ fn sink_asking_conjuncts(filter: Filter) -> Result<LogicalPlan> {
             .collect()
     };
     let (mut plain, mut asking) = (vec![], vec![]);
-    for conjunct in split_conjunction_owned(filter.predicate.clone()) {
+    for conjunct in conjuncts(filter.predicate.clone()) {
         match asked_by(&conjunct) {
             joins if joins.is_empty() || conjunct.is_volatile() => plain.push(conjunct),
             joins => asking.push(Membership {

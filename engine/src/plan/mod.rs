@@ -5,11 +5,14 @@
 
 mod build;
 mod check;
+mod conjuncts;
+mod empty;
 mod event_time;
 mod expr;
 mod membership;
 mod placement;
 mod prune;
+mod state_bound;
 
 pub(crate) use build::output_schema;
 
@@ -18,7 +21,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::LogicalPlan;
 
 use crate::operator::Node;
-use crate::sql::StreamTable;
+use crate::sql::{StreamTable, WatermarkNode};
 use crate::{OutputMode, Result};
 
 /// A query ready to run.
@@ -47,10 +50,24 @@ pub(crate) struct PlanSettings {
 pub(crate) fn prepare(plan: LogicalPlan, settings: PlanSettings) -> Result<Prepared> {
     check::refuse(&plan, settings.mode)?;
     let schema = build::output_schema(&plan);
+    let is_watermarked = has_watermark(&plan);
+    let plan = empty::drop_below_limit_zero(plan)?;
     let plan = membership::sink_memberships(plan)?;
     let plan = placement::place_filters(plan)?;
     let plan = prune::prune_columns(plan)?;
-    build::build(&plan, schema, settings)
+    let mut prepared = build::build(&plan, schema, settings)?;
+    if is_watermarked && prepared.delays_ms.is_empty() {
+        prepared.delays_ms.push(0); // it shows a watermark, though nothing is left that could move it
+    }
+    Ok(prepared)
+}
+
+fn has_watermark(plan: &LogicalPlan) -> bool {
+    let is_watermark = |node: &LogicalPlan| match node {
+        LogicalPlan::Extension(extension) => extension.node.as_any().is::<WatermarkNode>(),
+        _ => false,
+    };
+    plan.exists(|node| Ok(is_watermark(node))).unwrap_or(false)
 }
 
 /// Whether a plan reads a stream.

@@ -10,14 +10,15 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, JoinType, NullEquality};
-use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
     Aggregate, BinaryExpr, Expr, Extension, Filter, Join, LogicalPlan, Operator, Projection, Sort, SubqueryAlias, Union,
 };
 
-use super::streams;
+use super::conjuncts::conjuncts;
+use super::{event_time, streams};
 use crate::Result;
-use crate::sql::{TimeWindowNode, WatermarkNode};
+use crate::sql::{GroupingSetsNode, TimeWindowNode, WatermarkNode};
 
 /// The same query with every filter where Spark would evaluate it.
 pub(super) fn place_filters(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -31,7 +32,7 @@ fn sink(plan: LogicalPlan, predicates: Vec<Expr>) -> Result<LogicalPlan> {
     }
     match plan {
         LogicalPlan::Filter(filter) => {
-            let (mut down, stay) = partition(split_conjunction_owned(filter.predicate), |p| !p.is_volatile());
+            let (mut down, stay) = partition(conjuncts(filter.predicate), |p| !p.is_volatile());
             let implied = down.iter().flat_map(not_nulls_of_mixed).collect::<Vec<_>>();
             down.extend(implied);
             down.extend(predicates);
@@ -124,13 +125,24 @@ fn sink_below_extension(extension: Extension, predicates: Vec<Expr>) -> Result<L
     }
     if let Some(window) = node.downcast_ref::<TimeWindowNode>() {
         let column = window.window_column();
-        let (down, stay) = partition(predicates, |p| !p.column_refs().contains(&column));
+        let (mut down, stay) = partition(predicates, |p| !p.column_refs().contains(&column));
+        // Rows without a time have no window. The condition could not sink below the watermark of that time itself.
+        if !event_time::is_tagged(&window.time, &window.input) {
+            down.push(Expr::IsNotNull(Box::new(window.time.clone())));
+        }
         let input = sink(window.input.clone(), down)?;
         let node = Arc::new(TimeWindowNode {
             input,
             ..window.clone()
         });
         return filter_above(LogicalPlan::Extension(Extension { node }), stay);
+    }
+    if let Some(sets) = node.downcast_ref::<GroupingSetsNode>() {
+        let node = Arc::new(GroupingSetsNode {
+            input: sink(sets.input.clone(), vec![])?,
+            ..sets.clone()
+        });
+        return filter_above(LogicalPlan::Extension(Extension { node }), predicates);
     }
     filter_above(LogicalPlan::Extension(extension), predicates)
 }
@@ -155,6 +167,7 @@ fn sink_below_join(join: Join, predicates: Vec<Expr>) -> Result<LogicalPlan> {
     if matches!(join_type, JoinType::Inner | JoinType::LeftSemi | JoinType::RightSemi) {
         infer(&mut placed, &sides, &join);
     }
+    weaken(&mut placed, join_type, &sides);
 
     let left = sink(Arc::unwrap_or_clone(join.left), dedup(placed.left))?;
     let right = sink(Arc::unwrap_or_clone(join.right), dedup(placed.right))?;
@@ -170,6 +183,42 @@ fn sink_below_join(join: Join, predicates: Vec<Expr>) -> Result<LogicalPlan> {
         join.null_aware,
     )?;
     filter_above(LogicalPlan::Join(rebuilt), placed.above)
+}
+
+/// What a condition on both sides says of each side alone: of `(a > 1 AND b > 1) OR (a < 0 AND b < 0)`, that
+/// `a > 1 OR a < 0`. It does not replace the condition.
+fn weaken(placed: &mut JoinConjuncts, join_type: JoinType, sides: &Sides) {
+    use JoinType::*;
+    let (to_left, to_right) = match join_type {
+        Inner | LeftSemi | RightSemi => (true, true),
+        Left | LeftAnti | LeftMark => (false, true),
+        Right | RightAnti | RightMark => (true, false),
+        Full => (false, false),
+    };
+    for conjunct in placed.on.iter().filter(|c| !c.is_volatile()) {
+        if to_left && let Some(weaker) = part_about(conjunct, &|e| sides.only_left(e)) {
+            placed.left.push(weaker);
+        }
+        if to_right && let Some(weaker) = part_about(conjunct, &|e| sides.only_right(e)) {
+            placed.right.push(weaker);
+        }
+    }
+}
+
+/// The part of a condition that is about one side, and follows from it.
+fn part_about(condition: &Expr, is_about: &impl Fn(&Expr) -> bool) -> Option<Expr> {
+    match condition {
+        Expr::BinaryExpr(BinaryExpr {
+            left,
+            op: op @ (Operator::And | Operator::Or),
+            right,
+        }) => match (part_about(left, is_about), part_about(right, is_about)) {
+            (Some(left), Some(right)) => Some(binary(left, *op, right)),
+            (left, right) if *op == Operator::And => left.or(right),
+            _ => None,
+        },
+        other => is_about(other).then(|| other.clone()),
+    }
 }
 
 /// `LEFT JOIN ... WHERE right.x > 1` is an inner join: a predicate that is not true for a NULL-extended row removes it.
@@ -228,6 +277,10 @@ impl Sides {
             right: columns(&join.right),
         }
     }
+    /// Whether an expression can be evaluated on the left side: a constant can.
+    fn goes_left(&self, expr: &Expr) -> bool {
+        expr.column_refs().iter().all(|c| self.left.contains(c))
+    }
     fn only_left(&self, expr: &Expr) -> bool {
         let refs = expr.column_refs();
         !refs.is_empty() && refs.iter().all(|c| self.left.contains(c))
@@ -246,7 +299,7 @@ fn split_on(join: &Join) -> Vec<Expr> {
     };
     let equalities = join.on.iter().map(|(l, r)| binary(l.clone(), operator, r.clone()));
     equalities
-        .chain(join.filter.clone().map(split_conjunction_owned).unwrap_or_default())
+        .chain(join.filter.clone().map(conjuncts).unwrap_or_default())
         .collect()
 }
 
@@ -268,7 +321,7 @@ fn place_join_conjuncts(
         Full => (false, false),
     };
     for conjunct in on {
-        if !conjunct.is_volatile() && on_left_sinks && sides.only_left(&conjunct) {
+        if !conjunct.is_volatile() && on_left_sinks && sides.goes_left(&conjunct) {
             placed.left.push(conjunct);
         } else if !conjunct.is_volatile() && on_right_sinks && sides.only_right(&conjunct) {
             placed.right.push(conjunct);
@@ -286,7 +339,7 @@ fn place_join_conjuncts(
         Inner | Full => (false, false),
     };
     for predicate in above {
-        if above_left_sinks && sides.only_left(&predicate) {
+        if above_left_sinks && sides.goes_left(&predicate) {
             placed.left.push(predicate);
         } else if above_right_sinks && sides.only_right(&predicate) {
             placed.right.push(predicate);
@@ -314,9 +367,12 @@ fn infer(placed: &mut JoinConjuncts, sides: &Sides, join: &Join) {
     for (a, b) in &equalities {
         for (from, to) in [(a, b), (b, a)] {
             let renamed = HashMap::from([(from.clone(), Expr::Column(to.clone()))]);
+            // A condition on both sides may come to speak of one side alone.
             let carried = known
                 .iter()
-                .filter(|p| p.column_refs().contains(from) && !p.is_volatile());
+                .chain(&placed.on)
+                .filter(|p| p.column_refs().contains(from) && !p.is_volatile())
+                .filter(|p| column_equality(p).is_none_or(|(l, r)| (&l, &r) != (a, b)));
             inferred.extend(
                 carried
                     .filter_map(|p| substitute(vec![p.clone()], &renamed).ok())
@@ -356,7 +412,7 @@ fn constraints(plan: &LogicalPlan) -> Vec<Expr> {
         LogicalPlan::Filter(filter) => {
             let mut all = constraints(&filter.input);
             all.extend(
-                split_conjunction_owned(filter.predicate.clone())
+                conjuncts(filter.predicate.clone())
                     .into_iter()
                     .filter(|p| !p.is_volatile()),
             );

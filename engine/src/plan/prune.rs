@@ -11,7 +11,7 @@ use datafusion::logical_expr::{Expr, Extension, Join, LogicalPlan, Projection, U
 
 use super::streams;
 use crate::Result;
-use crate::sql::{TimeWindowNode, WatermarkNode};
+use crate::sql::{GroupingSetsNode, TimeWindowNode, WatermarkNode};
 
 /// The same query with the inputs of stream-stream joins cut down to what is read of them.
 pub(super) fn prune_columns(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -111,6 +111,14 @@ fn prune_extension(extension: Extension, needed: HashSet<Column>) -> Result<Logi
         let sizes = (window.duration_us, window.slide_us, window.start_us);
         let name = window.window_column().name;
         let node = Arc::new(TimeWindowNode::try_new(input, window.time.clone(), sizes, &name)?);
+        return Ok(LogicalPlan::Extension(Extension { node }));
+    }
+    if let Some(sets) = node.downcast_ref::<GroupingSetsNode>() {
+        let added = sets.added();
+        below.retain(|column| !added.contains(column));
+        below.extend(read_by(sets.keys.iter()));
+        let input = prune(sets.input.clone(), below)?;
+        let node = Arc::new(GroupingSetsNode::try_new(input, sets.keys.clone(), sets.sets.clone())?);
         return Ok(LogicalPlan::Extension(Extension { node }));
     }
     Ok(LogicalPlan::Extension(extension))

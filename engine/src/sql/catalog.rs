@@ -18,6 +18,7 @@ use super::node::StreamTable;
 use super::parse::parse_query;
 use super::plan::{Env, Planner, attrs_of, watermark_node};
 use super::scope::{Rel, Scope};
+use super::settings;
 use crate::{Error, Result};
 
 /// The event-time column and delay of a view's `withWatermark`, as a user writes them.
@@ -156,6 +157,17 @@ impl Catalog {
             let delay_ms = parse_delay_ms(delay)?;
             let attr = {
                 let scope = Scope::new(&rel, None);
+                let column = column.trim();
+                let quoted = column.starts_with('`') && column.ends_with('`');
+                if column.contains('.') && !quoted {
+                    return Err(Error::spark(
+                        "EVENT_TIME_MUST_BE_TOP_LEVEL_COLUMN",
+                        format!(
+                            "The event time in withWatermark must be a top-level column, but '{column}' is a nested field. \
+                             To use it, alias the nested field to a top-level column first."
+                        ),
+                    ));
+                }
                 let parts = [column.trim_matches('`').to_string()];
                 let found = scope.find(&parts)?.map(|(attr, _)| attr.clone());
                 found.ok_or_else(|| scope.unresolved(&parts))?
@@ -197,6 +209,7 @@ impl Catalog {
     }
 
     fn rel(&self, sql: &str) -> Result<Rel> {
+        settings::check(&self.conf)?;
         let query = parse_query(sql)?;
         let planner = Planner::new(self);
         Ok(planner.query(&query, &Env::empty(), None)?.rel)

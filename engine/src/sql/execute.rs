@@ -18,7 +18,7 @@ use datafusion::prelude::SessionConfig;
 use super::fold::folded;
 use super::function::is_fallible;
 use super::is_streaming;
-use super::node::{TimeWindowNode, WatermarkNode};
+use super::node::{GroupingSetsNode, SessionWindowNode, TimeWindowNode, WatermarkNode};
 use crate::{Error, Result};
 
 static PROPS: LazyLock<ExecutionProps> = LazyLock::new(ExecutionProps::new);
@@ -163,6 +163,12 @@ fn executable(plan: LogicalPlan) -> Result<LogicalPlan> {
         if let Some(watermark) = node.downcast_ref::<WatermarkNode>() {
             return Ok(Transformed::yes(watermark.input.clone()));
         }
+        if node.is::<SessionWindowNode>() {
+            return Err(Error::unsupported("session_window is not supported yet").into());
+        }
+        if let Some(sets) = node.downcast_ref::<GroupingSetsNode>() {
+            return Ok(Transformed::yes(sets_of(sets)?));
+        }
         match node.downcast_ref::<TimeWindowNode>() {
             Some(window) => Ok(Transformed::yes(windows_of(window)?)),
             None => Ok(Transformed::no(plan)),
@@ -182,6 +188,41 @@ fn map_named(node: LogicalPlan, change: fn(Expr) -> Result<Expr>) -> DfResult<Tr
     })
 }
 
+/// Static rows once for every set: one projection per set, and their union.
+fn sets_of(sets: &GroupingSetsNode) -> Result<LogicalPlan> {
+    let input = Arc::new(sets.input.clone());
+    let types = sets.schema.fields().iter().skip(input.schema().fields().len());
+    let nulls = types.map(|field| ScalarValue::try_from(field.data_type()));
+    let nulls = nulls.collect::<DfResult<Vec<_>>>()?;
+    let of_set = |set: usize| -> Result<Arc<LogicalPlan>> {
+        let keys = sets
+            .keys
+            .iter()
+            .enumerate()
+            .map(|(number, key)| match sets.sets[set].contains(&number) {
+                true => key.clone(),
+                false => lit(nulls[number].clone()),
+            });
+        let columns = input.schema().columns().into_iter().map(Expr::Column);
+        let numbers = [lit(sets.grouping_id(set)), lit(set as i64)];
+        let items = columns.chain(keys).chain(numbers).enumerate();
+        let items = items.map(|(at, item)| item.alias(format!("_{at}"))).collect();
+        Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(
+            items,
+            Arc::clone(&input),
+        )?)))
+    };
+    let mut inputs = (0..sets.sets.len()).map(of_set).collect::<Result<Vec<_>>>()?;
+    let all = match inputs.len() {
+        1 => inputs.remove(0),
+        _ => Arc::new(LogicalPlan::Union(Union::try_new(inputs)?)),
+    };
+    let named = sets.schema.iter().enumerate().map(|(at, (relation, field))| {
+        Expr::Column(Column::new_unqualified(format!("_{at}"))).alias_qualified(relation.cloned(), field.name())
+    });
+    Ok(LogicalPlan::Projection(Projection::try_new(named.collect(), all)?))
+}
+
 /// A window column over static rows: one projection per window a row can be in, and their union.
 ///
 /// Streams have derivations of their own, one in the engine and one in the oracle.
@@ -198,7 +239,7 @@ fn windows_of(window: &TimeWindowNode) -> Result<LogicalPlan> {
     let window_name = numbered(columns.len());
     let each = (0..places).map(|place| -> Result<Arc<LogicalPlan>> {
         let sizes = (window.duration_us, window.slide_us, window.start_us);
-        let column = super::function::datetime::window(sizes, place, TimeWindowNode::window_type());
+        let column = super::function::window::window(sizes, place, TimeWindowNode::window_type());
         let kept = columns
             .iter()
             .enumerate()

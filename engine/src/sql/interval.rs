@@ -1,6 +1,7 @@
 //! Intervals in Spark's spellings: `5 minutes`, `1 hour -30 minutes`, `INTERVAL '1 02:03:04' DAY TO SECOND`.
 
-use super::parse::ast::{Interval, Unit};
+use super::parse::ast::{Ast, Interval, Unit};
+use super::parse::parse_expression;
 use crate::{Error, Result};
 
 const SECOND_US: i64 = 1_000_000;
@@ -25,7 +26,7 @@ pub struct Parts {
 /// # Errors
 /// `CANNOT_PARSE_INTERVAL` for what is no interval, a nameless error for a negative one.
 pub fn parse_delay_ms(text: &str) -> Result<i64> {
-    let parts = parse_parts(text).ok_or_else(|| cannot_parse(text))?;
+    let parts = duration(text).ok_or_else(|| cannot_parse(text))?;
     let days = parts
         .months
         .checked_mul(MONTH_DAYS)
@@ -50,7 +51,7 @@ pub fn parse_delay_ms(text: &str) -> Result<i64> {
 /// # Errors
 /// `CANNOT_PARSE_INTERVAL` for what is no interval, `_LEGACY_ERROR_TEMP_3231` for months and years.
 pub fn parse_interval_us(text: &str) -> Result<i64> {
-    let parts = parse_parts(text).ok_or_else(|| cannot_parse(text))?;
+    let parts = duration(text).ok_or_else(|| cannot_parse(text))?;
     if parts.months != 0 {
         let message = format!("Intervals greater than a month is not supported ({text}).");
         return Err(Error::spark("_LEGACY_ERROR_TEMP_3231", message));
@@ -58,6 +59,28 @@ pub fn parse_interval_us(text: &str) -> Result<i64> {
     let days = parts.days.checked_mul(DAY_US);
     days.and_then(|days| days.checked_add(parts.micros))
         .ok_or_else(|| cannot_parse(text))
+}
+
+/// A delay or a duration: what begins with `interval` is read as SQL reads it.
+fn duration(text: &str) -> Option<Parts> {
+    let is_sql = text
+        .trim_start()
+        .get(..8)
+        .is_some_and(|word| word.eq_ignore_ascii_case("interval"));
+    if !is_sql {
+        return parse_parts(text);
+    }
+    match parse_expression(text).ok()? {
+        Ast::Interval(Interval::DayTime { micros, .. }) => Some(Parts {
+            micros,
+            ..Parts::default()
+        }),
+        Ast::Interval(Interval::YearMonth { months, .. }) => Some(Parts {
+            months: months.into(),
+            ..Parts::default()
+        }),
+        _ => None,
+    }
 }
 
 /// `[interval] (<signed number> <unit>)+`, where only seconds may have a fraction.

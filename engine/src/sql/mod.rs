@@ -9,8 +9,9 @@
 //! - `TableScan` over a [`StreamTable`] (a stream's leaf) or over any other provider (a static table; executable);
 //! - `SubqueryAlias`, `Projection`, `Filter`, `Join`, `Aggregate`, `Union`, `Sort`, `Limit`, `EmptyRelation`, `Values`;
 //!   `SELECT DISTINCT` has become an `Aggregate` over all columns without aggregate expressions;
-//! - `Extension` with a [`WatermarkNode`] (`withWatermark`) or a [`TimeWindowNode`] (`window(...)`, one below the node
-//!   that uses it; the window column is a plain column above).
+//! - `Extension` with a [`WatermarkNode`] (`withWatermark`), a [`TimeWindowNode`] (`window(...)`) or a
+//!   [`SessionWindowNode`] (`session_window(...)`), one below the node that uses it; the window column is a plain column
+//!   above. A [`GroupingSetsNode`] stands right below the aggregation of a ROLLUP, CUBE or GROUPING SETS.
 //!
 //! Types are final: `create_physical_expr` works on every expression as it stands. IN, EXISTS and correlated scalar
 //! subqueries have become joins; an uncorrelated scalar subquery is an `Expr::ScalarSubquery` over a static plan.
@@ -37,6 +38,7 @@ mod node;
 mod parse;
 mod plan;
 mod scope;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -45,12 +47,34 @@ pub use catalog::{BatchTime, Catalog, WatermarkSpec};
 pub use execute::{execute_static, physical_expr, resolve_scalar_subqueries};
 pub use expr::is_subquery_join;
 pub use interval::{parse_delay_ms, parse_interval_us};
-pub use node::{StreamTable, TimeWindowNode, WatermarkNode};
+pub use node::{GroupingSetsNode, SessionWindowNode, StreamTable, TimeWindowNode, WatermarkNode};
 pub use types::{parse_schema_ddl, spark_type_name};
 
+use crate::Error;
 use arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::Column;
 use datafusion::common::tree_node::TreeNode;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+
+/// The column `expr` is the `window_time` of, if that is what it is; it carries the event time of the window.
+pub fn window_of_time(expr: &Expr) -> Option<&Column> {
+    match expr {
+        Expr::ScalarFunction(call) if call.func.name() == function::window::WINDOW_TIME => match call.args.as_slice() {
+            [Expr::Column(window)] => Some(window),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Spark's refusal of a window function over rows (`row_number() OVER (...)`), if an expression has one.
+pub fn refused_over_rows(expr: &Expr) -> Option<Error> {
+    let name = function::window::function_over_rows(expr)?;
+    Some(Error::spark(
+        "NON_TIME_WINDOW_NOT_SUPPORTED_IN_STREAMING",
+        format!("Window function is not supported in {name}() on streaming DataFrames/Datasets."),
+    ))
+}
 
 /// The Arrow type of Spark's TIMESTAMP: microseconds since 1970-01-01T00:00:00 UTC.
 pub fn timestamp_type() -> DataType {

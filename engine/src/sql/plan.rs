@@ -18,13 +18,14 @@ use datafusion::common::{Column, ExprSchema, JoinType, NullEquality, ScalarValue
 use datafusion::logical_expr::expr::Alias as AliasExpr;
 use datafusion::logical_expr::{
     Aggregate, BinaryExpr, EmptyRelation, Expr, Extension, Filter, Join, JoinConstraint, Limit, LogicalPlan, Operator,
-    Projection, Sort, SortExpr, SubqueryAlias, Union, Values, lit,
+    Projection, Sort, SortExpr, SubqueryAlias, Union, UserDefinedLogicalNode, Values, lit,
 };
 
 use super::catalog::{BatchTime, Catalog};
 use super::expr::{Exprs, PendingJoin};
 use super::function::cast::{Mode, cast_expr};
-use super::node::{TimeWindowNode, WatermarkNode};
+use super::function::grouping;
+use super::node::{GroupingSetsNode, SessionWindowNode, TimeWindowNode, WatermarkNode};
 use super::parse::ast::*;
 use super::scope::{Attr, Reach, Rel, SPARK_NAME, Scope, Typed, field_of};
 use super::types::*;
@@ -33,7 +34,7 @@ use crate::{Error, Result};
 
 use build::*;
 pub(super) use build::{attrs_of, contains_outer, spark_name, watermark_node};
-use group::{Groups, default_of};
+use group::{Groups, Keys, default_of};
 use negation::conjuncts;
 pub(super) use negation::moved_inwards;
 pub(super) use window::WindowColumn;
@@ -238,6 +239,11 @@ impl<'a> Planner<'a> {
         }
         let types = self.set_types(op, &left, &right)?;
         if op != SetOp::Union && (is_streaming(&left.plan) || is_streaming(&right.plan)) {
+            if op == SetOp::Except && !is_streaming(&right.plan) {
+                return Err(Error::unsupported(
+                    "EXCEPT of a stream and a table is not supported yet; use NOT IN or NOT EXISTS",
+                ));
+            }
             let (word, rest) = match op {
                 SetOp::Intersect => ("Intersect of", ""),
                 _ => ("Except on", " on the right"),

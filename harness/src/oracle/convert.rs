@@ -7,9 +7,8 @@ use datafusion::common::{DFSchema, JoinConstraint, JoinType, NullEquality};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{
     Aggregate, BinaryExpr, Distinct, Expr, Extension, FetchType, Join, Limit, LogicalPlan, Operator, Projection,
-    SkipType,
 };
-use skirl_engine::sql::{StreamTable, TimeWindowNode, WatermarkNode};
+use skirl_engine::sql::{GroupingSetsNode, SessionWindowNode, StreamTable, TimeWindowNode, WatermarkNode};
 use skirl_engine::{Error, Result, sql};
 
 use super::place;
@@ -110,7 +109,7 @@ impl Converter<'_> {
                     },
                 };
                 Ok(match sort.fetch {
-                    Some(fetch) => limited(sorted, 0, fetch),
+                    Some(fetch) => limited(sorted, false, fetch),
                     None => sorted,
                 })
             }
@@ -296,11 +295,6 @@ impl Converter<'_> {
     fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Node> {
         let input = self.node(&aggregate.input)?;
         let scope = [(aggregate.input.schema().as_ref(), &input)];
-        if aggregate.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_))) {
-            return Err(Error::unsupported(
-                "GROUPING SETS, CUBE and ROLLUP are not supported yet; write one query for each set",
-            ));
-        }
         let keys = aggregate
             .group_expr
             .iter()
@@ -343,14 +337,10 @@ impl Converter<'_> {
 
     fn limit(&mut self, limit: &Limit) -> Result<Node> {
         let input = self.node(&limit.input)?;
-        let literal = || Error::unsupported("LIMIT and OFFSET must be literals");
-        let SkipType::Literal(skip) = limit.get_skip_type()? else {
-            return Err(literal());
-        };
         let FetchType::Literal(fetch) = limit.get_fetch_type()? else {
-            return Err(literal());
+            return Err(Error::unsupported("LIMIT must be a literal"));
         };
-        Ok(limited(input, skip, fetch.unwrap_or(usize::MAX)))
+        Ok(limited(input, limit.skip.is_some(), fetch.unwrap_or(usize::MAX)))
     }
 
     fn extension(&mut self, extension: &Extension) -> Result<Node> {
@@ -376,10 +366,58 @@ impl Converter<'_> {
         if let Some(window) = node.as_any().downcast_ref::<TimeWindowNode>() {
             return self.time_window(window);
         }
+        if let Some(sets) = node.as_any().downcast_ref::<GroupingSetsNode>() {
+            return self.grouping_sets(sets);
+        }
+        if let Some(window) = node.as_any().downcast_ref::<SessionWindowNode>() {
+            let input = self.node(&window.input)?;
+            let time = self.expr(&window.time, &[(window.input.schema(), &input)])?;
+            let session = self.window_attribute();
+            return Ok(Node {
+                output: input.output.iter().cloned().chain([session]).collect(),
+                kind: Kind::Session {
+                    input: Box::new(input),
+                    time,
+                },
+            });
+        }
         Err(Error::unsupported(format!(
             "the oracle does not know the plan node `{}`",
             node.name()
         )))
+    }
+
+    fn grouping_sets(&mut self, node: &GroupingSetsNode) -> Result<Node> {
+        let input = self.node(&node.input)?;
+        let scope = [(node.input.schema().as_ref(), &input)];
+        let keys = node
+            .keys
+            .iter()
+            .map(|key| self.expr(key, &scope))
+            .collect::<Result<Vec<_>>>()?;
+        let sets = node.sets.iter().map(|set| {
+            let has: Vec<bool> = (0..keys.len()).map(|key| set.contains(&key)).collect();
+            let id = has.iter().fold(0, |id, has| id * 2 + i64::from(!has));
+            (has, id)
+        });
+        let sets = sets.collect();
+        let added = node
+            .schema
+            .fields()
+            .iter()
+            .skip(input.output.len())
+            .map(|field| Attribute {
+                id: self.new_id(),
+                data_type: field.data_type().clone(),
+            });
+        Ok(Node {
+            output: input.output.iter().cloned().chain(added).collect(),
+            kind: Kind::Expand {
+                input: Box::new(input),
+                keys,
+                sets,
+            },
+        })
     }
 
     fn time_window(&mut self, window: &TimeWindowNode) -> Result<Node> {
@@ -393,10 +431,7 @@ impl Converter<'_> {
         let has_time = Expr::IsNotNull(Box::new(time.clone()));
         let input = input.filtered(vec![has_time.into()]);
         let mut output = input.output.clone();
-        output.push(Attribute {
-            id: self.new_id(),
-            data_type: TimeWindowNode::window_type(),
-        });
+        output.push(self.window_attribute());
         if sizes.slide < sizes.duration {
             return Ok(Node {
                 output,
@@ -416,6 +451,13 @@ impl Converter<'_> {
                 exprs,
             },
         })
+    }
+
+    fn window_attribute(&mut self) -> Attribute {
+        Attribute {
+            id: self.new_id(),
+            data_type: TimeWindowNode::window_type(),
+        }
     }
 
     /// An expression with column numbers for names.
@@ -466,12 +508,13 @@ impl Converter<'_> {
     }
 }
 
-fn limited(input: Node, skip: usize, fetch: usize) -> Node {
+fn limited(input: Node, has_offset: bool, fetch: usize) -> Node {
     Node {
         output: input.output.clone(),
         kind: Kind::Limit {
             input: Box::new(input),
-            skip,
+            has_offset,
+            each_batch: false,
             fetch,
         },
     }

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray};
-use arrow::compute::{SortColumn, SortOptions, concat, lexsort_to_indices};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, UInt32Array};
+use arrow::compute::{SortColumn, SortOptions, concat, lexsort_to_indices, take};
 use arrow::datatypes::SchemaRef;
 use skirl_engine::{Error, OutputMode, Result};
 
@@ -137,6 +137,11 @@ impl<'a> Derivation<'a> {
                     .evaluate(std::slice::from_ref(time), &mut table, &input.schema)?
                     .swap_remove(0);
                 slid(table, &times, *sizes)
+            }
+            Op::Expand { input, keys, sets } => {
+                let mut table = self.derive(input)?;
+                let keys = self.evaluate(keys, &mut table, &input.schema)?;
+                expanded(table, &keys, sets)
             }
             Op::Watermark {
                 input, column, number, ..
@@ -336,6 +341,23 @@ fn slid(table: Table, times: &ArrayRef, sizes: Sizes) -> Result<Table> {
     let mut slid = table.at(&positions)?;
     slid.columns.push(window::windows(starts, None, sizes.duration));
     Ok(slid)
+}
+
+/// Each row once for every set, so that rows stay in the order of batches.
+fn expanded(table: Table, keys: &[ArrayRef], sets: &[(Vec<bool>, i64)]) -> Result<Table> {
+    let rows = table.len() as u32;
+    let repeated: Vec<u32> = (0..rows).flat_map(|row| sets.iter().map(move |_| row)).collect();
+    let mut expanded = table.at(&repeated)?;
+    for (number, key) in keys.iter().enumerate() {
+        let of_sets = |row: u32| sets.iter().map(move |(has, _)| has[number].then_some(row));
+        let places: UInt32Array = (0..rows).flat_map(of_sets).collect();
+        expanded.columns.push(take(key, &places, None)?);
+    }
+    let ids = (0..rows).flat_map(|_| sets.iter().map(|(_, id)| *id));
+    expanded.columns.push(Arc::new(Int64Array::from_iter_values(ids)));
+    let numbers = (0..rows).flat_map(|_| 0..sets.len() as i64);
+    expanded.columns.push(Arc::new(Int64Array::from_iter_values(numbers)));
+    Ok(expanded)
 }
 
 fn rows_of_stream(

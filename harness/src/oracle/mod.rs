@@ -141,6 +141,8 @@ impl Oracle {
         let converted = convert::convert(&plan, job)?;
         let mode = job.output_mode;
         refuse::check_analysis(&converted.root, mode)?;
+        let is_watermark = |node: &&tree::Node| matches!(node.kind, Kind::Watermark { .. });
+        let is_watermarked = converted.root.walk().iter().any(is_watermark);
         let root = place::optimised(converted.root);
         let steps = match refuse::start_failure(&root, mode) {
             Some(failure) => Err(failure),
@@ -164,6 +166,9 @@ impl Oracle {
             .map_or(vec![], |s| all_steps(&s.root).filter_map(delay).collect());
         delays.sort_unstable();
         delays.dedup();
+        if is_watermarked && delays.is_empty() {
+            delays.push((0, 0)); // it shows a watermark, though nothing is left that could move it
+        }
         let setting = |name: &str| job.conf.get(name).map(|value| value.to_lowercase());
         Ok(Oracle {
             mode,

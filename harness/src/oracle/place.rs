@@ -16,12 +16,51 @@ use super::tree::*;
 
 /// The tree as Spark runs it.
 pub(super) fn optimised(root: Node) -> Node {
-    let pushed = push(root, vec![]);
+    let pushed = push(without_limit_zero(root), vec![]);
     let inferred = infer(pushed);
-    let mut root = push(inferred, vec![]);
+    let mut root = push(weakened(push(inferred, vec![])), vec![]);
     let needed = root.ids();
     prune(&mut root, &needed);
     root
+}
+
+/// Nothing below a `LIMIT 0` is executed; the streams are read all the same.
+fn without_limit_zero(node: Node) -> Node {
+    let Kind::Limit { fetch: 0, .. } = node.kind else {
+        return map_inputs(node, without_limit_zero);
+    };
+    let null = |a: &Attribute| Expr::Literal(ScalarValue::try_from(&a.data_type).unwrap_or(ScalarValue::Null), None);
+    let of_stream = |stream: &Node| Node {
+        output: node.output.clone(),
+        kind: Kind::Project {
+            input: Box::new(stream.clone().filtered(vec![never()])),
+            exprs: node.output.iter().map(null).collect(),
+        },
+    };
+    let all = node.walk();
+    let mut streams: Vec<&Node> = vec![];
+    for found in all.into_iter().filter(|n| matches!(n.kind, Kind::Stream { .. })) {
+        let number = |n: &Node| match n.kind {
+            Kind::Stream { stream, .. } => Some(stream),
+            _ => None,
+        };
+        if !streams.iter().any(|known| number(known) == number(found)) {
+            streams.push(found);
+        }
+    }
+    let mut inputs: Vec<Node> = streams.into_iter().map(of_stream).collect();
+    match inputs.len() {
+        1 => inputs.swap_remove(0),
+        _ => Node {
+            output: node.output.clone(),
+            kind: Kind::Union { inputs },
+        },
+    }
+}
+
+/// The predicate no row satisfies.
+fn never() -> Predicate {
+    Expr::Literal(ScalarValue::Boolean(Some(false)), None).into()
 }
 
 /// Moves predicates that hold above a relation as far below it as they go.
@@ -61,6 +100,17 @@ fn push(node: Node, predicates: Vec<Predicate>) -> Node {
             }
             .filtered(stay)
         }
+        Kind::Expand { input, keys, sets } => Node {
+            output,
+            kind: Kind::Expand {
+                input: Box::new(push(*input, vec![])),
+                keys,
+                sets,
+            },
+        }
+        .filtered(predicates),
+        // Refused in any case: nothing is placed below it.
+        kind @ Kind::Session { .. } => Node { output, kind }.filtered(predicates),
         Kind::Watermark {
             input,
             column,
@@ -124,11 +174,17 @@ fn push(node: Node, predicates: Vec<Predicate>) -> Node {
             }
             .filtered(stay)
         }
-        Kind::Limit { input, skip, fetch } => Node {
+        Kind::Limit {
+            input,
+            has_offset,
+            each_batch,
+            fetch,
+        } => Node {
             output,
             kind: Kind::Limit {
                 input: Box::new(push(*input, vec![])),
-                skip,
+                has_offset,
+                each_batch,
                 fetch,
             },
         }
@@ -287,8 +343,17 @@ fn refuses_nulls(condition: &Expr, side: &Node) -> bool {
 
 /// The value of a condition without columns; `None` if it cannot be known before the query runs.
 fn constant(expr: &Expr) -> Option<Option<bool>> {
-    if let Expr::Literal(ScalarValue::Boolean(value), _) = expr {
-        return Some(*value);
+    match constant_value(expr)? {
+        ScalarValue::Boolean(value) => Some(value),
+        ScalarValue::Null => Some(None),
+        _ => None,
+    }
+}
+
+/// The value of an expression without columns; `None` if it cannot be known before the query runs.
+pub(super) fn constant_value(expr: &Expr) -> Option<ScalarValue> {
+    if let Expr::Literal(value, _) = expr {
+        return Some(value.clone());
     }
     if !references(expr).is_empty() || !is_deterministic(expr) || asks_for_time(expr) || asks_tables(expr) {
         return None;
@@ -298,11 +363,7 @@ fn constant(expr: &Expr) -> Option<Option<bool>> {
     let schema = std::sync::Arc::new(arrow::datatypes::Schema::empty());
     let one_row = arrow::array::RecordBatch::try_new_with_options(schema, vec![], &options).ok()?;
     let value = compiled.evaluate(&one_row).ok()?.into_array(1).ok()?;
-    match ScalarValue::try_from_array(&value, 0).ok()? {
-        ScalarValue::Boolean(value) => Some(value),
-        ScalarValue::Null => Some(None),
-        _ => None,
-    }
+    ScalarValue::try_from_array(&value, 0).ok()
 }
 
 fn asks_tables(expr: &Expr) -> bool {
@@ -314,7 +375,7 @@ fn asks_tables(expr: &Expr) -> bool {
 fn simplified(predicate: Predicate) -> Option<Predicate> {
     match constant(&predicate.expr) {
         Some(Some(true)) => None,
-        Some(_) => Some(Expr::Literal(ScalarValue::Boolean(Some(false)), None).into()),
+        Some(_) => Some(never()),
         None => Some(predicate),
     }
 }
@@ -406,10 +467,68 @@ fn under(side: Node, all: &[Expr]) -> Node {
     side.filtered(new)
 }
 
+/// Adds to the sides of joins what a condition on both says of one alone: of `(a > 1 AND b > 1) OR (a < 0 AND b < 0)`,
+/// that `a > 1 OR a < 0`.
+fn weakened(node: Node) -> Node {
+    let Node { output, kind } = map_inputs(node, weakened);
+    let Kind::Join {
+        left,
+        right,
+        kind,
+        condition,
+    } = kind
+    else {
+        return Node { output, kind };
+    };
+    let (adds_left, adds_right) = match kind {
+        JoinKind::Inner | JoinKind::Cross | JoinKind::Semi => (true, true),
+        JoinKind::Left | JoinKind::Anti | JoinKind::Mark => (false, true),
+        JoinKind::Right => (true, false),
+        JoinKind::Full => (false, false),
+    };
+    let under_parts = |side: Box<Node>, adds: bool| {
+        let ids = side.ids();
+        let parts = condition.iter().filter(|c| adds && is_deterministic(c));
+        let parts = parts.filter_map(|c| part_about(c, &ids)).map(Predicate::from);
+        Box::new(side.filtered(parts.collect()))
+    };
+    let (left, right) = (under_parts(left, adds_left), under_parts(right, adds_right));
+    Node {
+        output,
+        kind: Kind::Join {
+            left,
+            right,
+            kind,
+            condition,
+        },
+    }
+}
+
+/// What a condition says of some columns alone.
+fn part_about(condition: &Expr, ids: &BTreeSet<Id>) -> Option<Expr> {
+    if let Expr::BinaryExpr(BinaryExpr { left, op, right }) = condition
+        && matches!(op, Operator::And | Operator::Or)
+    {
+        let parts = (part_about(left, ids), part_about(right, ids));
+        return match parts {
+            (Some(left), Some(right)) if *op == Operator::And => Some(left.and(right)),
+            (Some(left), Some(right)) => Some(left.or(right)),
+            (left, right) if *op == Operator::And => left.or(right),
+            _ => None,
+        };
+    }
+    let wanted = references(condition);
+    (!wanted.is_empty() && wanted.is_subset(ids)).then(|| condition.clone())
+}
+
 /// What is known to hold for every row of a relation.
 pub(super) fn constraints(node: &Node) -> Vec<Expr> {
     let known = match &node.kind {
-        Kind::Stream { .. } | Kind::Slide { .. } | Kind::Deduplicate { .. } => vec![],
+        Kind::Stream { .. }
+        | Kind::Slide { .. }
+        | Kind::Expand { .. }
+        | Kind::Session { .. }
+        | Kind::Deduplicate { .. } => vec![],
         Kind::Static { known, .. } => known.clone(),
         Kind::Filter { input, predicates } => {
             let own = predicates
@@ -597,6 +716,8 @@ fn map_inputs(node: Node, f: impl Fn(Node) -> Node) -> Node {
         Kind::Filter { input, .. }
         | Kind::Project { input, .. }
         | Kind::Slide { input, .. }
+        | Kind::Expand { input, .. }
+        | Kind::Session { input, .. }
         | Kind::Watermark { input, .. }
         | Kind::Aggregate { input, .. }
         | Kind::Sort { input, .. }
@@ -633,7 +754,7 @@ fn prune(node: &mut Node, needed: &BTreeSet<Id>) {
             keep(&mut node.output, &kept);
             return;
         }
-        Kind::Static { .. } => return,
+        Kind::Static { .. } | Kind::Session { .. } => return,
         Kind::Project { input, exprs } => {
             let kept: Vec<bool> = node.output.iter().map(|a| needed.contains(&a.id)).collect();
             keep(exprs, &kept);
@@ -650,6 +771,13 @@ fn prune(node: &mut Node, needed: &BTreeSet<Id>) {
             prune(input, &below);
             let window = node.output.pop().expect("windows have a column");
             node.output = input.output.iter().cloned().chain([window]).collect();
+            return;
+        }
+        Kind::Expand { input, keys, .. } => {
+            below.extend(ids_of(keys));
+            let added = node.output.split_off(input.output.len());
+            prune(input, &below);
+            node.output = input.output.iter().cloned().chain(added).collect();
             return;
         }
         Kind::Watermark { input, column, .. } => {

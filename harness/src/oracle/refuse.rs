@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use datafusion::logical_expr::Expr;
-use skirl_engine::{Error, OutputMode, Result};
+use skirl_engine::{Error, OutputMode, Result, sql};
 
 use super::convert::equality;
 use super::state_watermark::bounds;
@@ -54,12 +54,32 @@ fn check_output_mode(root: &Node, mode: OutputMode) -> Result<()> {
         .into_iter()
         .find(|n| matches!(n.kind, Kind::Aggregate { .. }) && n.is_streaming());
     match (mode, topmost) {
+        (OutputMode::Update, Some(aggregate)) if session_keys(aggregate) > 0 => {
+            Err(unsupported_in(mode, "session window streaming aggregations"))
+        }
         (OutputMode::Append, Some(aggregate)) if !groups_by_event_time(aggregate) => {
             Err(unsupported_in(mode, "streaming aggregations without watermark"))
         }
         (OutputMode::Complete, None) => Err(unsupported_in(mode, "no streaming aggregations")),
         _ => Ok(()),
     }
+}
+
+/// How many of an aggregation's keys are sessions.
+fn session_keys(aggregate: &Node) -> usize {
+    let Kind::Aggregate { keys, .. } = &aggregate.kind else {
+        return 0;
+    };
+    let sessions: BTreeSet<Id> = aggregate
+        .walk()
+        .iter()
+        .filter(|node| matches!(node.kind, Kind::Session { .. }))
+        .filter_map(|node| Some(node.output.last()?.id))
+        .collect();
+    keys.iter()
+        .filter_map(column_id)
+        .filter(|key| sessions.contains(key))
+        .count()
 }
 
 fn groups_by_event_time(aggregate: &Node) -> bool {
@@ -79,6 +99,12 @@ fn unsupported_in(mode: OutputMode, operation: &str) -> Error {
 
 fn check_operator(node: &Node, mode: OutputMode) -> Result<()> {
     let refuse = |message: &str| Err(Error::nameless(message));
+    if let Kind::Project { exprs, .. } = &node.kind
+        && node.is_streaming()
+        && let Some(refusal) = exprs.iter().find_map(sql::refused_over_rows)
+    {
+        return Err(refusal);
+    }
     match &node.kind {
         Kind::Aggregate { input, aggregates, .. } if input.is_streaming() && aggregates.iter().any(|a| a.distinct) => {
             refuse(
@@ -107,7 +133,7 @@ fn check_operator(node: &Node, mode: OutputMode) -> Result<()> {
         {
             refuse("Limits are not supported on streaming DataFrames/Datasets in Update output mode")
         }
-        Kind::Limit { skip, .. } if *skip > 0 => refuse("Offset is not supported on streaming DataFrames/Datasets"),
+        Kind::Limit { has_offset: true, .. } => refuse("Offset is not supported on streaming DataFrames/Datasets"),
         Kind::Sort { .. } if !has_complete_rows(node, mode) => refuse(
             "Sorting is not supported on streaming DataFrames/Datasets, unless it is on aggregated DataFrame/Dataset in \
              Complete output mode",
@@ -127,7 +153,7 @@ fn check_join(left: &Node, right: &Node, kind: JoinKind, condition: &[Expr], mod
     let name = kind.name();
     if streams == (true, true) {
         let runs = mode == OutputMode::Append
-            || (mode == OutputMode::Update && matches!(kind, JoinKind::Inner | JoinKind::Cross));
+            || (mode == OutputMode::Update && matches!(kind, JoinKind::Inner | JoinKind::Cross | JoinKind::Semi));
         if !runs {
             let mode = match mode {
                 OutputMode::Update => "Update",
@@ -222,6 +248,9 @@ pub(super) fn start_failure(root: &Node, mode: OutputMode) -> Option<Error> {
                 let (left, right) = node.event_times_of_sides();
                 two_event_times(&left).or_else(|| two_event_times(&right))
             }
+            Kind::Aggregate { keys, .. } if keys.len() == 1 && session_keys(node) == 1 => Some(Error::nameless(
+                "Global aggregation with session window in streaming query is not supported.",
+            )),
             Kind::Aggregate { .. } if mode != OutputMode::Complete => two_event_times(&node.tagged()),
             Kind::Deduplicate { input, .. } => two_event_times(&input.tagged()),
             _ => None,
@@ -242,6 +271,9 @@ fn two_event_times(tags: &BTreeSet<Id>) -> Option<Error> {
 pub(super) fn check_supported(root: &Node) -> Result<()> {
     for node in root.walk() {
         match &node.kind {
+            Kind::Session { .. } => {
+                return Err(Error::unsupported("session_window on a stream is not supported yet"));
+            }
             Kind::Deduplicate { .. } => {
                 return Err(Error::unsupported(
                     "dropDuplicates on a stream is not supported yet; use a query without it",

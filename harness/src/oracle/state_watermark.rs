@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, Operator};
 
+use super::place;
 use super::tree::*;
 
 /// `a > sum`: a lower bound on a column of one side, in terms of the other side's event time.
@@ -85,6 +86,12 @@ enum Term {
 
 /// Splits a sum; `None` if something in it is neither a column nor a constant span of time.
 fn collect_terms(expr: &Expr, sign: f64, terms: &mut Vec<(f64, Term)>) -> Option<()> {
+    if references(expr).is_empty()
+        && let Some(value) = place::constant_value(expr)
+    {
+        terms.push((sign, Term::Micros(micros_of(&value)?)));
+        return Some(());
+    }
     match expr {
         Expr::Alias(alias) => collect_terms(&alias.expr, sign, terms),
         Expr::BinaryExpr(BinaryExpr {
@@ -95,22 +102,34 @@ fn collect_terms(expr: &Expr, sign: f64, terms: &mut Vec<(f64, Term)>) -> Option
             collect_terms(left, sign, terms)?;
             collect_terms(right, sign, terms)
         }
+        // Only a span of time is taken from a time: the difference of two times is another function to Spark.
         Expr::BinaryExpr(BinaryExpr {
             left,
             op: Operator::Minus,
             right,
-        }) => {
+        }) if references(right).is_empty() => {
             collect_terms(left, sign, terms)?;
             collect_terms(right, -sign, terms)
         }
+        Expr::ScalarFunction(call) => match (call.func.name(), call.args.as_slice()) {
+            ("add", [left, right]) => {
+                collect_terms(left, sign, terms)?;
+                collect_terms(right, sign, terms)
+            }
+            ("subtract", [left, right]) => {
+                collect_terms(left, sign, terms)?;
+                collect_terms(right, -sign, terms)
+            }
+            ("negative", [inner]) => collect_terms(inner, -sign, terms),
+            ("cast" | "legacy_cast", [inner]) if is_number_or_time(&call.func.return_type(&[]).ok()?) => {
+                collect_terms(inner, sign, terms)
+            }
+            _ => None,
+        },
         Expr::Negative(inner) => collect_terms(inner, -sign, terms),
         Expr::Cast(Cast { expr, field }) if is_number_or_time(field.data_type()) => collect_terms(expr, sign, terms),
         Expr::Column(_) => {
             terms.push((sign, Term::Column(column_id(expr)?)));
-            Some(())
-        }
-        Expr::Literal(value, _) => {
-            terms.push((sign, Term::Micros(micros_of(value)?)));
             Some(())
         }
         _ => None,
@@ -134,6 +153,7 @@ fn micros_of(value: &ScalarValue) -> Option<f64> {
         ScalarValue::DurationMillisecond(Some(v)) => Some(*v as f64 * 1000.0),
         ScalarValue::DurationMicrosecond(Some(v)) => Some(*v as f64),
         ScalarValue::DurationNanosecond(Some(v)) => Some(*v as f64 / 1000.0),
+        ScalarValue::TimestampMicrosecond(Some(v), Some(_)) => Some(*v as f64),
         other if other.data_type().is_numeric() => match other.cast_to(&arrow::datatypes::DataType::Float64).ok()? {
             ScalarValue::Float64(Some(v)) => Some(v * 1_000_000.0),
             _ => None,

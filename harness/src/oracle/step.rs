@@ -43,6 +43,12 @@ pub(super) enum Op {
         time: Scalar,
         sizes: Sizes,
     },
+    /// Each row once for every set: which keys it has, and its grouping id.
+    Expand {
+        input: Box<Step>,
+        keys: Vec<Scalar>,
+        sets: Vec<(Vec<bool>, i64)>,
+    },
     /// `column` is a position; `number` counts definitions of watermarks from the left.
     Watermark {
         input: Box<Step>,
@@ -266,6 +272,14 @@ impl Builder<'_> {
                     input: Box::new(self.step(input)?),
                 }
             }
+            Kind::Expand { input, keys, sets } => {
+                let schema = self.compiler.schema(&input.output);
+                Op::Expand {
+                    keys: self.compiler.scalars(keys, &schema)?,
+                    sets: sets.clone(),
+                    input: Box::new(self.step(input)?),
+                }
+            }
             Kind::Watermark {
                 input,
                 column,
@@ -317,19 +331,29 @@ impl Builder<'_> {
                     input: Box::new(self.step(input)?),
                 }
             }
-            Kind::Limit { input, fetch, .. } => {
+            Kind::Limit {
+                input,
+                fetch,
+                each_batch,
+                ..
+            } => {
                 let aggregates = input
                     .walk()
                     .iter()
                     .any(|n| matches!(n.kind, Kind::Aggregate { .. }) && n.is_streaming());
-                let over_life = self.mode == OutputMode::Append || !aggregates;
+                let over_life = !each_batch && (self.mode == OutputMode::Append || !aggregates);
                 let operator = over_life.then(|| self.operator("limit".into()));
+                let input = match over_life {
+                    true => self.step(&cut_below_watermark((**input).clone(), *fetch))?,
+                    false => self.step(input)?,
+                };
                 Op::Limit {
                     fetch: *fetch,
                     operator,
-                    input: Box::new(self.step(input)?),
+                    input: Box::new(input),
                 }
             }
+            Kind::Session { .. } => return Err(Error::unsupported("session_window on a stream is not supported yet")),
             Kind::Deduplicate { .. } => {
                 return Err(Error::unsupported("dropDuplicates on a stream is not supported yet"));
             }
@@ -573,6 +597,7 @@ impl Step {
             Op::Filter { input, .. }
             | Op::Project { input, .. }
             | Op::Slide { input, .. }
+            | Op::Expand { input, .. }
             | Op::Watermark { input, .. }
             | Op::Sort { input, .. }
             | Op::Limit { input, .. } => vec![input],
@@ -589,6 +614,7 @@ impl Step {
             Op::Filter { input, .. }
             | Op::Project { input, .. }
             | Op::Slide { input, .. }
+            | Op::Expand { input, .. }
             | Op::Watermark { input, .. }
             | Op::Sort { input, .. }
             | Op::Limit { input, .. } => vec![input],
@@ -616,6 +642,39 @@ impl Partners {
         }
         Ok(())
     }
+}
+
+/// A limit reads no further than it must: of each batch, a watermark below sees the first rows only, unless something
+/// in between drops or adds rows.
+fn cut_below_watermark(node: Node, fetch: usize) -> Node {
+    let Node { output, kind } = node;
+    let kind = match kind {
+        Kind::Project { input, exprs } => Kind::Project {
+            input: Box::new(cut_below_watermark(*input, fetch)),
+            exprs,
+        },
+        Kind::Watermark {
+            input,
+            column,
+            delay_ms,
+            definition,
+        } => Kind::Watermark {
+            input: Box::new(Node {
+                output: input.output.clone(),
+                kind: Kind::Limit {
+                    input,
+                    has_offset: false,
+                    each_batch: true,
+                    fetch,
+                },
+            }),
+            column,
+            delay_ms,
+            definition,
+        },
+        other => other,
+    };
+    Node { output, kind }
 }
 
 /// Whether the step itself keeps state.

@@ -56,6 +56,18 @@ pub(super) enum Kind {
         time: Expr,
         sizes: Sizes,
     },
+    /// Grouping sets: the input's columns, the keys (NULL where a set has not the key), the grouping id, the set.
+    Expand {
+        input: Box<Node>,
+        keys: Vec<Expr>,
+        /// For each set, which keys it has, and its grouping id.
+        sets: Vec<(Vec<bool>, i64)>,
+    },
+    /// Sessions; known only so that they are refused for the right reason. The input's columns and, last, the session.
+    Session {
+        input: Box<Node>,
+        time: Expr,
+    },
     Watermark {
         input: Box<Node>,
         column: Id,
@@ -85,7 +97,10 @@ pub(super) enum Kind {
     },
     Limit {
         input: Box<Node>,
-        skip: usize,
+        /// Whether there is an OFFSET, which no stream has.
+        has_offset: bool,
+        /// Whether it counts anew in each batch whatever the query does.
+        each_batch: bool,
         fetch: usize,
     },
     /// `dropDuplicates` of a view; known only so that it is refused for the right reason.
@@ -181,6 +196,8 @@ impl Node {
             Kind::Filter { input, .. }
             | Kind::Project { input, .. }
             | Kind::Slide { input, .. }
+            | Kind::Expand { input, .. }
+            | Kind::Session { input, .. }
             | Kind::Watermark { input, .. }
             | Kind::Aggregate { input, .. }
             | Kind::Sort { input, .. }
@@ -267,7 +284,17 @@ impl Node {
             Kind::Watermark { column, .. } => BTreeSet::from([*column]),
             Kind::Project { input, exprs } => tagged_outputs(self, exprs, &input.tagged()),
             Kind::Aggregate { input, keys, .. } => tagged_outputs(self, keys, &input.tagged()),
-            Kind::Slide { input, time, .. } => {
+            Kind::Expand { input, keys, .. } => {
+                let below = input.tagged();
+                let expanded = Node {
+                    output: self.output[input.output.len()..].to_vec(),
+                    kind: self.kind.clone(),
+                };
+                let mut tagged = tagged_outputs(&expanded, keys, &below);
+                tagged.extend(below);
+                tagged
+            }
+            Kind::Slide { input, time, .. } | Kind::Session { input, time } => {
                 let mut tagged = input.tagged();
                 if column_id(time).is_some_and(|id| tagged.contains(&id)) {
                     tagged.extend(self.output.last().map(|a| a.id));
@@ -298,7 +325,10 @@ impl Node {
 fn tagged_outputs(node: &Node, exprs: &[Expr], tagged: &BTreeSet<Id>) -> BTreeSet<Id> {
     let is_tagged = |expr: &Expr| match super::window::time_of_window(expr) {
         Some(time) => column_id(time).is_some_and(|id| tagged.contains(&id)),
-        None => column_id(expr).is_some_and(|id| tagged.contains(&id)),
+        None => {
+            let window = skirl_engine::sql::window_of_time(expr).and_then(id_of);
+            column_id(expr).or(window).is_some_and(|id| tagged.contains(&id))
+        }
     };
     node.output
         .iter()

@@ -101,13 +101,6 @@ impl Exprs<'_> {
             }
             args => self.plan_all(args)?,
         };
-        if call.distinct && self.scope.streaming {
-            return Err(Error::spark(
-                "_LEGACY_ERROR_TEMP_3102",
-                "Distinct aggregations are not supported on streaming DataFrames/Datasets. Consider using \
-                 approx_count_distinct() instead.",
-            ));
-        }
         // Whether NULLs count is no part of the name of `first(x, true)`.
         let shown_args = if matches!(name, "first" | "last" | "first_value" | "last_value" | "any_value") {
             1

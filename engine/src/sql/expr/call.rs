@@ -19,7 +19,8 @@ use super::operator::{one_zero, unexpected};
 use super::{Exprs, mismatch};
 use crate::sql::function::arithmetic::{self, Op};
 use crate::sql::function::cast::{self, Mode};
-use crate::sql::function::{collection, datetime, json, math, names, pattern, string};
+use crate::sql::function::{collection, datetime, grouping, json, math, names, pattern, string, window};
+use crate::sql::node::TimeWindowNode;
 use crate::sql::parse::ast::{Ast, BinaryOp, Call};
 use crate::sql::parse::{self};
 use crate::sql::scope::Typed;
@@ -36,6 +37,11 @@ enum Want {
     Double,
     Timestamp,
     Date,
+    Boolean,
+    /// As [`Want::Timestamp`], but nothing else becomes one.
+    OnlyTimestamp,
+    /// As [`Want::Date`], but nothing else becomes one.
+    OnlyDate,
 }
 
 impl Want {
@@ -45,8 +51,9 @@ impl Want {
             Want::Int => DataType::Int32,
             Want::Bigint => DataType::Int64,
             Want::Double => DataType::Float64,
-            Want::Timestamp => timestamp_type(),
-            Want::Date => DataType::Date32,
+            Want::Timestamp | Want::OnlyTimestamp => timestamp_type(),
+            Want::Date | Want::OnlyDate => DataType::Date32,
+            Want::Boolean => DataType::Boolean,
         }
     }
 }
@@ -55,22 +62,13 @@ impl Exprs<'_> {
     pub(super) fn call(&self, call: &Call) -> Result<Typed> {
         let name = call.name.to_lowercase();
         if call.over {
-            return Err(self.window_over_rows(call));
+            return self.window_over_rows(call);
         }
         if matches!(name.as_str(), "window" | "session_window") {
             return self.time_window(call);
         }
-        if name == "window_time" {
-            let value = self.plan_all(&call.args)?;
-            if let Some(value) = value.first().filter(|v| !matches!(v.data_type, DataType::Struct(_))) {
-                return Err(unexpected(
-                    &format!("window_time({})", value.name),
-                    "first",
-                    "STRUCT",
-                    value,
-                ));
-            }
-            return Err(Error::unsupported("window_time is not supported yet"));
+        if name == window::WINDOW_TIME {
+            return self.window_time(call);
         }
         if is_aggregate(&name) {
             return self.aggregate(&name, call);
@@ -88,6 +86,9 @@ impl Exprs<'_> {
             cast.name = shown;
             return Ok(cast);
         }
+        if matches!(name.as_str(), "grouping" | "grouping_id") {
+            return self.grouping(&name, args);
+        }
         match self.scalar(&name, &args)? {
             Some(typed) => Ok(typed),
             None if names::SPARK.contains(&name.as_str()) => Err(Error::unsupported(format!(
@@ -104,20 +105,16 @@ impl Exprs<'_> {
         }
     }
 
-    fn window_over_rows(&self, call: &Call) -> Error {
-        if self.scope.streaming {
-            return Error::spark(
-                "NON_TIME_WINDOW_NOT_SUPPORTED_IN_STREAMING",
-                format!(
-                    "Window function is not supported in {}() on streaming DataFrames/Datasets.",
-                    call.name.to_uppercase()
-                ),
-            );
+    /// A function over rows. No stream has one, but a query may be refused for something else before.
+    fn window_over_rows(&self, call: &Call) -> Result<Typed> {
+        if !self.scope.streaming {
+            return Err(Error::unsupported(format!(
+                "the window function {}(...) OVER (...) is not supported yet",
+                call.name
+            )));
         }
-        Error::unsupported(format!(
-            "the window function {}(...) OVER (...) is not supported yet",
-            call.name
-        ))
+        let name = format!("{}() OVER ()", call.name.to_lowercase());
+        Ok(Typed::new(window::over_rows(&call.name), DataType::Null, name))
     }
 
     /// `window(...)` where a window column was put below.
@@ -128,7 +125,45 @@ impl Exprs<'_> {
                 call.name
             )));
         };
-        Ok(Typed::new(window.attr.expr(), window.attr.data_type.clone(), "window"))
+        Ok(Typed::new(
+            window.attr.expr(),
+            window.attr.data_type.clone(),
+            window.attr.name.clone(),
+        ))
+    }
+
+    /// `grouping(key)`, `grouping_id()`.
+    fn grouping(&self, name: &str, args: Vec<Typed>) -> Result<Typed> {
+        if name == "grouping" && args.len() != 1 {
+            return Err(wrong_count(name, "1", args.len()));
+        }
+        let names: Vec<_> = args.iter().map(|arg| arg.name.as_str()).collect();
+        let text = format!("{name}({})", names.join(", "));
+        let args = args.into_iter().map(|arg| arg.expr).collect();
+        let (expr, data_type) = grouping::call(name, args).expect("one of the two names");
+        Ok(Typed::new(expr, data_type, text))
+    }
+
+    /// `window_time(window)` of a window column.
+    fn window_time(&self, call: &Call) -> Result<Typed> {
+        let [value] = <[Typed; 1]>::try_from(self.plan_all(&call.args)?)
+            .map_err(|args| wrong_count(&call.name, "1", args.len()))?;
+        let text = format!("window_time({})", value.name);
+        if !matches!(value.data_type, DataType::Struct(_)) {
+            return Err(unexpected(&text, "first", "STRUCT", &value));
+        }
+        if value.data_type != TimeWindowNode::window_type() {
+            return Err(Error::nameless(format!(
+                "The input is not a correct window column: {text}"
+            )));
+        }
+        if self.window.is_some() {
+            return Err(Error::unsupported(
+                "window_time(...) in the SELECT that makes the window is not supported yet; put it into a SELECT around it",
+            ));
+        }
+        let time = window::window_time().call(vec![value.expr]);
+        Ok(Typed::new(time, timestamp_type(), text))
     }
 
     /// A built-in function; None if there is none of that name.
@@ -196,6 +231,8 @@ impl Args<'_> {
         let fits = match (&arg.data_type, want) {
             (from, _) if *from == to || *from == DataType::Null => true,
             (from, Want::Text) => !from.is_nested(),
+            (from, Want::OnlyTimestamp) => is_timestamp(from),
+            (_, Want::OnlyDate) => false,
             (DataType::Utf8, _) => true,
             (from, Want::Int) => {
                 matches!(from, DataType::Int8 | DataType::Int16) || !self.exprs.ansi() && is_numeric(from)
@@ -204,6 +241,7 @@ impl Args<'_> {
             (from, Want::Double) => is_numeric(from),
             (from, Want::Timestamp) => *from == DataType::Date32 || is_timestamp(from),
             (from, Want::Date) => is_timestamp(from),
+            (_, Want::Boolean) => false,
         };
         if !fits {
             return Err(unexpected(self.text, place, &message_type_name(&to), arg));

@@ -132,7 +132,6 @@ impl<'a> Exprs<'a> {
         let typed = self.plan(ast)?;
         match typed.data_type {
             DataType::Boolean => Ok(typed.expr),
-            DataType::Null => Ok(lit(ScalarValue::Boolean(None))),
             other => Err(Error::spark(
                 "DATATYPE_MISMATCH.FILTER_NOT_BOOLEAN",
                 format!(

@@ -257,12 +257,30 @@ impl Exprs<'_> {
         Ok(match (op, lt, rt) {
             (Plus | Minus, t, i) if is_time(t) && is_interval(i) => Some(self.shift(op, l, r)),
             (Plus, i, t) if is_time(t) && is_interval(i) => Some(self.shift(op, r, l)),
+            // Text that is a time stays text.
             (Plus | Minus, DataType::Utf8, i) if is_interval(i) => {
                 let time = Typed::new(self.cast(l, &timestamp_type()), timestamp_type(), &l.name);
-                Some(self.shift(op, &time, r))
+                let moved = self.shift(op, &time, r);
+                Some(Typed::new(
+                    self.cast(&moved, &DataType::Utf8),
+                    DataType::Utf8,
+                    moved.name,
+                ))
             }
-            (Minus, DataType::Date32, DataType::Date32) => {
-                let days = datetime::days_between(duration_type()).call(vec![l.expr.clone(), r.expr.clone()]);
+            (Plus, t, DataType::Null) if is_time(t) => Some(nothing(&timestamp_type(), &format!("{} + NULL", l.name))),
+            (Plus, DataType::Null, t) if is_time(t) => Some(nothing(&timestamp_type(), &format!("{} + NULL", r.name))),
+            (Minus, a, b) if is_time(a) && *b == DataType::Null || is_time(b) && *a == DataType::Null => {
+                Some(nothing(&duration_type(), &format!("({} - {})", l.name, r.name)))
+            }
+            (Plus | Minus, a, b)
+                if is_interval(a) && *b == DataType::Null || is_interval(b) && *a == DataType::Null =>
+            {
+                let interval = if is_interval(a) { a } else { b };
+                Some(nothing(interval, &format!("({} {} {})", l.name, op.symbol(), r.name)))
+            }
+            (Minus, DataType::Date32, DataType::Date32 | DataType::Utf8) => {
+                let until = self.cast(r, &DataType::Date32);
+                let days = datetime::days_between(duration_type()).call(vec![l.expr.clone(), until]);
                 Some(Typed::new(days, duration_type(), format!("({} - {})", l.name, r.name)))
             }
             (Minus, a, b) if is_time(a) && is_time(b) || is_timestamp(a) && *b == DataType::Utf8 => {
@@ -285,11 +303,7 @@ impl Exprs<'_> {
                 ))
             }
             (Multiply, i, n) if is_interval(i) && is_numeric(n) => Some(self.scale(l, r, op)),
-            (Multiply, n, i) if is_interval(i) && is_numeric(n) => {
-                let mut scaled = self.scale(r, l, op);
-                scaled.name = format!("({} * {})", l.name, r.name);
-                Some(scaled)
-            }
+            (Multiply, n, i) if is_interval(i) && is_numeric(n) => Some(self.scale(r, l, op)),
             (Divide, i, n) if is_interval(i) && is_numeric(n) => Some(self.scale(l, r, op)),
             _ => None,
         })
@@ -523,6 +537,12 @@ fn decimal_result(op: Op, left: &DataType, right: &DataType) -> DataType {
         Op::Modulo | Op::PositiveModulo => adjusted_decimal((p1 - s1).min(p2 - s2) + scale, scale),
         Op::IntDivide => DataType::Int64,
     }
+}
+
+/// A NULL of a type.
+fn nothing(data_type: &DataType, name: &str) -> Typed {
+    let null = ScalarValue::try_from(data_type).unwrap_or(ScalarValue::Null);
+    Typed::new(lit(null), data_type.clone(), name)
 }
 
 /// NOT, without piling it up on another NOT.

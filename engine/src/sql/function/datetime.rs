@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, DurationMicrosecondArray, Float64Array, Int32Array, Int64Array, StructArray,
+    Array, ArrayRef, AsArray, Date32Array, DurationMicrosecondArray, Float64Array, Int32Array, Int64Array,
     TimestampMicrosecondArray,
 };
 use arrow::compute::unary;
@@ -13,7 +13,7 @@ use arrow::datatypes::{
 };
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, Timelike};
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::{Expr, lit};
 
 use super::arithmetic::overflow_error;
 use super::{Kernel, SparkFn, unary_opt};
@@ -35,7 +35,7 @@ fn calendar_day(days: i32) -> Option<NaiveDate> {
     NaiveDate::from_epoch_days(days)
 }
 
-fn timestamps(array: TimestampMicrosecondArray) -> ArrayRef {
+pub(super) fn timestamps(array: TimestampMicrosecondArray) -> ArrayRef {
     Arc::new(array.with_data_type(timestamp_type()))
 }
 
@@ -69,9 +69,12 @@ pub fn current_date(clock: &BatchTime) -> SparkFn {
 
 // ---- truncation
 
-/// `date_trunc(unit, time)`; a literal unit is understood once.
+/// `date_trunc(unit, time)`; a literal unit is understood once. Of a unit that is none, the time does not matter.
 pub fn date_trunc(unit: Expr, time: Expr) -> Expr {
     if let Expr::Literal(ScalarValue::Utf8(Some(unit)), _) = &unit {
+        if Unit::named(unit).is_none() {
+            return lit(ScalarValue::TimestampMicrosecond(None, Some("+00:00".into())));
+        }
         let kernel = Kernel::Arrays(|f, arrays| {
             let values = arrays[0].as_primitive::<TimestampMicrosecondType>();
             Ok(match Unit::named(f.text(0)) {
@@ -151,8 +154,13 @@ impl Unit {
 }
 
 /// `trunc(date, unit)`: week and larger, else NULL.
-pub fn trunc() -> SparkFn {
-    SparkFn::new(
+pub fn trunc(day: Expr, unit: Expr) -> Expr {
+    if let Expr::Literal(ScalarValue::Utf8(Some(unit)), _) = &unit
+        && matches!(Unit::named(unit), None | Some(Unit::Fixed(_)))
+    {
+        return lit(ScalarValue::Date32(None));
+    }
+    let function = SparkFn::new(
         "trunc",
         DataType::Date32,
         Kernel::Arrays(|_, arrays| {
@@ -163,7 +171,8 @@ pub fn trunc() -> SparkFn {
             });
             Ok(Arc::new(each.collect::<Date32Array>()))
         }),
-    )
+    );
+    function.call(vec![day, unit])
 }
 
 // ---- parts
@@ -201,6 +210,15 @@ pub fn part(name: &str) -> Option<SparkFn> {
         "second" | "s" | "sec" | "seconds" | "secs" => clock("second", 1_000_000, 60),
         _ => None,
     }
+}
+
+/// Whether a part is one of hour, minute and second.
+pub fn is_of_clock(name: &str) -> bool {
+    const NAMES: [&str; 15] = [
+        "hour", "h", "hours", "hr", "hrs", "minute", "m", "min", "mins", "minutes", "second", "s", "sec", "seconds",
+        "secs",
+    ];
+    NAMES.contains(&name)
 }
 
 /// The second of a minute with its fraction.
@@ -318,7 +336,7 @@ fn shift_months(day: NaiveDate, by: i32) -> Option<NaiveDate> {
     }
 }
 
-/// `months_between(end, start)`, with 31 days to a month, rounded to 8 digits.
+/// `months_between(end, start, rounded)`, with 31 days to a month, rounded to 8 digits or not.
 pub fn months_between() -> SparkFn {
     SparkFn::new(
         "months_between",
@@ -326,8 +344,9 @@ pub fn months_between() -> SparkFn {
         Kernel::Arrays(|_, arrays| {
             let ends = arrays[0].as_primitive::<TimestampMicrosecondType>();
             let starts = arrays[1].as_primitive::<TimestampMicrosecondType>();
-            let each = ends.iter().zip(starts).map(|(end, start)| {
-                let (end, start) = (calendar(end?)?, calendar(start?)?);
+            let rounded = arrays[2].as_boolean();
+            let each = ends.iter().zip(starts).zip(rounded).map(|((end, start), rounded)| {
+                let (end, start, rounded) = (calendar(end?)?, calendar(start?)?, rounded?);
                 let months = (end.year() - start.year()) * 12 + end.month() as i32 - start.month() as i32;
                 let is_last = |t: NaiveDateTime| t.date().succ_opt().is_none_or(|next| next.day() == 1);
                 if end.day() == start.day() || is_last(end) && is_last(start) {
@@ -335,7 +354,7 @@ pub fn months_between() -> SparkFn {
                 }
                 let seconds = |t: NaiveDateTime| t.day() as i64 * 86_400 + t.num_seconds_from_midnight() as i64;
                 let exact = months as f64 + (seconds(end) - seconds(start)) as f64 / (31 * 86_400) as f64;
-                Some((exact * 1e8).round() / 1e8)
+                Some(if rounded { (exact * 1e8).round() / 1e8 } else { exact })
             });
             Ok(Arc::new(each.collect::<Float64Array>()))
         }),
@@ -401,14 +420,20 @@ pub fn timestamp_diff(unit: String) -> SparkFn {
     .params([ScalarValue::from(unit)])
 }
 
+/// Whole months as Java counts them: a day that is not over does not count, and a month is a month from day to day.
 fn whole_months(start: i64, end: i64) -> Option<i64> {
-    if start > end {
-        return Some(-whole_months(end, start)?);
+    let day_and_clock = |us: i64| (us.div_euclid(DAY_US), us.rem_euclid(DAY_US));
+    let ((start_day, start_clock), (mut end_day, end_clock)) = (day_and_clock(start), day_and_clock(end));
+    if end_day > start_day && end_clock < start_clock {
+        end_day -= 1;
+    } else if end_day < start_day && end_clock > start_clock {
+        end_day += 1;
     }
-    let (s, e) = (calendar(start)?, calendar(end)?);
-    let months = (e.year() - s.year()) as i64 * 12 + e.month() as i64 - s.month() as i64;
-    let not_yet = (e.day(), end.rem_euclid(DAY_US)) < (s.day(), start.rem_euclid(DAY_US));
-    Some(months - i64::from(not_yet))
+    let position = |day: i64| {
+        let date = calendar_day(i32::try_from(day).ok()?)?;
+        Some((date.year() as i64 * 12 + date.month() as i64) * 32 + date.day() as i64)
+    };
+    Some((position(end_day)? - position(start_day)?) / 32)
 }
 
 #[derive(Clone, Copy)]
@@ -575,7 +600,8 @@ pub fn make_timestamp(ansi: bool) -> SparkFn {
                 let micros = || {
                     let date = NaiveDate::from_ymd_opt(fields[0].value(row), value(1)?, value(2)?)?;
                     let (hour, minute) = (value(3).filter(|h| *h < 24)?, value(4).filter(|m| *m < 60)?);
-                    let seconds = Some(seconds.value(row)).filter(|s| (0.0..60.0).contains(s))?;
+                    // Second 60 is the next minute's first, but has no fraction.
+                    let seconds = Some(seconds.value(row)).filter(|s| (0.0..60.0).contains(s) || *s == 60.0)?;
                     let clock = (hour as i64 * 60 + minute as i64) * 60_000_000 + (seconds * 1e6).round() as i64;
                     Some(date.to_epoch_days() as i64 * DAY_US + clock)
                 };
@@ -660,6 +686,14 @@ enum Piece {
     Weekday(bool),
     /// The quarter, with so many digits; three are `Q4`.
     Quarter(usize),
+    /// The era.
+    Era,
+    /// The day of the month within its weeks.
+    DayOfWeekInMonth,
+    /// The year, with at least so many digits.
+    Year(usize),
+    /// The time zone in full.
+    Zone,
 }
 
 impl Piece {
@@ -684,18 +718,22 @@ impl Piece {
             }
             Piece::Quarter(3) => out.push_str(&format!("Q{}", date.month0() / 3 + 1)),
             Piece::Quarter(digits) => out.push_str(&format!("{:0digits$}", date.month0() / 3 + 1)),
+            Piece::Era => out.push_str(if date.year() > 0 { "AD" } else { "BC" }),
+            Piece::DayOfWeekInMonth => out.push_str(&(date.day0() % 7 + 1).to_string()),
+            Piece::Year(digits) => out.push_str(&format!("{:0digits$}", date.year())),
+            Piece::Zone => out.push_str("Coordinated Universal Time"),
         }
     }
 }
 
-/// Cuts a pattern at the letters E and Q outside quotes.
+/// Cuts a pattern at the letters only writing knows, outside quotes.
 fn pieces(pattern: &str) -> Result<Vec<Piece>> {
     let mut pieces = vec![];
     let (mut plain, mut quoted) = (String::new(), false);
     let mut chars = pattern.chars().peekable();
     while let Some(c) = chars.next() {
         quoted ^= c == '\'';
-        if quoted || !matches!(c, 'E' | 'Q' | 'q') {
+        if quoted || !matches!(c, 'E' | 'Q' | 'q' | 'G' | 'F' | 'y' | 'z') {
             plain.push(c);
             continue;
         }
@@ -703,12 +741,20 @@ fn pieces(pattern: &str) -> Result<Vec<Piece>> {
         while chars.next_if_eq(&c).is_some() {
             count += 1;
         }
+        if matches!((c, count), ('y', ..=4 | 7..) | ('z', ..=3 | 5..)) {
+            plain.extend(std::iter::repeat_n(c, count));
+            continue;
+        }
         if !plain.is_empty() {
             pieces.push(Piece::Pattern(compiled(&std::mem::take(&mut plain))?));
         }
         match (c, count) {
             ('E', 1..=4) => pieces.push(Piece::Weekday(count == 4)),
             ('Q' | 'q', 1..=3) => pieces.push(Piece::Quarter(count)),
+            ('G', 1..=3) => pieces.push(Piece::Era),
+            ('F', 1) => pieces.push(Piece::DayOfWeekInMonth),
+            ('y', 5..=6) => pieces.push(Piece::Year(count)),
+            ('z', 4) => pieces.push(Piece::Zone),
             // Refused, as Spark does.
             _ => return compiled(&c.to_string().repeat(count)).map(|_| vec![]),
         }
@@ -732,36 +778,6 @@ fn compiled(pattern: &str) -> Result<Pattern> {
             Error::spark("INVALID_DATETIME_PATTERN.ILLEGAL_CHARACTER", format!("Unrecognized datetime pattern: {pattern} has the letter `{letter}`."))
         }
     })
-}
-
-// ---- windows of batch queries
-
-/// The window number `place` (0 is the latest) of each time, NULL where the time is not inside.
-pub fn window((duration, slide, start): (i64, i64, i64), place: i64, returns: DataType) -> SparkFn {
-    let params = [duration, slide, start, place].map(ScalarValue::from);
-    SparkFn::new(
-        "window",
-        returns,
-        Kernel::Arrays(|f, arrays| {
-            let [duration, slide, start, place] = [0, 1, 2, 3].map(|i| f.int(i));
-            let times = arrays[0].as_primitive::<TimestampMicrosecondType>();
-            let begin = |us: i64| us - (us - start).rem_euclid(slide) - place * slide;
-            let starts = unary_opt::<_, _, TimestampMicrosecondType>(times, |us| {
-                Some(begin(us)).filter(|begin| us < begin + duration)
-            });
-            let ends = unary::<_, _, TimestampMicrosecondType>(&starts, |us| us.wrapping_add(duration));
-            let nulls = starts.nulls().cloned();
-            let DataType::Struct(fields) = &f.returns else {
-                return Err(Error::Invalid("a window is a struct".into()));
-            };
-            Ok(Arc::new(StructArray::try_new(
-                fields.clone(),
-                vec![timestamps(starts), timestamps(ends)],
-                nulls,
-            )?))
-        }),
-    )
-    .params(params)
 }
 
 #[cfg(test)]

@@ -73,6 +73,11 @@ pub enum GroupBy {
     /// `GROUP BY ALL`: by every item that does not aggregate.
     All,
     By(Vec<Ast>),
+    /// ROLLUP, CUBE and GROUPING SETS: all expressions, and for each set which of them it groups by.
+    Sets {
+        by: Vec<Ast>,
+        sets: Vec<Vec<usize>>,
+    },
 }
 
 /// `expr [ASC | DESC] [NULLS FIRST | LAST]`.

@@ -17,6 +17,14 @@ pub fn parse_query(sql: &str) -> Result<Query> {
     Ok(query)
 }
 
+/// Parses one expression.
+pub fn parse_expression(text: &str) -> Result<Ast> {
+    let mut parser = Parser::new(text)?;
+    let expr = parser.expr()?;
+    parser.end()?;
+    Ok(expr)
+}
+
 /// Parses a type as DDL writes it.
 pub fn parse_data_type(text: &str) -> Result<DataType> {
     let mut parser = Parser::new(text)?;
@@ -341,7 +349,17 @@ impl<'a> Parser<'a> {
             self.expect(")")?;
             Ok(Body::Query(Box::new(query)))
         } else if self.is_word("VALUES") {
-            Ok(Body::Values(self.values()?))
+            let body = Body::Values(self.values()?);
+            let alias = self.table_alias()?;
+            if alias == Alias::default() {
+                return Ok(body);
+            }
+            let named = Relation::Derived {
+                query: Box::new(plain_query(body)),
+                alias,
+                watermark: None,
+            };
+            Ok(Body::Select(Box::new(star_select(vec![named]))))
         } else if self.accept_word("TABLE") {
             let name = self.dotted_name()?;
             let from = vec![Relation::Table {
@@ -464,21 +482,63 @@ impl<'a> Parser<'a> {
             self.advance();
             return Ok(GroupBy::All);
         }
-        let sets = |parser: &Self| {
-            parser.is_word("GROUPING") && parser.is_word_at(1, "SETS")
-                || parser.is_any(&["ROLLUP", "CUBE"]) && matches!(parser.kind_at(1), Kind::Symbol("("))
-        };
-        if sets(self) {
-            return Err(unsupported_grouping());
+        let mut grouping = Grouping::default();
+        loop {
+            grouping.add(self.grouping_part()?);
+            if !self.accept(",") {
+                break;
+            }
         }
-        let by = self.comma_list(Self::expr)?;
-        if self.is_word("WITH") && (self.is_word_at(1, "ROLLUP") || self.is_word_at(1, "CUBE")) || sets(self) {
-            return Err(unsupported_grouping());
+        if self.accept_word("WITH") {
+            let rollup = self.accept_word("ROLLUP");
+            if !rollup {
+                self.expect_word("CUBE")?;
+            }
+            let parts: Vec<Vec<Ast>> = grouping.by.iter().map(|ast| vec![ast.clone()]).collect();
+            grouping.sets = vec![vec![]];
+            grouping.add(if rollup { rollup_sets(&parts) } else { cube_sets(&parts) });
+        } else if self.accept_words(&["GROUPING", "SETS"]) {
+            let sets = self.grouping_groups()?;
+            grouping.sets = vec![vec![]];
+            grouping.add(sets);
         }
-        Ok(GroupBy::By(by))
+        Ok(grouping.group_by())
     }
 
-    // ---- relations
+    /// What one part of a GROUP BY groups by: an expression, or the sets of ROLLUP, CUBE or GROUPING SETS.
+    fn grouping_part(&mut self) -> Result<Vec<Vec<Ast>>> {
+        let follows = |parser: &Self| matches!(parser.kind_at(1), Kind::Symbol("("));
+        if self.is_word("ROLLUP") && follows(self) {
+            self.advance();
+            return Ok(rollup_sets(&self.grouping_groups()?));
+        }
+        if self.is_word("CUBE") && follows(self) {
+            self.advance();
+            return Ok(cube_sets(&self.grouping_groups()?));
+        }
+        if self.accept_words(&["GROUPING", "SETS"]) {
+            return self.grouping_groups();
+        }
+        Ok(vec![vec![self.expr()?]])
+    }
+
+    /// `((a, b), c, ())`.
+    fn grouping_groups(&mut self) -> Result<Vec<Vec<Ast>>> {
+        self.expect("(")?;
+        let groups = self.comma_list(|parser| {
+            if parser.is("(") && matches!(parser.kind_at(1), Kind::Symbol(")")) {
+                parser.advance();
+                parser.advance();
+                return Ok(vec![]);
+            }
+            Ok(match parser.expr()? {
+                Ast::Tuple(group) => group,
+                one => vec![one],
+            })
+        })?;
+        self.expect(")")?;
+        Ok(groups)
+    }
 
     fn relation(&mut self) -> Result<Relation> {
         self.deeper(|parser| {
@@ -730,6 +790,16 @@ impl<'a> Parser<'a> {
         }
         if self.accept_word("IN") {
             self.expect("(")?;
+            // Spark takes `IN (SELECT 'x')` for a list with a typed literal, as in `IN (DATE '2024-01-01')`.
+            if self.is_word("SELECT")
+                && matches!(self.kind_at(1), Kind::Text(_))
+                && matches!(self.kind_at(2), Kind::Symbol(")" | ","))
+            {
+                return Err(Error::spark(
+                    "UNSUPPORTED_TYPED_LITERAL",
+                    "Literals of the type \"SELECT\" are not supported; write a list without SELECT.",
+                ));
+            }
             let found = if self.is_any(&["SELECT", "WITH", "VALUES", "FROM"]) {
                 Ast::InQuery(expr(), Box::new(self.query()?))
             } else {
@@ -1396,6 +1466,70 @@ fn star_select(from: Vec<Relation>) -> Select {
     }
 }
 
-fn unsupported_grouping() -> Error {
-    Error::unsupported("GROUPING SETS, ROLLUP and CUBE are not supported yet")
+/// The sets of a GROUP BY, while its parts are read: each part multiplies them by its own.
+struct Grouping {
+    by: Vec<Ast>,
+    sets: Vec<Vec<usize>>,
+    plain: bool,
+}
+
+impl Default for Grouping {
+    fn default() -> Self {
+        Self {
+            by: vec![],
+            sets: vec![vec![]],
+            plain: true,
+        }
+    }
+}
+
+impl Grouping {
+    fn add(&mut self, sets: Vec<Vec<Ast>>) {
+        self.plain &= matches!(sets.as_slice(), [set] if set.len() == 1);
+        let mut numbered = vec![];
+        for set in sets {
+            numbered.push(set.into_iter().map(|ast| self.number(ast)).collect::<Vec<usize>>());
+        }
+        let all = self.sets.iter().flat_map(|left| {
+            numbered.iter().map(|right| {
+                let new = right.iter().filter(|number| !left.contains(number));
+                left.iter().chain(new).copied().collect()
+            })
+        });
+        self.sets = all.collect();
+    }
+
+    fn number(&mut self, ast: Ast) -> usize {
+        self.by.iter().position(|known| *known == ast).unwrap_or_else(|| {
+            self.by.push(ast);
+            self.by.len() - 1
+        })
+    }
+
+    fn group_by(self) -> GroupBy {
+        match self.plain {
+            true => GroupBy::By(self.by),
+            false => GroupBy::Sets {
+                by: self.by,
+                sets: self.sets,
+            },
+        }
+    }
+}
+
+/// `(a, b), (a), ()`.
+fn rollup_sets(groups: &[Vec<Ast>]) -> Vec<Vec<Ast>> {
+    (0..=groups.len()).rev().map(|kept| groups[..kept].concat()).collect()
+}
+
+/// Every choice of groups, larger ones first.
+fn cube_sets(groups: &[Vec<Ast>]) -> Vec<Vec<Ast>> {
+    match groups.split_first() {
+        None => vec![vec![]],
+        Some((first, rest)) => {
+            let rest = cube_sets(rest);
+            let with = rest.iter().map(|set| [first.clone(), set.clone()].concat());
+            with.chain(rest.iter().cloned()).collect()
+        }
+    }
 }

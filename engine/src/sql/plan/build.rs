@@ -183,7 +183,7 @@ pub(in crate::sql) fn watermark_node(
     definition: usize,
 ) -> Result<LogicalPlan> {
     let is_window = attr.data_type == TimeWindowNode::window_type();
-    if !matches!(attr.data_type, DataType::Timestamp(..)) && !is_window {
+    if !matches!(attr.data_type, DataType::Timestamp(_, Some(_))) && !is_window {
         return Err(Error::spark(
             "EVENT_TIME_IS_NOT_ON_TIMESTAMP_TYPE",
             format!(

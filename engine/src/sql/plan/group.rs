@@ -2,9 +2,17 @@
 
 use super::*;
 
+/// What a query groups by.
+pub(super) struct Keys {
+    pub(super) exprs: Vec<Expr>,
+    /// For each set of a ROLLUP, CUBE or GROUPING SETS, the positions of its keys.
+    pub(super) sets: Option<Vec<Vec<usize>>>,
+}
+
 /// Grouping keys and aggregates, and the expressions over them.
 pub(super) struct Groups {
     pub(super) keys: Vec<Expr>,
+    pub(super) sets: Option<Vec<Vec<usize>>>,
     aggregates: Vec<Expr>,
     /// No GROUP BY: one group of all rows.
     global: bool,
@@ -16,9 +24,10 @@ pub(super) struct Groups {
 const OUTPUT: &str = "__aggregation";
 
 impl Groups {
-    pub(super) fn new(keys: Vec<Expr>, global: bool) -> Self {
+    pub(super) fn new(keys: Keys, global: bool) -> Self {
         Self {
-            keys,
+            keys: keys.exprs,
+            sets: keys.sets,
             aggregates: vec![],
             global,
             answers: vec![],
@@ -61,7 +70,9 @@ impl Groups {
             aggregates,
             global,
             answers,
+            sets,
         } = self;
+        let has_sets = sets.is_some();
         let rewritten = expr.clone().transform_down(|e| {
             if let Some(index) = keys.iter().position(|key| *key == e) {
                 return Ok(Transformed::new(place("k", index), true, TreeNodeRecursion::Jump));
@@ -74,12 +85,29 @@ impl Groups {
                     });
                     Ok(Transformed::new(place("a", index), true, TreeNodeRecursion::Jump))
                 }
+                Expr::ScalarFunction(call) if grouping::is_grouping(call) => {
+                    let bits = grouping::bits(call, keys, has_sets, place("g", 0))?;
+                    Ok(Transformed::new(bits, true, TreeNodeRecursion::Jump))
+                }
                 Expr::Column(column) if answers.contains(column) => Ok(Transformed::no(e)),
                 Expr::Column(column) => Err(missing(&column.name, *global).into()),
                 _ => Ok(Transformed::no(e)),
             }
         });
         Ok(rewritten?.data)
+    }
+
+    /// The aggregation's columns: keys, then aggregates, then the grouping id if there are sets.
+    pub(super) fn outputs(&self, plan: &LogicalPlan) -> Vec<Column> {
+        let mut outputs = plan.schema().columns();
+        if self.sets.is_some() {
+            let added = outputs
+                .drain(self.keys.len()..self.keys.len() + 2)
+                .take(1)
+                .collect::<Vec<_>>();
+            outputs.extend(added);
+        }
+        outputs
     }
 
     /// The place holders replaced by the aggregation's columns.
@@ -94,7 +122,11 @@ impl Groups {
             }
             let (kind, index) = column.name.split_at(1);
             let index: usize = index.parse().unwrap_or(0);
-            let at = if kind == "k" { index } else { keys + index };
+            let at = match kind {
+                "k" => index,
+                "a" => keys + index,
+                _ => outputs.len() - 1,
+            };
             Ok(Transformed::yes(Expr::Column(outputs[at].clone())))
         });
         Ok(resolved?.data)
@@ -107,10 +139,16 @@ impl Groups {
             .iter()
             .chain(&self.aggregates)
             .all(|e| names.insert(e.schema_name().to_string()));
-        let input = if unique { input } else { self.name_arguments(input)? };
+        let mut input = if unique { input } else { self.name_arguments(input)? };
+        let mut keys = self.keys.clone();
+        if let Some(sets) = &self.sets {
+            let node = GroupingSetsNode::try_new(input, keys, sets.clone())?;
+            keys = node.added().into_iter().map(Expr::Column).collect();
+            input = LogicalPlan::Extension(Extension { node: Arc::new(node) });
+        }
         Ok(LogicalPlan::Aggregate(Aggregate::try_new(
             Arc::new(input),
-            self.keys.clone(),
+            keys,
             self.aggregates.clone(),
         )?))
     }

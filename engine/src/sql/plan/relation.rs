@@ -152,6 +152,12 @@ impl Planner<'_> {
         };
         let keys = match on {
             JoinOn::Using(keys) => keys.clone(),
+            JoinOn::Natural if matches!(kind, JoinKind::Semi | JoinKind::Anti) => {
+                let name = if kind == JoinKind::Semi { "LeftSemi" } else { "LeftAnti" };
+                return Err(Error::nameless(format!(
+                    "requirement failed: Unsupported natural join type {name}"
+                )));
+            }
             JoinOn::Natural => {
                 let shared = |a: &&Attr| {
                     a.is_everywhere()

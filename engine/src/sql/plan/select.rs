@@ -181,6 +181,11 @@ impl Planner<'_> {
             ));
         }
         let mut groups = Groups::new(keys, select.group_by == GroupBy::None);
+        if groups.sets.is_some() && !hidden.is_empty() {
+            return Err(Error::unsupported(
+                "GROUPING SETS in a correlated subquery are not supported yet",
+            ));
+        }
         groups.keys.extend(hidden.iter().cloned().map(Expr::Column));
         let asked = items
             .iter()
@@ -211,7 +216,7 @@ impl Planner<'_> {
 
         let input = below.into_iter().try_fold(rel.plan.clone(), pending_join)?;
         let mut plan = groups.plan(input)?;
-        let outputs = plan.schema().columns();
+        let outputs = groups.outputs(&plan);
         for mut join in above {
             join.condition = groups.resolve(join.condition, &outputs)?;
             plan = pending_join(plan, join)?;
@@ -240,16 +245,20 @@ impl Planner<'_> {
     }
 
     /// What GROUP BY groups by.
-    fn keys(&self, select: &Select, items: &[Typed], exprs: &Exprs) -> Result<Vec<Expr>> {
-        let by = match &select.group_by {
-            GroupBy::None => return Ok(vec![]),
+    fn keys(&self, select: &Select, items: &[Typed], exprs: &Exprs) -> Result<Keys> {
+        let plain = |exprs: Vec<Expr>| Ok(Keys { exprs, sets: None });
+        let (by, sets) = match &select.group_by {
+            GroupBy::None => return plain(vec![]),
             GroupBy::All => {
-                let plain = items.iter().filter(|item| !contains_aggregate(&item.expr));
-                return Ok(plain.map(|item| item.expr.clone()).collect());
+                let grouping = items.iter().filter(|item| !contains_aggregate(&item.expr));
+                return plain(grouping.map(|item| item.expr.clone()).collect());
             }
-            GroupBy::By(by) => by,
+            GroupBy::By(by) => (by, None),
+            GroupBy::Sets { by, sets } => (by, Some(sets)),
         };
         let mut keys: Vec<Expr> = vec![];
+        // Two spellings of one key are one key.
+        let mut numbers = vec![];
         for ast in by {
             let key = match ordinal_of(ast, items.len(), "GROUP_BY_POS_OUT_OF_RANGE", "GROUP BY")? {
                 Some(index) if contains_aggregate(&items[index].expr) => {
@@ -272,11 +281,17 @@ impl Planner<'_> {
                     "Aggregate functions are not allowed in GROUP BY.",
                 ));
             }
-            if !keys.contains(&key) {
+            let known = keys.iter().position(|known| *known == key);
+            numbers.push(known.unwrap_or(keys.len()));
+            if known.is_none() {
                 keys.push(key);
             }
         }
-        Ok(keys)
+        let renumbered = |set: &Vec<usize>| set.iter().map(|number| numbers[*number]).collect();
+        Ok(Keys {
+            exprs: keys,
+            sets: sets.map(|sets| sets.iter().map(renumbered).collect()),
+        })
     }
 }
 
@@ -298,7 +313,7 @@ impl SortBy {
     fn below(&self) -> Option<&Expr> {
         match &self.key {
             SortKey::Below(expr) => Some(expr),
-            SortKey::Item(_) => None,
+            SortKey::Item(_) | SortKey::Above(_) => None,
         }
     }
 }
@@ -308,21 +323,40 @@ enum SortKey {
     Item(usize),
     /// An expression over what the SELECT reads.
     Below(Expr),
+    /// An expression over the items, each a place holder with its number for a name.
+    Above(Expr),
+}
+
+/// What an ORDER BY of a SELECT DISTINCT is over the items, its only columns.
+fn over_items(expr: Expr, items: &[Typed]) -> Result<Expr> {
+    let unresolved = || {
+        let names: Vec<_> = items.iter().map(|item| format!("`{}`", item.column_name())).collect();
+        Error::spark(
+            "UNRESOLVED_COLUMN.WITH_SUGGESTION",
+            format!(
+                "ORDER BY of a SELECT DISTINCT can only name its columns: {}.",
+                names.join(", ")
+            ),
+        )
+    };
+    let rewritten = expr.transform_down(|e| match items.iter().position(|item| item.expr == e) {
+        Some(index) => {
+            let holder = Expr::Column(Column::new_unqualified(index.to_string()));
+            Ok(Transformed::new(holder, true, TreeNodeRecursion::Jump))
+        }
+        None if matches!(e, Expr::Column(_)) => Err(unresolved().into()),
+        None => Ok(Transformed::no(e)),
+    });
+    Ok(rewritten?.data)
 }
 
 fn sort_keys(order_by: &[Order], items: &[Typed], exprs: &Exprs, distinct: bool) -> Result<Vec<SortBy>> {
     let each = order_by.iter().map(|order| {
         let key = sort_key(&order.expr, items, exprs)?;
-        if distinct && let SortKey::Below(_) = key {
-            let names: Vec<_> = items.iter().map(|item| format!("`{}`", item.column_name())).collect();
-            return Err(Error::spark(
-                "UNRESOLVED_COLUMN.WITH_SUGGESTION",
-                format!(
-                    "ORDER BY of a SELECT DISTINCT can only name its columns: {}.",
-                    names.join(", ")
-                ),
-            ));
-        }
+        let key = match key {
+            SortKey::Below(expr) if distinct => SortKey::Above(over_items(expr, items)?),
+            key => key,
+        };
         Ok(SortBy {
             key,
             ascending: order.ascending,
@@ -351,6 +385,31 @@ fn sort_key(ast: &Ast, items: &[Typed], exprs: &Exprs) -> Result<SortKey> {
     })
 }
 
+/// What is sorted by, over the columns of the result.
+enum Place {
+    Column(usize),
+    /// Place holders for columns: their numbers.
+    Expression(Expr),
+}
+
+impl Place {
+    fn expr(self, attrs: &[Attr]) -> Result<Expr> {
+        let number = |column: &Column| column.name.parse::<usize>().ok().and_then(|at| attrs.get(at));
+        match self {
+            Place::Column(index) => Ok(attrs[index].expr()),
+            Place::Expression(expr) => {
+                let placed = expr.transform(|e| match &e {
+                    Expr::Column(holder) => {
+                        Ok(number(holder).map_or(Transformed::no(e.clone()), |attr| Transformed::yes(attr.expr())))
+                    }
+                    _ => Ok(Transformed::no(e)),
+                });
+                Ok(placed?.data)
+            }
+        }
+    }
+}
+
 /// Projects the items, makes them distinct, sorts them.
 fn finish(plan: LogicalPlan, items: Vec<Typed>, sort: Vec<SortBy>, distinct_rows: bool) -> Result<Rel> {
     let width = items.len();
@@ -363,11 +422,12 @@ fn finish(plan: LogicalPlan, items: Vec<Typed>, sort: Vec<SortBy>, distinct_rows
     } in sort
     {
         let index = match key {
-            SortKey::Item(index) => index,
+            SortKey::Item(index) => Place::Column(index),
+            SortKey::Above(expr) => Place::Expression(expr),
             SortKey::Below(expr) => {
                 let data_type = expr_type(&expr, &plan)?;
                 all.push(Typed::new(expr, data_type, format!("__sort{}", all.len())));
-                all.len() - 1
+                Place::Column(all.len() - 1)
             }
         };
         by.push((index, ascending, nulls_first));
@@ -382,9 +442,9 @@ fn finish(plan: LogicalPlan, items: Vec<Typed>, sort: Vec<SortBy>, distinct_rows
     }
     let keys = by
         .into_iter()
-        .map(|(index, ascending, nulls)| SortExpr::new(rel.attrs[index].expr(), ascending, nulls));
+        .map(|(place, ascending, nulls)| Ok(SortExpr::new(place.expr(&rel.attrs)?, ascending, nulls)));
     let plan = LogicalPlan::Sort(Sort {
-        expr: keys.collect(),
+        expr: keys.collect::<Result<_>>()?,
         input: Arc::new(rel.plan),
         fetch: None,
     });

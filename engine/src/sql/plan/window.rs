@@ -1,4 +1,4 @@
-//! `window(...)`: one node below the SELECT that calls it.
+//! `window(...)` and `session_window(...)`: one node below the SELECT that calls them.
 
 use super::*;
 
@@ -7,11 +7,21 @@ pub(in crate::sql) struct WindowColumn {
     pub attr: Attr,
 }
 
-/// A call of `window`, understood.
+/// A call of `window` or `session_window`, understood.
 #[derive(PartialEq)]
-pub(super) struct WindowSpec {
-    time: Expr,
-    sizes: (i64, i64, i64),
+pub(super) enum WindowSpec {
+    Window { time: Expr, sizes: (i64, i64, i64) },
+    Session { time: Expr, gap: Expr },
+}
+
+impl WindowSpec {
+    /// What the window column is called.
+    fn name(&self) -> &'static str {
+        match self {
+            WindowSpec::Window { .. } => "window",
+            WindowSpec::Session { .. } => "session_window",
+        }
+    }
 }
 
 impl Planner<'_> {
@@ -46,26 +56,36 @@ impl Planner<'_> {
                 ));
             }
         }
-        let Some(spec) = spec else {
-            return Err(Error::unsupported("session_window is not supported yet"));
-        };
-        // The column is called `window`, unless the input has one of that name.
+        // The column has the name of the function, unless the input has one of that name.
+        let shown = spec.name();
         self.windows.set(self.windows.get() + 1);
-        let mut name = "window".to_string();
+        let mut name = shown.to_string();
         while rel.plan.schema().fields().iter().any(|f| *f.name() == name) {
-            name = format!("window#{}", self.windows.get());
+            name = format!("{shown}#{}", self.windows.get());
             self.windows.set(self.windows.get() + 1);
         }
-        let node = TimeWindowNode::try_new(rel.plan.clone(), spec.time, spec.sizes, &name)?;
+        let input = rel.plan.clone();
+        let (node, column): (Arc<dyn UserDefinedLogicalNode>, Column) = match spec {
+            WindowSpec::Window { time, sizes } => {
+                let node = TimeWindowNode::try_new(input, time, sizes, &name)?;
+                let column = node.window_column();
+                (Arc::new(node), column)
+            }
+            WindowSpec::Session { time, gap } => {
+                let node = SessionWindowNode::try_new(input, time, gap, &name)?;
+                let column = node.window_column();
+                (Arc::new(node), column)
+            }
+        };
         let attr = Attr {
             qualifier: None,
-            name: "window".into(),
-            column: node.window_column(),
+            name: shown.into(),
+            column,
             data_type: TimeWindowNode::window_type(),
             // `*` does not see the column; its name does.
             reach: Reach::ByName,
         };
-        let plan = LogicalPlan::Extension(Extension { node: Arc::new(node) });
+        let plan = LogicalPlan::Extension(Extension { node });
         let attrs = rel.attrs.iter().cloned().chain([attr.clone()]).collect();
         Ok((Rel { plan, attrs }, Some(WindowColumn { attr })))
     }
@@ -92,29 +112,14 @@ impl Planner<'_> {
             .unwrap_or(error)
     }
 
-    /// What a call of `window` asks for; None for `session_window`.
-    pub(super) fn window_spec(&self, call: &Call, exprs: &Exprs) -> Result<Option<WindowSpec>> {
-        let session = call.name.eq_ignore_ascii_case("session_window");
-        let wanted = if session { 2..=2 } else { 2..=4 };
-        if !wanted.contains(&call.args.len()) {
-            let counts = if session { "2" } else { "[2, 3, 4]" };
-            return Err(Error::spark(
-                "WRONG_NUM_ARGS.WITHOUT_SUGGESTION",
-                format!(
-                    "The `{}` requires {counts} parameters but the actual number is {}.",
-                    call.name,
-                    call.args.len()
-                ),
-            ));
+    /// What a call of `window` or `session_window` asks for.
+    pub(super) fn window_spec(&self, call: &Call, exprs: &Exprs) -> Result<WindowSpec> {
+        if call.name.eq_ignore_ascii_case("session_window") {
+            return self.session_spec(call, exprs);
         }
-        let sizes = call.args[1..]
-            .iter()
-            .map(|ast| window_size(ast, session))
-            .collect::<Result<Vec<_>>>()?;
+        check_count(call, 2..=4, "[2, 3, 4]")?;
+        let sizes = call.args[1..].iter().map(window_size).collect::<Result<Vec<_>>>()?;
         let time = exprs.plan(&call.args[0])?;
-        if session {
-            return Ok(None);
-        }
         let duration = sizes[0];
         let sizes = (
             duration,
@@ -122,16 +127,40 @@ impl Planner<'_> {
             sizes.get(2).copied().unwrap_or(0),
         );
         let text = format!("window({}, {}, {}, {})", time.name, sizes.0, sizes.1, sizes.2);
-        let time = match &time.data_type {
-            DataType::Timestamp(_, Some(_)) => time.expr,
-            DataType::Date32 | DataType::Utf8 | DataType::Null => self.cast(&time, &timestamp_type()),
-            DataType::Timestamp(_, None) => {
-                return Err(Error::unsupported(
-                    "a window over TIMESTAMP_NTZ is not supported yet; cast it to TIMESTAMP",
-                ));
+        let time = self.window_time(&time, &text)?;
+        check_sizes(sizes, &text)?;
+        Ok(WindowSpec::Window { time, sizes })
+    }
+
+    fn session_spec(&self, call: &Call, exprs: &Exprs) -> Result<WindowSpec> {
+        check_count(call, 2..=2, "2")?;
+        let (time, gap) = (exprs.plan(&call.args[0])?, exprs.plan(&call.args[1])?);
+        if gap.data_type != DataType::Utf8 {
+            return Err(Error::spark(
+                "_LEGACY_ERROR_TEMP_1040",
+                format!(
+                    "Gap duration expression used in session window must be CalendarIntervalType, but got {}.",
+                    message_type_name(&gap.data_type)
+                ),
+            ));
+        }
+        let text = format!("sessionwindow({}, {})", time.name, gap.name);
+        Ok(WindowSpec::Session {
+            time: self.window_time(&time, &text)?,
+            gap: gap.expr,
+        })
+    }
+
+    /// The time of a window, as a timestamp.
+    fn window_time(&self, time: &Typed, text: &str) -> Result<Expr> {
+        match &time.data_type {
+            DataType::Timestamp(_, Some(_)) => Ok(time.expr.clone()),
+            // A window of times without a zone has times without one; in UTC they look the same.
+            DataType::Date32 | DataType::Utf8 | DataType::Null | DataType::Timestamp(_, None) => {
+                Ok(self.cast(time, &timestamp_type()))
             }
             DataType::Struct(_) if time.data_type == TimeWindowNode::window_type() => {
-                return Err(Error::unsupported("a window of a window is not supported yet"));
+                Err(Error::unsupported("a window of a window is not supported yet"))
             }
             other => {
                 let reason = format!(
@@ -141,20 +170,31 @@ impl Planner<'_> {
                     time.name,
                     message_type_name(other)
                 );
-                return Err(crate::sql::expr::mismatch("UNEXPECTED_INPUT_TYPE", &text, reason));
+                Err(crate::sql::expr::mismatch("UNEXPECTED_INPUT_TYPE", text, reason))
             }
-        };
-        check_sizes(sizes, &text)?;
-        Ok(Some(WindowSpec { time, sizes }))
+        }
     }
+}
+
+fn check_count(call: &Call, wanted: std::ops::RangeInclusive<usize>, counts: &str) -> Result<()> {
+    if wanted.contains(&call.args.len()) {
+        return Ok(());
+    }
+    Err(Error::spark(
+        "WRONG_NUM_ARGS.WITHOUT_SUGGESTION",
+        format!(
+            "The `{}` requires {counts} parameters but the actual number is {}.",
+            call.name,
+            call.args.len()
+        ),
+    ))
 }
 
 fn select_expressions<'s>(select: &'s Select, order_by: &'s [Order]) -> Vec<&'s Ast> {
     let items = select.items.iter().map(|item| &item.expr);
-    let keys = if let GroupBy::By(by) = &select.group_by {
-        by.as_slice()
-    } else {
-        &[]
+    let keys = match &select.group_by {
+        GroupBy::By(by) | GroupBy::Sets { by, .. } => by.as_slice(),
+        GroupBy::None | GroupBy::All => &[],
     };
     items
         .chain(keys)
@@ -215,16 +255,20 @@ fn visit<'s>(ast: &'s Ast, seen: &mut impl FnMut(&'s Ast)) {
 }
 
 /// A duration, slide or offset of a window in microseconds: text, or a whole number of microseconds.
-fn window_size(ast: &Ast, session: bool) -> Result<i64> {
+fn window_size(ast: &Ast) -> Result<i64> {
     match ast {
         Ast::Text(text) => interval::parse_interval_us(text),
-        Ast::Number(text) if text.parse::<i64>().is_ok() => Ok(text.parse().unwrap_or(0)),
-        _ if session => Ok(0),
+        Ast::Number(text) if microseconds(text).is_some() => Ok(microseconds(text).unwrap_or(0)),
         _ => Err(Error::spark(
             "_LEGACY_ERROR_TEMP_1207",
             "The duration and time inputs to window must be an integer, long or string literal.",
         )),
     }
+}
+
+/// A literal `int` or `bigint`.
+fn microseconds(text: &str) -> Option<i64> {
+    text.strip_suffix(['L', 'l']).unwrap_or(text).parse().ok()
 }
 
 fn check_sizes((duration, slide, start): (i64, i64, i64), text: &str) -> Result<()> {

@@ -8,7 +8,7 @@ impl Exprs<'_> {
         let (name, args, text) = (call.name, call.args, call.text.to_string());
         let typed = |expr: Expr, data_type: DataType| Ok(Some(Typed::new(expr, data_type, text.clone())));
         use DataType::{Date32, Float64, Int32, Int64, Utf8};
-        use Want::{Bigint, Date, Double, Int, Text, Timestamp};
+        use Want::{Bigint, Date, Double, Int, OnlyTimestamp, Text, Timestamp};
         match name {
             "current_timestamp" | "now" | "localtimestamp" => {
                 call.exactly::<0>()?;
@@ -19,7 +19,8 @@ impl Exprs<'_> {
             }
             "current_date" | "curdate" => {
                 call.exactly::<0>()?;
-                typed(datetime::current_date(self.planner.clock()).call(vec![]), Date32)
+                let today = datetime::current_date(self.planner.clock()).call(vec![]);
+                Ok(Some(Typed::new(today, Date32, "current_date()")))
             }
             "date_trunc" => {
                 let values = call.take(&[Text, Timestamp])?;
@@ -28,7 +29,10 @@ impl Exprs<'_> {
                     timestamp_type(),
                 )
             }
-            "trunc" => typed(datetime::trunc().call(call.take(&[Date, Text])?), Date32),
+            "trunc" => {
+                let values = call.take(&[Date, Text])?;
+                typed(datetime::trunc(values[0].clone(), values[1].clone()), Date32)
+            }
             "date_format" => typed(datetime::date_format().call(call.take(&[Timestamp, Text])?), Utf8),
             "year" | "month" | "day" | "dayofmonth" | "dayofyear" | "dayofweek" | "weekday" | "weekofyear"
             | "quarter" | "hour" | "minute" | "second" => {
@@ -40,6 +44,10 @@ impl Exprs<'_> {
                 let [field, value] = call.exactly()?;
                 let Expr::Literal(ScalarValue::Utf8(Some(part)), _) = &field.expr else {
                     return Err(mismatch("NON_FOLDABLE_INPUT", &text, "the field must be a literal"));
+                };
+                let text = match name {
+                    "datepart" => format!("datepart({} FROM {})", field.name, value.name),
+                    _ => text,
                 };
                 let typed = self.extracted(&part.to_lowercase(), value)?;
                 Ok(Some(Typed { name: text, ..typed }))
@@ -53,8 +61,12 @@ impl Exprs<'_> {
             "datediff" | "date_diff" => typed(datetime::date_diff().call(call.take(&[Date, Date])?), Int32),
             "add_months" => typed(datetime::add_months().call(call.take(&[Date, Int])?), Date32),
             "months_between" => {
-                let values = call.take(&[Timestamp, Timestamp])?;
-                let text = format!("months_between({}, {}, true)", args[0].name, args[1].name);
+                let mut values = call.take_some(&[Timestamp, Timestamp, Want::Boolean], 2)?;
+                if values.len() == 2 {
+                    values.push(lit(true));
+                }
+                let rounded = args.get(2).map_or("true", |rounded| rounded.name.as_str());
+                let text = format!("months_between({}, {}, {rounded})", args[0].name, args[1].name);
                 Ok(Some(Typed::new(datetime::months_between().call(values), Float64, text)))
             }
             "timestampadd" => {
@@ -83,8 +95,14 @@ impl Exprs<'_> {
             }
             "timestamp_seconds" => {
                 let [value] = call.numbers()?;
+                // NaN and the infinities are no time.
+                let mode = if is_floating(&value.data_type) {
+                    Mode::Try
+                } else {
+                    self.mode()
+                };
                 typed(
-                    cast::cast_expr(value.expr, &value.data_type, &timestamp_type(), self.mode()),
+                    cast::cast_expr(value.expr, &value.data_type, &timestamp_type(), mode),
                     timestamp_type(),
                 )
             }
@@ -93,11 +111,11 @@ impl Exprs<'_> {
                 timestamp_type(),
             ),
             "timestamp_micros" => typed(datetime::from_epoch(1).call(call.take(&[Bigint])?), timestamp_type()),
-            "unix_seconds" => typed(datetime::to_epoch(1_000_000).call(call.take(&[Timestamp])?), Int64),
-            "unix_millis" => typed(datetime::to_epoch(1_000).call(call.take(&[Timestamp])?), Int64),
-            "unix_micros" => typed(datetime::to_epoch(1).call(call.take(&[Timestamp])?), Int64),
+            "unix_seconds" => typed(datetime::to_epoch(1_000_000).call(call.take(&[OnlyTimestamp])?), Int64),
+            "unix_millis" => typed(datetime::to_epoch(1_000).call(call.take(&[OnlyTimestamp])?), Int64),
+            "unix_micros" => typed(datetime::to_epoch(1).call(call.take(&[OnlyTimestamp])?), Int64),
             "unix_date" => {
-                let values = call.take(&[Date])?;
+                let values = call.take(&[Want::OnlyDate])?;
                 typed(
                     Expr::Cast(datafusion::logical_expr::Cast::new(Box::new(values[0].clone()), Int32)),
                     Int32,
@@ -134,11 +152,11 @@ impl Exprs<'_> {
 
     pub(in crate::sql::expr) fn date_part(&self, part: &str, value: Typed) -> Result<Typed> {
         let text = format!("{part}({})", value.name);
-        let clock = matches!(
-            part,
-            "hour" | "hours" | "hr" | "minute" | "minutes" | "min" | "second" | "seconds" | "sec"
-        );
-        let want = if clock { Want::Timestamp } else { Want::Date };
+        let want = if datetime::is_of_clock(part) {
+            Want::Timestamp
+        } else {
+            Want::Date
+        };
         let call = Args {
             exprs: self,
             name: part,
@@ -183,6 +201,10 @@ impl Exprs<'_> {
         let mode = if forgiving { Mode::Try } else { self.mode() };
         let expr = match call.args.get(1) {
             None => cast::cast_expr(value.expr.clone(), &value.data_type, &returns, mode),
+            // What is a time already needs no format.
+            Some(_) if is_timestamp(&value.data_type) || value.data_type == DataType::Date32 => {
+                cast::cast_expr(value.expr.clone(), &value.data_type, &returns, mode)
+            }
             Some(format) => {
                 let values = vec![self.cast(value, &DataType::Utf8), self.cast(format, &DataType::Utf8)];
                 let micros = datetime::parse(mode == Mode::Ansi).call(values);

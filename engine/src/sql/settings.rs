@@ -1,0 +1,66 @@
+//! Settings that change what a query means: wrong values are refused as Spark refuses them, and what Skirl knows only
+//! one way is refused as unsupported rather than answered wrongly.
+
+use std::collections::BTreeMap;
+
+use crate::{Error, Result};
+
+/// Settings that are true or false.
+const FLAGS: [&str; 8] = [
+    "spark.sql.ansi.enabled",
+    "spark.sql.caseSensitive",
+    "spark.sql.groupByAliases",
+    "spark.sql.groupByOrdinal",
+    "spark.sql.orderByOrdinal",
+    "spark.sql.streaming.noDataMicroBatches.enabled",
+    "spark.sql.streaming.statefulOperator.checkCorrectness.enabled",
+    "spark.sql.streaming.unsupportedOperationCheck",
+];
+
+/// Settings of which Skirl knows these values only, in lower case.
+const ONLY: [(&str, &[&str]); 9] = [
+    ("spark.sql.session.timeZone", &["utc", "etc/utc", "gmt", "z", "+00:00"]),
+    ("spark.sql.caseSensitive", &["false"]),
+    ("spark.sql.groupByAliases", &["true"]),
+    ("spark.sql.groupByOrdinal", &["true"]),
+    ("spark.sql.orderByOrdinal", &["true"]),
+    ("spark.sql.mapKeyDedupPolicy", &["exception"]),
+    ("spark.sql.streaming.statefulOperator.allowMultiple", &["true"]),
+    (
+        "spark.sql.streaming.statefulOperator.checkCorrectness.enabled",
+        &["true"],
+    ),
+    ("spark.sql.streaming.unsupportedOperationCheck", &["true"]),
+];
+
+const POLICY: &str = "spark.sql.streaming.multipleWatermarkPolicy";
+
+/// Refuses values that are none, and values Skirl does not know.
+pub(super) fn check(conf: &BTreeMap<String, String>) -> Result<()> {
+    for (name, value) in conf {
+        let lower = value.to_lowercase();
+        if FLAGS.contains(&name.as_str()) && !matches!(lower.as_str(), "true" | "false") {
+            return Err(Error::spark(
+                "INVALID_CONF_VALUE.TYPE_MISMATCH",
+                format!(
+                    "The value '{value}' in the config \"{name}\" is invalid. It should be a/an 'boolean' value: write \
+                     `true` or `false`."
+                ),
+            ));
+        }
+        if name == POLICY && !matches!(lower.as_str(), "min" | "max") {
+            return Err(Error::spark(
+                "INVALID_CONF_VALUE.REQUIREMENT",
+                format!("The value '{value}' in the config \"{name}\" is invalid: write `min` or `max`."),
+            ));
+        }
+        let known = ONLY.iter().find(|(only, _)| only == name);
+        if let Some((_, values)) = known.filter(|(_, values)| !values.contains(&lower.as_str())) {
+            return Err(Error::unsupported(format!(
+                "{name} = {value} is not supported yet; Skirl knows {} only",
+                values[0]
+            )));
+        }
+    }
+    Ok(())
+}
