@@ -19,7 +19,7 @@ use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, collec
 use datafusion::prelude::SessionConfig;
 
 use super::step;
-use crate::{Error, Result};
+use crate::{Error, Result, sql};
 
 /// The place of a stream's rows in a batch plan.
 #[derive(Debug, Clone)]
@@ -94,7 +94,7 @@ impl StaticJoin {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .map_err(|e| Error::Invalid(format!("cannot start a runtime for the static join: {e}")))?;
-        let optimized = SESSION.optimize(join)?;
+        let optimized = sql::with_short_circuits(SESSION.optimize(join)?)?;
         let plan = runtime.block_on(SESSION.query_planner().create_physical_plan(&optimized, &*SESSION))?;
         Ok(Self {
             leaf,

@@ -260,7 +260,7 @@ impl Builder {
         let input = Box::new(self.node(stream)?);
         let mut batch = join.clone();
         *(if stream_left { &mut batch.left } else { &mut batch.right }) = Arc::new(leaf_plan);
-        let plan = LogicalPlan::Join(batch);
+        let plan = sql::executable(LogicalPlan::Join(batch)).map_err(at_run_time)?;
         Ok(Node::Static {
             input,
             join: StaticJoin::new(&plan, leaf)?,

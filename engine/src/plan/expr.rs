@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::Schema;
 use datafusion::common::{Column, DFSchema, ScalarValue};
-use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{Expr, Operator};
 
 use crate::{Result, sql};
@@ -23,43 +22,6 @@ pub(super) fn constant(expr: &Expr) -> Result<ScalarValue> {
     let row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options)?;
     let value = physical.evaluate(&row)?.into_array(1)?;
     Ok(ScalarValue::try_from_array(&value, 0)?)
-}
-
-/// Functions Spark marks as NULL-intolerant: a NULL argument makes a NULL answer.
-pub(super) fn answers_null_to_null(function: &ScalarFunction) -> bool {
-    const STRICT: [&str; 30] = [
-        "abs",
-        "add",
-        "cast",
-        "ceil",
-        "char_length",
-        "div",
-        "divide",
-        "floor",
-        "hour",
-        "length",
-        "like",
-        "lower",
-        "ltrim",
-        "minute",
-        "mod",
-        "month",
-        "multiply",
-        "negative",
-        "pmod",
-        "reverse",
-        "rlike",
-        "rtrim",
-        "second",
-        "sqrt",
-        "substr",
-        "substring",
-        "subtract",
-        "trim",
-        "upper",
-        "year",
-    ];
-    STRICT.contains(&function.name())
 }
 
 /// `column + offset`, the only shape of time arithmetic from which Spark derives a state watermark.

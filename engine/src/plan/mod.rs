@@ -52,8 +52,9 @@ pub(crate) fn prepare(plan: LogicalPlan, settings: PlanSettings) -> Result<Prepa
     let schema = build::output_schema(&plan);
     let is_watermarked = has_watermark(&plan);
     let plan = empty::drop_below_limit_zero(plan)?;
-    let plan = membership::sink_memberships(plan)?;
+    let plan = membership::fold(plan)?;
     let plan = placement::place_filters(plan)?;
+    let plan = membership::unfold(plan)?;
     let plan = prune::prune_columns(plan)?;
     let mut prepared = build::build(&plan, schema, settings)?;
     if is_watermarked && prepared.delays_ms.is_empty() {

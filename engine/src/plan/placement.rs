@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType, NullEquality};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
@@ -16,8 +16,10 @@ use datafusion::logical_expr::{
 };
 
 use super::conjuncts::conjuncts;
+use super::membership::asks;
 use super::{event_time, streams};
 use crate::Result;
+use crate::sql::is_null_intolerant;
 use crate::sql::{GroupingSetsNode, TimeWindowNode, WatermarkNode};
 
 /// The same query with every filter where Spark would evaluate it.
@@ -160,10 +162,16 @@ fn sink_below_join(join: Join, predicates: Vec<Expr>) -> Result<LogicalPlan> {
     let join_type = strengthen(&join, &predicates)?;
     let sides = Sides::of(&join);
     let mut conjuncts = split_on(&join);
+    let mut above = vec![];
     if matches!(join_type, JoinType::Inner) {
-        conjuncts.extend(predicates.clone());
+        // A subquery cannot be asked about pairs while they are made.
+        let about_one = |p: &Expr| !asks(p) || sides.goes_left(p) || sides.only_right(p);
+        let (into_join, pairs) = partition(predicates.clone(), about_one);
+        conjuncts.extend(into_join);
+        above = pairs;
     }
     let mut placed = place_join_conjuncts(join_type, &sides, conjuncts, predicates, join.null_aware);
+    placed.above.extend(above);
     if matches!(join_type, JoinType::Inner | JoinType::LeftSemi | JoinType::RightSemi) {
         infer(&mut placed, &sides, &join);
     }
@@ -371,6 +379,7 @@ fn infer(placed: &mut JoinConjuncts, sides: &Sides, join: &Join) {
             let carried = known
                 .iter()
                 .chain(&placed.on)
+                .chain(&placed.above)
                 .filter(|p| p.column_refs().contains(from) && !p.is_volatile())
                 .filter(|p| column_equality(p).is_none_or(|(l, r)| (&l, &r) != (a, b)));
             inferred.extend(
@@ -528,8 +537,7 @@ fn not_nulls_of_mixed(conjunct: &Expr) -> Vec<Expr> {
     null_intolerant_columns(conjunct).iter().map(is_not_null).collect()
 }
 
-/// The columns that cannot be NULL where `conjunct` is true, found as Spark finds them: through comparisons,
-/// arithmetic, casts and functions that answer NULL to NULL.
+/// The columns that cannot be NULL where `conjunct` is true, found as Spark finds them.
 fn null_intolerant_columns(conjunct: &Expr) -> Vec<Column> {
     let mut columns = Vec::new();
     collect_null_intolerant(conjunct, &mut columns);
@@ -537,35 +545,14 @@ fn null_intolerant_columns(conjunct: &Expr) -> Vec<Column> {
 }
 
 fn collect_null_intolerant(expr: &Expr, columns: &mut Vec<Column>) {
-    use Operator::*;
     match expr {
         Expr::Column(column) => columns.push(column.clone()),
-        Expr::BinaryExpr(b)
-            if matches!(
-                b.op,
-                Eq | NotEq | Lt | LtEq | Gt | GtEq | Plus | Minus | Multiply | Divide | Modulo
-            ) =>
-        {
-            collect_null_intolerant(&b.left, columns);
-            collect_null_intolerant(&b.right, columns);
-        }
-        Expr::Not(inner) | Expr::Negative(inner) | Expr::IsNotNull(inner) => collect_null_intolerant(inner, columns),
-        Expr::Cast(cast) => collect_null_intolerant(&cast.expr, columns),
-        Expr::Between(between) if !between.negated => {
-            for part in [&between.expr, &between.low, &between.high] {
-                collect_null_intolerant(part, columns);
-            }
-        }
-        Expr::Like(like) => {
-            collect_null_intolerant(&like.expr, columns);
-            collect_null_intolerant(&like.pattern, columns);
-        }
-        Expr::InList(list) if !list.negated => collect_null_intolerant(&list.expr, columns),
-        Expr::ScalarFunction(function) if super::expr::answers_null_to_null(function) => {
-            function
-                .args
-                .iter()
-                .for_each(|argument| collect_null_intolerant(argument, columns));
+        Expr::IsNotNull(inner) => collect_null_intolerant(inner, columns),
+        other if is_null_intolerant(other) => {
+            let _ = other.apply_children(|child| {
+                collect_null_intolerant(child, columns);
+                Ok(TreeNodeRecursion::Continue)
+            });
         }
         _ => {}
     }
@@ -594,7 +581,7 @@ fn mapping(columns: Vec<Column>, exprs: impl Iterator<Item = Expr>) -> HashMap<C
 pub(super) fn substitute(predicates: Vec<Expr>, columns: &HashMap<Column, Expr>) -> Result<Vec<Expr>> {
     let replace = |expr: Expr| match &expr {
         Expr::Column(column) => Ok(columns.get(column).map_or(Transformed::no(expr.clone()), |e| {
-            Transformed::new(e.clone(), true, datafusion::common::tree_node::TreeNodeRecursion::Jump)
+            Transformed::new(e.clone(), true, TreeNodeRecursion::Jump)
         })),
         _ => Ok(Transformed::no(expr)),
     };

@@ -123,8 +123,7 @@ pub fn execute_static(plan: &LogicalPlan) -> Result<Vec<RecordBatch>> {
         ));
     }
     // Short circuits last: the optimizer would take a CASE of booleans for AND and OR.
-    let plan = SESSION.optimize(&executable(plan.clone())?)?;
-    let plan = plan.transform_up(|node| map_named(node, short_circuit))?.data;
+    let plan = with_short_circuits(SESSION.optimize(&executable(plan.clone())?)?)?;
     let run = || {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.map_err(|error| Error::Invalid(format!("cannot start a runtime: {error}")))?;
@@ -153,11 +152,19 @@ static SESSION: LazyLock<SessionState> = LazyLock::new(|| {
         .build()
 });
 
-/// The plan in DataFusion's own nodes, scalar subqueries evaluated.
-fn executable(plan: LogicalPlan) -> Result<LogicalPlan> {
+/// A plan in which what a row does not ask for is not evaluated.
+pub(crate) fn with_short_circuits(plan: LogicalPlan) -> Result<LogicalPlan> {
+    Ok(plan.transform_up(|node| map_named(node, short_circuit))?.data)
+}
+
+/// A plan over static tables in DataFusion's own nodes, with the values of scalar subqueries and of constants.
+///
+/// # Errors
+/// What evaluating one of them raises.
+pub fn executable(plan: LogicalPlan) -> Result<LogicalPlan> {
     let lowered = plan.transform_up(|plan| {
         let LogicalPlan::Extension(Extension { node }) = &plan else {
-            return map_named(plan, resolve_scalar_subqueries);
+            return map_named(plan, |expr| folded(resolve_scalar_subqueries(expr)?));
         };
         let node = node.as_any();
         if let Some(watermark) = node.downcast_ref::<WatermarkNode>() {

@@ -34,6 +34,7 @@ mod expr;
 mod fold;
 mod function;
 mod interval;
+mod intolerance;
 mod node;
 mod parse;
 mod plan;
@@ -44,9 +45,11 @@ mod tests;
 mod types;
 
 pub use catalog::{BatchTime, Catalog, WatermarkSpec};
-pub use execute::{execute_static, physical_expr, resolve_scalar_subqueries};
+pub(crate) use execute::with_short_circuits;
+pub use execute::{executable, execute_static, physical_expr, resolve_scalar_subqueries};
 pub use expr::is_subquery_join;
 pub use interval::{parse_delay_ms, parse_interval_us};
+pub use intolerance::is_null_intolerant;
 pub use node::{GroupingSetsNode, SessionWindowNode, StreamTable, TimeWindowNode, WatermarkNode};
 pub use types::{parse_schema_ddl, spark_type_name};
 

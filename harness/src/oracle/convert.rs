@@ -11,6 +11,7 @@ use datafusion::logical_expr::{
 use skirl_engine::sql::{GroupingSetsNode, SessionWindowNode, StreamTable, TimeWindowNode, WatermarkNode};
 use skirl_engine::{Error, Result, sql};
 
+use super::member::Membership;
 use super::place;
 use super::tree::*;
 use super::window::tumbling_window;
@@ -70,8 +71,7 @@ impl Converter<'_> {
             LogicalPlan::Filter(filter) => {
                 let input = self.node(&filter.input)?;
                 let predicate = self.expr(&filter.predicate, &[(filter.input.schema(), &input)])?;
-                let predicates = conjuncts(predicate).into_iter().map(Predicate::from).collect();
-                Ok(input.filtered(predicates))
+                Ok(input.filtered(conjuncts(predicate)))
             }
             LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
@@ -240,17 +240,16 @@ impl Converter<'_> {
         if let Some(filter) = &join.filter {
             condition.extend(conjuncts(self.expr(filter, &scope)?));
         }
-        if is_subquery(join) && !right.is_streaming() {
-            let mark = self.new_id();
-            let member = membership(mark, &left, &right, condition);
-            let expr = match join.join_type {
-                JoinType::LeftAnti => Expr::Not(Box::new(column(mark))),
-                _ => column(mark),
+        if is_subquery(join)
+            && let Some(member) = Membership::of_join(self.next_id, &left, &right, &condition)
+        {
+            self.new_id();
+            let asked = member.call();
+            let predicate = match join.join_type {
+                JoinType::LeftAnti => Expr::Not(Box::new(asked)),
+                _ => asked,
             };
-            return Ok(left.filtered(vec![Predicate {
-                expr,
-                members: vec![member],
-            }]));
+            return Ok(left.filtered(vec![predicate]));
         }
         if join.null_aware {
             return Err(Error::unsupported(
@@ -429,7 +428,7 @@ impl Converter<'_> {
             start: window.start_us,
         };
         let has_time = Expr::IsNotNull(Box::new(time.clone()));
-        let input = input.filtered(vec![has_time.into()]);
+        let input = input.filtered(vec![has_time]);
         let mut output = input.output.clone();
         output.push(self.window_attribute());
         if sizes.slide < sizes.duration {
@@ -537,27 +536,6 @@ fn distinct(input: Node) -> Node {
 /// Whether a join was `IN`, `NOT IN` or `EXISTS` in the text: Spark treats those as filters until the very end.
 fn is_subquery(join: &Join) -> bool {
     matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti) && sql::is_subquery_join(join)
-}
-
-/// What a semi, anti or mark join asks of each row of its left side.
-pub(super) fn membership(mark: Id, left: &Node, right: &Node, condition: Vec<Expr>) -> Membership {
-    let (mut on, mut rest) = (vec![], vec![]);
-    for predicate in condition {
-        match equality(&predicate, &left.ids(), &right.ids()) {
-            Some((l, r, false)) => on.push((l, r)),
-            _ => rest.push(predicate),
-        }
-    }
-    let Kind::Static { table, .. } = right.kind else {
-        unreachable!("only static tables are asked for members")
-    };
-    Membership {
-        mark,
-        table,
-        table_output: right.output.clone(),
-        on,
-        condition: rest,
-    }
 }
 
 /// The two sides of an equality between left and right, and whether NULL equals NULL in it.

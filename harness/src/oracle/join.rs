@@ -296,6 +296,11 @@ pub(super) fn marks(d: &mut Derivation, asked: &Partners, rows: &mut Table, sche
 
 /// The partners of each row in a table, in the order of rows and then of the table.
 fn found(d: &mut Derivation, partners: &Partners, rows: &mut Table, schema: &SchemaRef) -> Result<Vec<(u32, u32)>> {
+    if let (Some(failure), Some(batch)) = (&partners.failure, rows.available.first().copied()) {
+        d.fail(batch, again(failure));
+        rows.cut(batch);
+        return Ok(vec![]);
+    }
     let keys = d.evaluate(&partners.row_keys, rows, schema)?;
     let mut found = vec![];
     let mut candidates: Vec<(u32, u32)> = vec![];

@@ -14,6 +14,7 @@ mod convert;
 mod derive;
 mod join;
 mod ledger;
+mod member;
 mod place;
 mod refuse;
 mod scalar;
@@ -27,7 +28,7 @@ mod window;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use arrow::array::{ArrayRef, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::logical_expr::LogicalPlan;
@@ -40,7 +41,7 @@ use crate::run::{Failure, OutputBatch, Run};
 use crate::trace::Trace;
 use derive::{Derivation, Group};
 use schedule::{Batch, Watermarks, propagate};
-use step::{Op, Step, Steps};
+use step::{Op, StaticRows, Step, Steps};
 use table::GROUP;
 use tree::Kind;
 
@@ -522,19 +523,27 @@ fn all_steps(root: &Step) -> impl Iterator<Item = &Step> {
     })
 }
 
-/// Executes the static relations, once, and compiles the steps; a static relation that fails does so in batch 0.
+/// Executes the static relations, once, and compiles the steps.
 fn compiled(
     root: &tree::Node,
     mode: OutputMode,
     plans: &[LogicalPlan],
     job: &Job,
 ) -> Result<std::result::Result<Steps, Error>> {
-    let mut tables: Vec<(Vec<ArrayRef>, usize)> = vec![];
+    let mut tables = vec![];
     for plan in plans {
-        match static_rows(plan, job) {
-            Ok(rows) => tables.push((rows.columns().to_vec(), rows.num_rows())),
-            Err(error) => return Ok(Err(error)),
+        // What is constant is evaluated when the first batch is planned, the rest when rows ask for it.
+        if let Err(error) = sql::executable(plan.clone()) {
+            return Ok(Err(error));
         }
+        tables.push(match static_rows(plan, job) {
+            Ok(rows) => StaticRows {
+                columns: rows.columns().to_vec(),
+                len: rows.num_rows(),
+                failure: None,
+            },
+            Err(error) => StaticRows::failed(plan.schema().fields(), error),
+        });
     }
     Ok(Ok(step::steps(root, mode, &tables)?))
 }

@@ -6,12 +6,13 @@
 
 use std::collections::BTreeSet;
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use skirl_engine::sql;
 
-use super::convert::{conjuncts, membership};
+use super::convert::conjuncts;
+use super::member::{Membership, questions};
 use super::tree::*;
 
 /// The tree as Spark runs it.
@@ -59,12 +60,12 @@ fn without_limit_zero(node: Node) -> Node {
 }
 
 /// The predicate no row satisfies.
-fn never() -> Predicate {
-    Expr::Literal(ScalarValue::Boolean(Some(false)), None).into()
+fn never() -> Expr {
+    Expr::Literal(ScalarValue::Boolean(Some(false)), None)
 }
 
 /// Moves predicates that hold above a relation as far below it as they go.
-fn push(node: Node, predicates: Vec<Predicate>) -> Node {
+fn push(node: Node, predicates: Vec<Expr>) -> Node {
     let Node { output, kind } = node;
     match kind {
         Kind::Filter {
@@ -76,7 +77,7 @@ fn push(node: Node, predicates: Vec<Predicate>) -> Node {
         }
         Kind::Project { input, exprs } => {
             let passes = exprs.iter().all(is_deterministic);
-            let (down, stay) = partition(predicates, |p| passes && p.is_deterministic());
+            let (down, stay) = partition(predicates, |p| passes && is_deterministic(p));
             let down = down.iter().map(|p| through(p, &output, &exprs)).collect();
             Node {
                 output,
@@ -89,7 +90,7 @@ fn push(node: Node, predicates: Vec<Predicate>) -> Node {
         }
         Kind::Slide { input, time, sizes } => {
             let below = input.ids();
-            let (down, stay) = partition(predicates, |p| p.is_deterministic() && p.references().is_subset(&below));
+            let (down, stay) = partition(predicates, |p| is_deterministic(p) && references(p).is_subset(&below));
             Node {
                 output,
                 kind: Kind::Slide {
@@ -117,9 +118,7 @@ fn push(node: Node, predicates: Vec<Predicate>) -> Node {
             delay_ms,
             definition,
         } => {
-            let (down, stay) = partition(predicates, |p| {
-                p.is_deterministic() && !p.references().contains(&column)
-            });
+            let (down, stay) = partition(predicates, |p| is_deterministic(p) && !references(p).contains(&column));
             let kind = Kind::Watermark {
                 input: Box::new(push(*input, down)),
                 column,
@@ -136,8 +135,8 @@ fn push(node: Node, predicates: Vec<Predicate>) -> Node {
         } => {
             let key_ids: BTreeSet<Id> = output[..keys.len()].iter().map(|a| a.id).collect();
             let (down, stay) = partition(predicates, |p| {
-                let wanted = p.references();
-                p.is_deterministic() && !wanted.is_empty() && wanted.is_subset(&key_ids)
+                let wanted = references(p);
+                is_deterministic(p) && !wanted.is_empty() && wanted.is_subset(&key_ids)
             });
             let down = down.iter().map(|p| through(p, &output, &keys)).collect();
             let kind = Kind::Aggregate {
@@ -149,7 +148,7 @@ fn push(node: Node, predicates: Vec<Predicate>) -> Node {
             Node { output, kind }.filtered(stay)
         }
         Kind::Union { inputs } => {
-            let (down, stay) = partition(predicates, Predicate::is_deterministic);
+            let (down, stay) = partition(predicates, is_deterministic);
             let inputs = inputs.into_iter().map(|input| {
                 let columns: Vec<Expr> = input.output.iter().map(|a| column(a.id)).collect();
                 let down = down.iter().map(|p| through(p, &output, &columns)).collect();
@@ -164,7 +163,7 @@ fn push(node: Node, predicates: Vec<Predicate>) -> Node {
             .filtered(stay)
         }
         Kind::Sort { input, keys } => {
-            let (down, stay) = partition(predicates, Predicate::is_deterministic);
+            let (down, stay) = partition(predicates, is_deterministic);
             Node {
                 output,
                 kind: Kind::Sort {
@@ -217,15 +216,15 @@ fn push_join(
     right: Node,
     kind: JoinKind,
     condition: Vec<Expr>,
-    predicates: Vec<Predicate>,
+    predicates: Vec<Expr>,
 ) -> Node {
     if kind == JoinKind::Mark {
         return push_mark_join(output, left, right, condition, predicates);
     }
     let kind = without_refused_rows(kind, &left, &right, &predicates);
     let (lefts, rights) = (left.ids(), right.ids());
-    let is_left = |p: &Predicate| p.is_deterministic() && p.references().is_subset(&lefts);
-    let is_right = |p: &Predicate| p.is_deterministic() && p.references().is_subset(&rights);
+    let is_left = |p: &Expr| is_deterministic(p) && references(p).is_subset(&lefts);
+    let is_right = |p: &Expr| is_deterministic(p) && references(p).is_subset(&rights);
     // What a side keeps in any case is not lost by a condition above the join, and what it may lose not by the ON.
     let (where_left, where_right, on_left, on_right) = match kind {
         JoinKind::Inner | JoinKind::Cross => (true, true, true, true),
@@ -237,19 +236,15 @@ fn push_join(
     let (mut to_left, above) = partition(predicates, |p| where_left && is_left(p));
     let (mut to_right, above) = partition(above, |p| where_right && is_right(p));
     let (into_join, above) = partition(above, |p| {
-        matches!(kind, JoinKind::Inner | JoinKind::Cross) && p.is_deterministic() && p.members.is_empty()
+        matches!(kind, JoinKind::Inner | JoinKind::Cross) && is_deterministic(p) && questions(p).is_empty()
     });
 
     let mut condition: Vec<Expr> = condition.into_iter().flat_map(conjuncts).collect();
-    condition.extend(into_join.into_iter().map(|p| p.expr));
-    let (sinks_left, condition): (Vec<Expr>, _) = condition
-        .into_iter()
-        .partition(|e| on_left && is_left(&e.clone().into()));
-    let (sinks_right, condition): (Vec<Expr>, Vec<Expr>) = condition
-        .into_iter()
-        .partition(|e| on_right && is_right(&e.clone().into()));
-    to_left.extend(sinks_left.into_iter().map(Predicate::from));
-    to_right.extend(sinks_right.into_iter().map(Predicate::from));
+    condition.extend(into_join);
+    let (sinks_left, condition): (Vec<Expr>, _) = condition.into_iter().partition(|e| on_left && is_left(e));
+    let (sinks_right, condition): (Vec<Expr>, Vec<Expr>) = condition.into_iter().partition(|e| on_right && is_right(e));
+    to_left.extend(sinks_left);
+    to_right.extend(sinks_right);
     let left = Box::new(push(left, to_left.into_iter().flat_map(simplified).collect()));
     let right = Box::new(push(right, to_right.into_iter().flat_map(simplified).collect()));
     Node {
@@ -270,26 +265,20 @@ fn push_mark_join(
     left: Node,
     right: Node,
     condition: Vec<Expr>,
-    predicates: Vec<Predicate>,
+    predicates: Vec<Expr>,
 ) -> Node {
     let mark = output.last().expect("a mark join has its mark").id;
-    let asked = |mut p: Predicate| {
-        if p.references().contains(&mark) {
-            p.members.push(membership(mark, &left, &right, condition.clone()));
+    let Some(member) = Membership::of_join(mark, &left, &right, &condition) else {
+        return Node {
+            output,
+            kind: mark_join(left, right, condition),
         }
-        p
+        .filtered(predicates);
     };
-    let predicates: Vec<Predicate> = match right.is_streaming() {
-        true => {
-            return Node {
-                output,
-                kind: mark_join(left, right, condition),
-            }
-            .filtered(predicates);
-        }
-        false => predicates.into_iter().map(asked).collect(),
-    };
-    let (down, stay) = partition(predicates, Predicate::is_deterministic);
+    let asked = member.call();
+    let answer = |id: Id| (id == mark).then(|| asked.clone());
+    let predicates = predicates.iter().map(|p| substitute(p, &answer)).collect();
+    let (down, stay) = partition(predicates, is_deterministic);
     let left = push(left, down);
     Node {
         output,
@@ -308,15 +297,11 @@ fn mark_join(left: Node, right: Node, condition: Vec<Expr>) -> Kind {
 }
 
 /// The kind of join that is left when conditions above refuse the rows without a partner.
-fn without_refused_rows(kind: JoinKind, left: &Node, right: &Node, predicates: &[Predicate]) -> JoinKind {
+fn without_refused_rows(kind: JoinKind, left: &Node, right: &Node, predicates: &[Expr]) -> JoinKind {
     if !matches!(kind, JoinKind::Left | JoinKind::Right | JoinKind::Full) {
         return kind;
     }
-    let mut conditions: Vec<Expr> = predicates
-        .iter()
-        .filter(|p| p.members.is_empty())
-        .map(|p| p.expr.clone())
-        .collect();
+    let mut conditions: Vec<Expr> = predicates.to_vec();
     conditions.extend(with_not_null(conditions.clone()));
     let refuses = |side: &Node| {
         let ids = side.ids();
@@ -367,27 +352,27 @@ pub(super) fn constant_value(expr: &Expr) -> Option<ScalarValue> {
 }
 
 fn asks_tables(expr: &Expr) -> bool {
-    expr.exists(|e| Ok(matches!(e, Expr::ScalarSubquery(_))))
-        .expect("the walk does not fail")
+    let is_subquery = |e: &Expr| Ok(matches!(e, Expr::ScalarSubquery(_)));
+    expr.exists(is_subquery).expect("the walk does not fail") || !questions(expr).is_empty()
 }
 
 /// A predicate without what is always true; what never is becomes `false`.
-fn simplified(predicate: Predicate) -> Option<Predicate> {
-    match constant(&predicate.expr) {
+fn simplified(predicate: Expr) -> Option<Expr> {
+    match constant(&predicate) {
         Some(Some(true)) => None,
         Some(_) => Some(never()),
         None => Some(predicate),
     }
 }
 
-fn through(predicate: &Predicate, output: &[Attribute], exprs: &[Expr]) -> Predicate {
-    predicate.substitute(&|id| {
+fn through(predicate: &Expr, output: &[Attribute], exprs: &[Expr]) -> Expr {
+    substitute(predicate, &|id| {
         let at = output.iter().position(|a| a.id == id)?;
         exprs.get(at).cloned()
     })
 }
 
-fn partition(predicates: Vec<Predicate>, goes: impl Fn(&Predicate) -> bool) -> (Vec<Predicate>, Vec<Predicate>) {
+fn partition(predicates: Vec<Expr>, goes: impl Fn(&Expr) -> bool) -> (Vec<Expr>, Vec<Expr>) {
     predicates.into_iter().partition(goes)
 }
 
@@ -411,9 +396,9 @@ fn infer(node: Node) -> Node {
                 unreachable!("still a filter")
             };
             let known = constraints(&input);
-            let own: Vec<Expr> = predicates.iter().map(|p| p.expr.clone()).collect();
+            let own = predicates.clone();
             let new = all.into_iter().filter(|c| !known.contains(c) && !own.contains(c));
-            predicates.splice(0..0, new.map(Predicate::from));
+            predicates.splice(0..0, new);
             Node {
                 output,
                 kind: Kind::Filter {
@@ -463,7 +448,7 @@ fn under(side: Node, all: &[Expr]) -> Node {
         let wanted = references(c);
         !wanted.is_empty() && wanted.is_subset(&ids) && is_deterministic(c) && !known.contains(c)
     });
-    let new: Vec<Predicate> = new.map(Predicate::from).collect();
+    let new: Vec<Expr> = new.collect();
     side.filtered(new)
 }
 
@@ -482,14 +467,14 @@ fn weakened(node: Node) -> Node {
     };
     let (adds_left, adds_right) = match kind {
         JoinKind::Inner | JoinKind::Cross | JoinKind::Semi => (true, true),
-        JoinKind::Left | JoinKind::Anti | JoinKind::Mark => (false, true),
+        JoinKind::Left | JoinKind::Anti => (false, true),
         JoinKind::Right => (true, false),
-        JoinKind::Full => (false, false),
+        JoinKind::Full | JoinKind::Mark => (false, false),
     };
     let under_parts = |side: Box<Node>, adds: bool| {
         let ids = side.ids();
         let parts = condition.iter().filter(|c| adds && is_deterministic(c));
-        let parts = parts.filter_map(|c| part_about(c, &ids)).map(Predicate::from);
+        let parts = parts.filter_map(|c| part_about(c, &ids));
         Box::new(side.filtered(parts.collect()))
     };
     let (left, right) = (under_parts(left, adds_left), under_parts(right, adds_right));
@@ -530,13 +515,7 @@ pub(super) fn constraints(node: &Node) -> Vec<Expr> {
         | Kind::Session { .. }
         | Kind::Deduplicate { .. } => vec![],
         Kind::Static { known, .. } => known.clone(),
-        Kind::Filter { input, predicates } => {
-            let own = predicates
-                .iter()
-                .filter(|p| p.members.is_empty())
-                .map(|p| p.expr.clone());
-            union_of(constraints(input), own.collect())
-        }
+        Kind::Filter { input, predicates } => union_of(constraints(input), predicates.clone()),
         Kind::Project { input, exprs } => renamed(constraints(input), &node.output, exprs),
         Kind::Aggregate { input, keys, .. } => renamed(constraints(input), &node.output, keys),
         Kind::Watermark { input, .. } | Kind::Sort { input, .. } | Kind::Limit { input, .. } => constraints(input),
@@ -659,44 +638,14 @@ fn with_not_null(known: Vec<Expr>) -> Vec<Expr> {
 
 /// The columns whose NULL makes the whole expression NULL.
 fn null_intolerant(expr: &Expr, columns: &mut BTreeSet<Id>) {
-    match expr {
-        Expr::Column(_) => columns.extend(column_id(expr)),
-        Expr::Alias(alias) => null_intolerant(&alias.expr, columns),
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            use Operator::{And, IsDistinctFrom, IsNotDistinctFrom, Or};
-            if !matches!(op, And | Or | IsDistinctFrom | IsNotDistinctFrom) {
-                null_intolerant(left, columns);
-                null_intolerant(right, columns);
-            }
-        }
-        Expr::Not(inner) | Expr::Negative(inner) => null_intolerant(inner, columns),
-        Expr::Cast(cast) => null_intolerant(&cast.expr, columns),
-        Expr::Like(like) => {
-            null_intolerant(&like.expr, columns);
-            null_intolerant(&like.pattern, columns);
-        }
-        Expr::ScalarFunction(call) => {
-            const TOLERANT: [&str; 14] = [
-                "coalesce",
-                "nvl",
-                "ifnull",
-                "concat",
-                "concat_ws",
-                "if",
-                "nullif",
-                "struct",
-                "named_struct",
-                "array",
-                "make_array",
-                "greatest",
-                "least",
-                "map",
-            ];
-            if !TOLERANT.contains(&call.func.name()) {
-                call.args.iter().for_each(|arg| null_intolerant(arg, columns));
-            }
-        }
-        _ => {}
+    if let Expr::Column(_) = expr {
+        columns.extend(column_id(expr));
+    } else if sql::is_null_intolerant(expr) {
+        let walked = expr.apply_children(|child| {
+            null_intolerant(child, columns);
+            Ok(TreeNodeRecursion::Continue)
+        });
+        walked.expect("the walk does not fail");
     }
 }
 
@@ -763,7 +712,7 @@ fn prune(node: &mut Node, needed: &BTreeSet<Id>) {
             return;
         }
         Kind::Filter { input, predicates } => {
-            below.extend(predicates.iter().flat_map(Predicate::references));
+            below.extend(predicates.iter().flat_map(references));
             prune(input, &below);
         }
         Kind::Slide { input, time, .. } => {

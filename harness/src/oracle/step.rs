@@ -1,14 +1,17 @@
 //! The steps of a derivation: the optimised tree with its expressions compiled and its rules decided.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, new_empty_array};
+use arrow::datatypes::{DataType, Fields, SchemaRef};
 use arrow::row::{OwnedRow, RowConverter, SortField};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::Expr;
 use skirl_engine::{Error, OutputMode, Result};
 
 use super::convert::equality;
+use super::member::{Membership, question, questions};
 use super::scalar::{Compiler, Scalar};
 use super::state_watermark::{Bound, bounds, state_watermark};
 use super::table::normalised;
@@ -91,6 +94,8 @@ pub(super) struct Partners {
     pub by_key: BTreeMap<OwnedRow, Vec<u32>>,
     pub table: Vec<ArrayRef>,
     pub table_rows: usize,
+    /// Why the table has no rows: it fails as soon as a row asks.
+    pub failure: Option<Error>,
     /// Over the columns of the rows, then of the table.
     pub condition: Vec<Scalar>,
     pub schema: SchemaRef,
@@ -170,6 +175,46 @@ pub(super) struct Call {
     pub data_type: DataType,
 }
 
+/// The rows of a static relation, or why it has none.
+#[derive(Debug)]
+pub(super) struct StaticRows {
+    pub columns: Vec<ArrayRef>,
+    pub len: usize,
+    pub failure: Option<Error>,
+}
+
+impl StaticRows {
+    /// No rows of these columns, because of an error.
+    pub fn failed(fields: &Fields, error: Error) -> Self {
+        Self {
+            columns: fields.iter().map(|field| new_empty_array(field.data_type())).collect(),
+            len: 0,
+            failure: Some(error),
+        }
+    }
+}
+
+impl Clone for StaticRows {
+    fn clone(&self) -> Self {
+        Self {
+            columns: self.columns.clone(),
+            len: self.len,
+            failure: self.failure.as_ref().map(again),
+        }
+    }
+}
+
+/// An error once more.
+pub(super) fn again(error: &Error) -> Error {
+    match error {
+        Error::Unsupported(sentence) => Error::unsupported(sentence),
+        other => Error::Spark {
+            condition: other.condition().map(|condition| condition.to_string().into()),
+            message: other.to_string(),
+        },
+    }
+}
+
 /// What the steps of a query have in common.
 pub(super) struct Steps {
     pub root: Step,
@@ -203,7 +248,7 @@ impl StreamJoin {
 }
 
 /// Compiles an optimised tree over the rows of its static tables.
-pub(super) fn steps(root: &Node, mode: OutputMode, tables: &[(Vec<ArrayRef>, usize)]) -> Result<Steps> {
+pub(super) fn steps(root: &Node, mode: OutputMode, tables: &[StaticRows]) -> Result<Steps> {
     let mut builder = Builder {
         mode,
         tables,
@@ -228,7 +273,7 @@ pub(super) fn steps(root: &Node, mode: OutputMode, tables: &[(Vec<ArrayRef>, usi
 
 struct Builder<'a> {
     mode: OutputMode,
-    tables: &'a [(Vec<ArrayRef>, usize)],
+    tables: &'a [StaticRows],
     compiler: Compiler,
     operators: Vec<String>,
     watermarks: Vec<usize>,
@@ -401,18 +446,20 @@ impl Builder<'_> {
         }
     }
 
-    fn condition(&mut self, predicate: &Predicate, input: &Node) -> Result<Condition> {
+    fn condition(&mut self, predicate: &Expr, input: &Node) -> Result<Condition> {
         let mut columns = input.output.clone();
         let mut members = vec![];
-        for member in &predicate.members {
+        let asked = questions(predicate);
+        for (at, asked) in asked.iter().enumerate() {
+            let (member, args) = question(asked).expect("a question is one");
             columns.push(Attribute {
-                id: member.mark,
+                id: answer_id(at),
                 data_type: DataType::Boolean,
             });
-            members.push(self.asked(member, input)?);
+            members.push(self.asked(member, args, input)?);
         }
         let schema = self.compiler.schema(&columns);
-        let holds = self.compiler.scalar(&predicate.expr, &schema)?;
+        let holds = self.compiler.scalar(&answered(predicate, &asked), &schema)?;
         Ok(Condition {
             holds,
             schema: schema_of(&columns),
@@ -420,10 +467,10 @@ impl Builder<'_> {
         })
     }
 
-    fn asked(&mut self, member: &Membership, rows: &Node) -> Result<Partners> {
-        let (columns, table_rows) = self.tables[member.table].clone();
-        let table = (&member.table_output[..], columns, table_rows);
-        self.partners(rows, &member.on, &member.condition, table)
+    fn asked(&mut self, member: &Membership, args: &[Expr], rows: &Node) -> Result<Partners> {
+        let table = self.tables[member.table].clone();
+        let asked = member.asked(args);
+        self.partners(rows, &asked.on, &asked.condition, (&member.table_output, table))
     }
 
     fn partners(
@@ -431,8 +478,9 @@ impl Builder<'_> {
         rows: &Node,
         on: &[(Expr, Expr)],
         condition: &[Expr],
-        (table_output, columns, table_rows): (&[Attribute], Vec<ArrayRef>, usize),
+        (table_output, rows_of_table): (&[Attribute], StaticRows),
     ) -> Result<Partners> {
+        let StaticRows { columns, len, failure } = rows_of_table;
         let row_schema = self.compiler.schema(&rows.output);
         let table_schema = self.compiler.schema(table_output);
         let both: Vec<Attribute> = rows.output.iter().chain(table_output).cloned().collect();
@@ -446,12 +494,13 @@ impl Builder<'_> {
             .map(|(_, r)| self.compiler.scalar(r, &table_schema))
             .collect::<Result<Vec<_>>>()?;
         let condition = self.compiler.scalars(condition, &both_schema)?;
-        let table_batch = super::table::rows_of(&schema_of(table_output), columns.clone(), table_rows)?;
+        let table_batch = super::table::rows_of(&schema_of(table_output), columns.clone(), len)?;
         let mut partners = Partners {
             row_keys,
             by_key: BTreeMap::new(),
             table: columns,
-            table_rows,
+            table_rows: len,
+            failure,
             condition,
             schema: schema_of(&both),
             key_types: vec![],
@@ -462,9 +511,7 @@ impl Builder<'_> {
             .collect();
         match evaluated {
             Ok(keys) => partners.index(&keys)?,
-            Err(error) => {
-                self.failure.get_or_insert(error);
-            }
+            Err(error) => drop(partners.failure.get_or_insert(error)),
         }
         Ok(partners)
     }
@@ -478,8 +525,8 @@ impl Builder<'_> {
         condition: &[Expr],
     ) -> Result<Op> {
         let (on, rest) = split_equalities(stream, table, condition);
-        let (columns, rows) = self.static_rows(table)?;
-        let partners = self.partners(stream, &on, &rest, (&table.output, columns, rows))?;
+        let rows = self.static_rows(table)?;
+        let partners = self.partners(stream, &on, &rest, (&table.output, rows))?;
         let from = |a: &Attribute| match (find(stream, a.id), find(table, a.id)) {
             (Some(at), _) => From::Left(at),
             (None, Some(at)) => From::Right(at),
@@ -496,27 +543,26 @@ impl Builder<'_> {
     }
 
     /// The rows of a static side: a table, and what Spark filters of it before the join.
-    fn static_rows(&mut self, node: &Node) -> Result<(Vec<ArrayRef>, usize)> {
+    fn static_rows(&mut self, node: &Node) -> Result<StaticRows> {
         match &node.kind {
             Kind::Static { table, .. } => Ok(self.tables[*table].clone()),
             Kind::Filter { input, predicates } => {
-                let (mut columns, mut len) = self.static_rows(input)?;
-                let schema = self.compiler.schema(&input.output);
-                for predicate in predicates.iter().filter(|p| p.members.is_empty()) {
-                    let holds = self.compiler.scalar(&predicate.expr, &schema)?;
-                    let rows = super::table::rows_of(&schema_of(&input.output), columns.clone(), len)?;
-                    match holds.evaluate(&rows) {
+                let mut rows = self.static_rows(input)?;
+                for predicate in predicates {
+                    let condition = self.condition(predicate, input)?;
+                    let batch = super::table::rows_of(&schema_of(&input.output), rows.columns.clone(), rows.len)?;
+                    match static_answer(&condition, &batch) {
                         Ok(kept) => {
                             let kept = kept.as_boolean();
                             let is_kept = |p: &u32| kept.is_valid(*p as usize) && kept.value(*p as usize);
-                            let positions: Vec<u32> = (0..len as u32).filter(is_kept).collect();
-                            columns = super::table::take_columns(&columns, &positions)?;
-                            len = positions.len();
+                            let positions: Vec<u32> = (0..rows.len as u32).filter(is_kept).collect();
+                            rows.columns = super::table::take_columns(&rows.columns, &positions)?;
+                            rows.len = positions.len();
                         }
-                        Err(error) => drop(self.failure.get_or_insert(error)),
+                        Err(error) => drop(rows.failure.get_or_insert(error)),
                     }
                 }
-                Ok((columns, len))
+                Ok(rows)
             }
             _ => Err(Error::Invalid("a static side of a join is not a table".into())),
         }
@@ -630,6 +676,43 @@ impl Step {
 }
 
 impl Partners {
+    /// Whether each row of a static relation has a partner.
+    fn static_marks(&self, rows: &RecordBatch) -> Result<BooleanArray> {
+        let keys = self.row_keys.iter().map(|key| Ok(normalised(key.evaluate(rows)?)));
+        let keys = keys.collect::<Result<Vec<_>>>()?;
+        let encoded = match keys.is_empty() {
+            true => None,
+            false => Some(RowConverter::new(self.key_types.clone())?.convert_columns(&keys)?),
+        };
+        let every: Vec<u32> = (0..self.table_rows as u32).collect();
+        let mut marks = vec![];
+        for row in 0..rows.num_rows() {
+            let partners: &[u32] = match &encoded {
+                None => &every,
+                Some(_) if keys.iter().any(|key| key.is_null(row)) => &[],
+                Some(encoded) => self.by_key.get(&encoded.row(row).owned()).map_or(&[], Vec::as_slice),
+            };
+            marks.push(self.any_holds(rows, row, partners)?);
+        }
+        Ok(BooleanArray::from(marks))
+    }
+
+    /// Whether the condition holds for a row and any of these partners.
+    fn any_holds(&self, rows: &RecordBatch, row: usize, partners: &[u32]) -> Result<bool> {
+        let mut columns = super::table::take_columns(rows.columns(), &vec![row as u32; partners.len()])?;
+        columns.extend(super::table::take_columns(&self.table, partners)?);
+        let pairs = super::table::rows_of(&self.schema, columns, partners.len())?;
+        let mut holds = vec![true; partners.len()];
+        for condition in &self.condition {
+            let values = condition.evaluate(&pairs)?;
+            let values = super::derive::booleans(&values)?;
+            for (pair, holds) in holds.iter_mut().enumerate() {
+                *holds &= values.is_valid(pair) && values.value(pair);
+            }
+        }
+        Ok(holds.contains(&true))
+    }
+
     fn index(&mut self, keys: &[ArrayRef]) -> Result<()> {
         if keys.is_empty() {
             return Ok(());
@@ -675,6 +758,31 @@ fn cut_below_watermark(node: Node, fetch: usize) -> Node {
         other => other,
     };
     Node { output, kind }
+}
+
+/// The number of the column with the answer to question `at`: no relation has that many columns.
+fn answer_id(at: usize) -> Id {
+    Id::MAX - at as Id
+}
+
+/// A predicate with the answers in the place of the questions.
+fn answered(predicate: &Expr, questions: &[Expr]) -> Expr {
+    let answer = |e: Expr| match questions.iter().position(|asked| *asked == e) {
+        Some(at) => Ok(Transformed::new(column(answer_id(at)), true, TreeNodeRecursion::Jump)),
+        None => Ok(Transformed::no(e)),
+    };
+    let answered = predicate.clone().transform_down(answer);
+    answered.expect("replacing does not fail").data
+}
+
+/// Which rows of a static relation satisfy a condition.
+fn static_answer(condition: &Condition, rows: &RecordBatch) -> Result<ArrayRef> {
+    let mut columns = rows.columns().to_vec();
+    for asked in &condition.members {
+        columns.push(Arc::new(asked.static_marks(rows)?));
+    }
+    let rows = super::table::rows_of(&condition.schema, columns, rows.num_rows())?;
+    condition.holds.evaluate(&rows)
 }
 
 /// Whether the step itself keeps state.

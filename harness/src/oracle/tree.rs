@@ -43,7 +43,7 @@ pub(super) enum Kind {
     },
     Filter {
         input: Box<Node>,
-        predicates: Vec<Predicate>,
+        predicates: Vec<Expr>,
     },
     /// One expression per output column.
     Project {
@@ -150,28 +150,6 @@ impl JoinKind {
     }
 }
 
-/// A condition on rows; may ask static tables (`IN`, `EXISTS`).
-#[derive(Debug, Clone)]
-pub(super) struct Predicate {
-    /// Over the columns of the relation and the marks of `members`.
-    pub expr: Expr,
-    pub members: Vec<Membership>,
-}
-
-/// Whether a row has a partner in a static table. (`NOT IN` asks for one that is equal, or not known not to be.)
-#[derive(Debug, Clone)]
-pub(super) struct Membership {
-    /// The column that stands for the answer in the predicate.
-    pub mark: Id,
-    /// The static relation.
-    pub table: usize,
-    pub table_output: Vec<Attribute>,
-    /// Equalities: an expression over the rows, one over the table.
-    pub on: Vec<(Expr, Expr)>,
-    /// Everything else, over both.
-    pub condition: Vec<Expr>,
-}
-
 /// One aggregate function of an aggregation.
 #[derive(Debug, Clone)]
 pub(super) struct AggregateCall {
@@ -244,7 +222,7 @@ impl Node {
     }
 
     /// The relation under further conditions, itself if there are none.
-    pub fn filtered(self, predicates: Vec<Predicate>) -> Node {
+    pub fn filtered(self, predicates: Vec<Expr>) -> Node {
         if predicates.is_empty() {
             return self;
         }
@@ -336,57 +314,6 @@ fn tagged_outputs(node: &Node, exprs: &[Expr], tagged: &BTreeSet<Id>) -> BTreeSe
         .filter(|(_, expr)| is_tagged(expr))
         .map(|(a, _)| a.id)
         .collect()
-}
-
-impl From<Expr> for Predicate {
-    fn from(expr: Expr) -> Self {
-        Predicate { expr, members: vec![] }
-    }
-}
-
-impl Predicate {
-    /// The columns of the relation it asks for.
-    pub fn references(&self) -> BTreeSet<Id> {
-        let mut ids = references(&self.expr);
-        for member in &self.members {
-            ids.extend(member.references());
-            ids.remove(&member.mark);
-        }
-        ids
-    }
-
-    pub fn is_deterministic(&self) -> bool {
-        is_deterministic(&self.expr)
-            && self.members.iter().all(|m| {
-                m.condition.iter().all(is_deterministic)
-                    && m.on.iter().all(|(l, r)| is_deterministic(l) && is_deterministic(r))
-            })
-    }
-
-    /// The same condition with columns replaced.
-    pub fn substitute(&self, replace: &dyn Fn(Id) -> Option<Expr>) -> Predicate {
-        let members = self.members.iter().map(|m| Membership {
-            on: m.on.iter().map(|(l, r)| (substitute(l, replace), r.clone())).collect(),
-            condition: m.condition.iter().map(|c| substitute(c, replace)).collect(),
-            ..m.clone()
-        });
-        Predicate {
-            expr: substitute(&self.expr, replace),
-            members: members.collect(),
-        }
-    }
-}
-
-impl Membership {
-    /// The columns of the rows it asks for.
-    pub fn references(&self) -> BTreeSet<Id> {
-        let mut ids: BTreeSet<Id> = self.on.iter().flat_map(|(l, _)| references(l)).collect();
-        ids.extend(self.condition.iter().flat_map(references));
-        for a in &self.table_output {
-            ids.remove(&a.id);
-        }
-        ids
-    }
 }
 
 /// The name a column goes by in expressions and Arrow schemas.
