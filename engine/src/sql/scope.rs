@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, Fields};
 use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
+use super::function::collection;
 use super::types::message_type_name;
 use crate::{Error, Result};
 
@@ -238,7 +239,15 @@ pub fn fields_of(base: Typed, path: &[String]) -> Result<Typed> {
 
 /// The field `name` of a struct, or of each struct of an array.
 pub fn field_of(base: Typed, name: &str) -> Result<Typed> {
-    let DataType::Struct(fields) = &base.data_type else {
+    let (fields, of_each) = match &base.data_type {
+        DataType::Struct(fields) => (fields, false),
+        DataType::List(element) => match element.data_type() {
+            DataType::Struct(fields) => (fields, true),
+            _ => (&Fields::empty(), false),
+        },
+        _ => (&Fields::empty(), false),
+    };
+    if !base.data_type.is_nested() || fields.is_empty() {
         let (base, found) = (base.name, message_type_name(&base.data_type));
         return Err(Error::spark(
             "INVALID_EXTRACT_BASE_FIELD_TYPE",
@@ -247,15 +256,24 @@ pub fn field_of(base: Typed, name: &str) -> Result<Typed> {
             ),
         ));
     };
-    let Some(field) = fields.iter().find(|f| f.name().eq_ignore_ascii_case(name)) else {
+    let Some(position) = fields.iter().position(|f| f.name().eq_ignore_ascii_case(name)) else {
         let names: Vec<_> = fields.iter().map(|f| format!("`{}`", f.name())).collect();
         let message = format!("No such struct field `{name}` in {}.", names.join(", "));
         return Err(Error::spark("FIELD_NOT_FOUND", message));
     };
-    let expr = datafusion::functions::core::expr_fn::get_field(base.expr, field.name().as_str());
+    let field = &fields[position];
+    let (expr, data_type) = if of_each {
+        let returns = collection::list_of(field.data_type().clone());
+        let each = collection::field_of_each(position, returns.clone());
+        (each.call(vec![base.expr]), returns)
+    } else {
+        let field_name = field.name().as_str();
+        let expr = datafusion::functions::core::expr_fn::get_field(base.expr, field_name);
+        (expr, field.data_type().clone())
+    };
     Ok(Typed {
         expr,
-        data_type: field.data_type().clone(),
+        data_type,
         name: format!("{}.{name}", base.name),
         alias: Some(name.to_string()),
     })

@@ -224,12 +224,35 @@ fn common_struct(left: &Fields, right: &Fields, ansi: bool, meeting: Meeting) ->
     if left.len() != right.len() {
         return None;
     }
+    // Structs of the same types meet whatever their fields are called.
+    if left
+        .iter()
+        .zip(right)
+        .all(|(l, r)| same_but_names(l.data_type(), r.data_type()))
+    {
+        return Some(DataType::Struct(left.clone()));
+    }
     let both = left.iter().zip(right).map(|(l, r)| {
         let same_name = l.name().eq_ignore_ascii_case(r.name());
         let data_type = common_type(l.data_type(), r.data_type(), ansi, meeting)?;
         same_name.then(|| Field::new(l.name(), data_type, l.is_nullable() || r.is_nullable()))
     });
     Some(DataType::Struct(both.collect::<Option<Vec<_>>>()?.into()))
+}
+
+/// Whether two types differ at most in the names of fields, and in what may be NULL.
+fn same_but_names(left: &DataType, right: &DataType) -> bool {
+    match (left, right) {
+        (DataType::Struct(l), DataType::Struct(r)) => {
+            l.len() == r.len()
+                && l.iter()
+                    .zip(r)
+                    .all(|(l, r)| same_but_names(l.data_type(), r.data_type()))
+        }
+        (DataType::List(l), DataType::List(r)) => same_but_names(l.data_type(), r.data_type()),
+        (DataType::Map(l, _), DataType::Map(r, _)) => same_but_names(l.data_type(), r.data_type()),
+        _ => left == right,
+    }
 }
 
 /// The same type with everything in it nullable, so that two plans of one struct type agree.

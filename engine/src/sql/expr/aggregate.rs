@@ -165,6 +165,7 @@ impl Exprs<'_> {
                 t if is_numeric(t) || is_timestamp(t) || matches!(t, DataType::Utf8 | DataType::Null) => {
                     Ok(vec![self.cast(&value, &to)])
                 }
+                t if is_interval(t) => Err(Error::unsupported(format!("{name} of intervals is not supported yet"))),
                 _ => Err(mismatch(
                     "UNEXPECTED_INPUT_TYPE",
                     text,

@@ -19,7 +19,9 @@ use super::operator::{one_zero, unexpected};
 use super::{Exprs, mismatch};
 use crate::sql::function::arithmetic::{self, Op};
 use crate::sql::function::cast::{self, Mode};
-use crate::sql::function::{collection, datetime, grouping, json, math, names, pattern, string, window};
+use crate::sql::function::{
+    collection, datetime, duration, grouping, json, math, names, pattern, string, timeformat, window,
+};
 use crate::sql::node::TimeWindowNode;
 use crate::sql::parse::ast::{Ast, BinaryOp, Call};
 use crate::sql::parse::{self};

@@ -6,7 +6,7 @@ use datafusion::logical_expr::{BinaryExpr, Case, Expr, Operator, lit};
 
 use super::{Exprs, mismatch};
 use crate::sql::function::arithmetic::{self, Op};
-use crate::sql::function::{datetime, pattern};
+use crate::sql::function::{datetime, duration, pattern};
 use crate::sql::parse::ast::*;
 use crate::sql::scope::Typed;
 use crate::sql::timestamp_type;
@@ -223,6 +223,8 @@ impl Exprs<'_> {
         let convert = |value: Typed, other: &DataType| -> Result<Typed> {
             match &value.data_type {
                 t if is_numeric(t) => Ok(value),
+                // With ANSI, text is a number only where it meets one.
+                DataType::Utf8 if self.ansi() && !is_numeric(other) => Err(value_error(op, name, &value)),
                 DataType::Utf8 if is_numeric(other) || *other == DataType::Utf8 || *other == DataType::Null => {
                     let to = text_as(other);
                     Ok(Typed::new(self.cast(&value, &to), to, &value.name))
@@ -278,12 +280,17 @@ impl Exprs<'_> {
                 let interval = if is_interval(a) { a } else { b };
                 Some(nothing(interval, &format!("({} {} {})", l.name, op.symbol(), r.name)))
             }
-            (Minus, DataType::Date32, DataType::Date32 | DataType::Utf8) => {
-                let until = self.cast(r, &DataType::Date32);
-                let days = datetime::days_between(duration_type()).call(vec![l.expr.clone(), until]);
+            (Minus, DataType::Date32, DataType::Date32 | DataType::Utf8)
+            | (Minus, DataType::Utf8, DataType::Date32) => {
+                let (from, until) = (self.cast(l, &DataType::Date32), self.cast(r, &DataType::Date32));
+                let days = datetime::days_between(duration_type()).call(vec![from, until]);
                 Some(Typed::new(days, duration_type(), format!("({} - {})", l.name, r.name)))
             }
-            (Minus, a, b) if is_time(a) && is_time(b) || is_timestamp(a) && *b == DataType::Utf8 => {
+            (Minus, a, b)
+                if is_time(a) && is_time(b)
+                    || is_timestamp(a) && *b == DataType::Utf8
+                    || is_timestamp(b) && *a == DataType::Utf8 =>
+            {
                 let (a, b) = (self.cast(l, &timestamp_type()), self.cast(r, &timestamp_type()));
                 let name = format!("({} - {})", l.name, r.name);
                 Some(Typed::new(binary_expr(a, Operator::Minus, b), duration_type(), name))
@@ -301,6 +308,11 @@ impl Exprs<'_> {
                     lt.clone(),
                     name,
                 ))
+            }
+            (Minus, t, n) | (Minus, n, t) if is_timestamp(t) && is_numeric(n) => {
+                let name = format!("({} - {})", l.name, r.name);
+                let (place, number) = if is_numeric(lt) { ("first", l) } else { ("second", r) };
+                return Err(unexpected(&name, place, &message_type_name(&timestamp_type()), number));
             }
             (Multiply, i, n) if is_interval(i) && is_numeric(n) => Some(self.scale(l, r, op)),
             (Multiply, n, i) if is_interval(i) && is_numeric(n) => Some(self.scale(r, l, op)),
@@ -326,7 +338,7 @@ impl Exprs<'_> {
         let moved = binary_expr(self.cast(time, &to), operator, by.expr.clone());
         let months = by.data_type == DataType::Interval(IntervalUnit::YearMonth);
         // An interval of days alone leaves a date a date; one of 24 hours does not.
-        let days = by.name.starts_with("INTERVAL '") && by.name.ends_with("' DAY");
+        let days = is_of_days(&by.name);
         if is_date && (months || days) {
             let count = format!("extractansiintervaldays({})", by.name);
             let name = match op {
@@ -348,10 +360,14 @@ impl Exprs<'_> {
         } else {
             "divide_interval"
         };
-        let by = self.cast(by, &DataType::Float64);
+        let number = if is_integral(&by.data_type) {
+            DataType::Int64
+        } else {
+            DataType::Float64
+        };
+        let by = self.cast(by, &number);
         let returns = interval.data_type.clone();
-        let call =
-            datetime::scale_interval(function, returns.clone(), self.ansi()).call(vec![interval.expr.clone(), by]);
+        let call = duration::scale(function, returns.clone()).call(vec![interval.expr.clone(), by]);
         Typed::new(call, returns, name)
     }
 
@@ -516,6 +532,14 @@ impl Exprs<'_> {
             );
             mismatch("DATA_DIFF_TYPES", name, reason)
         })
+    }
+}
+
+/// Whether what is called `name` is a literal interval of days, or such a one negated.
+fn is_of_days(name: &str) -> bool {
+    match name.strip_prefix("(- ").and_then(|inner| inner.strip_suffix(')')) {
+        Some(negated) => is_of_days(negated),
+        None => name.starts_with("INTERVAL '") && name.ends_with("' DAY"),
     }
 }
 

@@ -44,6 +44,11 @@ pub fn cast_expr(expr: Expr, from: &DataType, to: &DataType, mode: Mode) -> Expr
     if from == to {
         return expr;
     }
+    if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = &expr
+        && let Some(time) = special_time(text, to)
+    {
+        return lit(time);
+    }
     if let Expr::Literal(value, _) = &expr {
         if value.is_null() {
             return ScalarValue::try_from(to).map(lit).unwrap_or(expr);
@@ -56,6 +61,18 @@ pub fn cast_expr(expr: Expr, from: &DataType, to: &DataType, mode: Mode) -> Expr
         return Expr::Cast(Cast::new(Box::new(expr), to.clone()));
     }
     function(from, to, mode).call(vec![expr])
+}
+
+/// The one written time that is a word and always the same.
+fn special_time(text: &str, to: &DataType) -> Option<ScalarValue> {
+    if !text.trim().eq_ignore_ascii_case("epoch") {
+        return None;
+    }
+    match to {
+        DataType::Date32 => Some(ScalarValue::Date32(Some(0))),
+        DataType::Timestamp(_, zone) => Some(ScalarValue::TimestampMicrosecond(Some(0), zone.clone())),
+        _ => None,
+    }
 }
 
 /// The cast as a function, for casts arrow has not.
@@ -123,10 +140,10 @@ pub fn check(from: &DataType, to: &DataType, ansi: bool) -> std::result::Result<
         (Utf8, r) if !r.is_nested() => Ok(()),
         (l, r) if is_numeric(l) && is_numeric(r) => Ok(()),
         (Boolean, r) | (r, Boolean) if is_numeric(r) => Ok(()),
-        (l, Timestamp(..)) if is_numeric(l) => Ok(()),
-        (Timestamp(..), r) if is_numeric(r) => Ok(()),
+        (l, Timestamp(_, Some(_))) if is_numeric(l) => Ok(()),
+        (Timestamp(_, Some(_)), r) if is_numeric(r) => Ok(()),
         (Date32 | Timestamp(..), Date32 | Timestamp(..)) => Ok(()),
-        (Boolean, Timestamp(..)) | (Timestamp(..), Boolean) => {
+        (Boolean, Timestamp(_, Some(_))) | (Timestamp(_, Some(_)), Boolean) => {
             if ansi {
                 Err(SETTING)
             } else {

@@ -8,8 +8,9 @@ use arrow::array::{
 };
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::compute::kernels::{cmp, zip};
-use arrow::compute::{SortOptions, and, interleave, is_not_null, is_null, or, take};
+use arrow::compute::{SortOptions, and, interleave, is_not_null, is_null, not, nullif, or, take};
 use arrow::datatypes::{DataType, Field, Int64Type};
+use datafusion::common::ScalarValue;
 
 use super::{Kernel, SparkFn};
 use crate::{Error, Result};
@@ -110,6 +111,21 @@ pub fn map(returns: DataType) -> SparkFn {
             if keys.null_count() > 0 {
                 return Err(Error::spark("NULL_MAP_KEY", "Cannot use null as map key."));
             }
+            let same = make_comparator(&keys, &keys, SortOptions::default())?;
+            for row in 0..rows {
+                let of_row = row * width..(row + 1) * width;
+                if let Some(twice) = of_row.clone().find(|at| (of_row.start..*at).any(|seen| same(seen, *at).is_eq())) {
+                    let key = ScalarValue::try_from_array(&keys, twice)?;
+                    return Err(Error::spark(
+                        "DUPLICATED_MAP_KEY",
+                        format!(
+                            "Duplicate map key {key} was found, please check the input data. If you want to remove the \
+                             duplicated keys, you can set \"spark.sql.mapKeyDedupPolicy\" to \"LAST_WIN\" so that the key \
+                             inserted at last takes precedence."
+                        ),
+                    ));
+                }
+            }
             let pairs = StructArray::try_new(fields.clone(), vec![keys, items], None)?;
             let offsets = OffsetBuffer::from_lengths(std::iter::repeat_n(width, rows));
             let map: ArrayRef = Arc::new(MapArray::try_new(Arc::clone(entries), offsets, pairs, None, false)?);
@@ -196,6 +212,31 @@ pub fn value(returns: DataType) -> SparkFn {
             Ok(take(map.values(), &places.collect::<UInt32Array>(), None)?)
         }),
     )
+}
+
+/// `list_of_structs.field`: the field of each element.
+pub fn field_of_each(position: usize, returns: DataType) -> SparkFn {
+    let kernel = move |f: &SparkFn, arrays: &[ArrayRef]| -> Result<ArrayRef> {
+        let DataType::List(element) = &f.returns else {
+            return Err(Error::Invalid("an array has elements".into()));
+        };
+        let list: &ListArray = arrays[0].as_list();
+        let structs = list.values().as_struct();
+        let items = Arc::clone(structs.column(position));
+        // Of an element that is NULL, so is the field.
+        let items = match structs.nulls() {
+            Some(valid) => nullif(&items, &not(&BooleanArray::new(valid.inner().clone(), None))?)?,
+            None => items,
+        };
+        let list = ListArray::try_new(
+            Arc::clone(element),
+            list.offsets().clone(),
+            items,
+            list.nulls().cloned(),
+        )?;
+        Ok(Arc::new(list))
+    };
+    SparkFn::owned("field_of_each", returns, kernel).params(vec![ScalarValue::from(position as u64)])
 }
 
 /// `size(list or map)`.

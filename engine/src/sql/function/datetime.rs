@@ -8,8 +8,7 @@ use arrow::array::{
 };
 use arrow::compute::unary;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float64Type, Int32Type, Int64Type,
-    IntervalYearMonthType, TimestampMicrosecondType,
+    DataType, Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
 };
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, Timelike};
 use datafusion::common::ScalarValue;
@@ -17,17 +16,17 @@ use datafusion::logical_expr::{Expr, lit};
 
 use super::arithmetic::overflow_error;
 use super::{Kernel, SparkFn, unary_opt};
-use crate::format::time::{Pattern, PatternError};
+
 use crate::sql::catalog::BatchTime;
 use crate::sql::timestamp_type;
 use crate::{Error, Result};
 
 /// Microseconds of a day.
 pub const DAY_US: i64 = 86_400_000_000;
-const HOUR_US: i64 = 3_600_000_000;
+pub(super) const HOUR_US: i64 = 3_600_000_000;
 
 /// The calendar time of a timestamp, if the calendar reaches that far.
-fn calendar(micros: i64) -> Option<NaiveDateTime> {
+pub(super) fn calendar(micros: i64) -> Option<NaiveDateTime> {
     DateTime::from_timestamp_micros(micros).map(|t| t.naive_utc())
 }
 
@@ -457,63 +456,28 @@ fn unit_size(unit: &str) -> Size {
     }
 }
 
-/// An interval times or by a double, rounded half up.
-pub fn scale_interval(name: &'static str, returns: DataType, ansi: bool) -> SparkFn {
-    let kernel = move |f: &SparkFn, arrays: &[ArrayRef]| -> Result<ArrayRef> {
-        let by = arrays[1].as_primitive::<Float64Type>();
-        let scaled = |value: i64, by: f64| -> Result<f64> {
-            if name == "divide_interval" && by == 0.0 {
-                return Err(Error::spark(
-                    "INTERVAL_DIVIDED_BY_ZERO",
-                    "Division by zero. Use `try_divide` instead.",
-                ));
-            }
-            Ok(if name == "divide_interval" {
-                value as f64 / by
-            } else {
-                value as f64 * by
-            }
-            .round())
-        };
-        let fits = |v: f64| {
-            if v.abs() < i64::MAX as f64 {
-                Ok(v as i64)
-            } else {
-                Err(overflow_error("try_multiply"))
-            }
-        };
-        if f.returns == crate::sql::types::duration_type() {
-            let values = arrays[0].as_primitive::<DurationMicrosecondType>();
-            let each = values.iter().zip(by).map(|(value, by)| match (value, by) {
-                (Some(value), Some(by)) => fits(scaled(value, by)?).map(Some),
-                _ => Ok(None),
-            });
-            return Ok(Arc::new(each.collect::<Result<DurationMicrosecondArray>>()?));
-        }
-        let values = arrays[0].as_primitive::<IntervalYearMonthType>();
-        let each = values.iter().zip(by).map(|(value, by)| match (value, by) {
-            (Some(value), Some(by)) => fits(scaled(value as i64, by)?).map(|v| Some(v as i32)),
-            _ => Ok(None),
-        });
-        Ok(Arc::new(
-            each.collect::<Result<arrow::array::IntervalYearMonthArray>>()?,
-        ))
-    };
-    SparkFn::owned(name, returns, kernel).fallible(ansi).always_fallible()
-}
-
 // ---- epochs
 
 /// Numbers since the epoch, `unit_us` microseconds each, as timestamps.
 pub fn from_epoch(unit_us: i64) -> SparkFn {
+    from_epoch_with(unit_us, move |value| value.checked_mul(unit_us))
+}
+
+/// Seconds since the epoch as timestamps; those out of range become others, as in `from_unixtime`.
+pub fn from_any_second() -> SparkFn {
+    from_epoch_with(1_000_001, |value| Some(value.wrapping_mul(1_000_000)))
+}
+
+fn from_epoch_with(unit_us: i64, scaled: impl Fn(i64) -> Option<i64> + Send + Sync + 'static) -> SparkFn {
     let name = match unit_us {
+        1_000_001 => "from_unixtime",
         1 => "timestamp_micros",
         1000 => "timestamp_millis",
         _ => "timestamp_seconds",
     };
     SparkFn::owned(name, timestamp_type(), move |_, arrays| {
         let values = arrays[0].as_primitive::<Int64Type>();
-        let each = values.iter().map(|v| match v.map(|v| v.checked_mul(unit_us)) {
+        let each = values.iter().map(|v| match v.map(&scaled) {
             Some(None) => Err(overflow_error("try_multiply")),
             Some(us) => Ok(us),
             None => Ok(None),
@@ -614,170 +578,6 @@ pub fn make_timestamp(ansi: bool) -> SparkFn {
         }),
     )
     .fallible(ansi)
-}
-
-// ---- text
-
-/// `date_format(time, pattern)`.
-pub fn date_format() -> SparkFn {
-    SparkFn::new(
-        "date_format",
-        DataType::Utf8,
-        Kernel::Values(|_, values, rows| {
-            let times = values[0].to_array(rows)?;
-            let patterns = values[1].to_array(rows)?;
-            let (times, patterns) = (
-                times.as_primitive::<TimestampMicrosecondType>(),
-                patterns.as_string::<i32>(),
-            );
-            let mut last: Option<(&str, Vec<Piece>)> = None;
-            let mut out = arrow::array::StringBuilder::with_capacity(rows, rows * 20);
-            let mut text = String::new();
-            for (time, pattern) in times.iter().zip(patterns) {
-                let (Some(time), Some(pattern)) = (time, pattern) else {
-                    out.append_null();
-                    continue;
-                };
-                if last.as_ref().is_none_or(|(text, _)| *text != pattern) {
-                    last = Some((pattern, pieces(pattern)?));
-                }
-                text.clear();
-                last.iter()
-                    .flat_map(|(_, pieces)| pieces)
-                    .for_each(|piece| piece.write(time, &mut text));
-                out.append_value(&text);
-            }
-            super::columnar(Arc::new(out.finish()), values)
-        }),
-    )
-    .always_fallible()
-}
-
-/// `to_timestamp(text, pattern)`.
-pub fn parse(ansi: bool) -> SparkFn {
-    SparkFn::new("parse_timestamp", timestamp_type(), Kernel::Arrays(|f, arrays| {
-        let (texts, patterns) = (arrays[0].as_string::<i32>(), arrays[1].as_string::<i32>());
-        let mut last: Option<(&str, Pattern)> = None;
-        let each = texts.iter().zip(patterns).map(|(text, pattern)| {
-            let (Some(text), Some(pattern)) = (text, pattern) else { return Ok(None) };
-            if last.as_ref().is_none_or(|(seen, _)| *seen != pattern) {
-                last = Some((pattern, compiled(pattern)?));
-            }
-            match last.as_ref().and_then(|(_, compiled)| compiled.parse_timestamp(text.as_bytes())) {
-                None if f.ansi => Err(Error::spark(
-                    "CANNOT_PARSE_TIMESTAMP",
-                    format!(
-                        "Text '{text}' could not be parsed with '{pattern}'. Use `try_to_timestamp` to tolerate invalid \
-                         input string and return NULL instead."
-                    ),
-                )),
-                micros => Ok(micros),
-            }
-        });
-        Ok(timestamps(each.collect::<Result<_>>()?))
-    }))
-    .fallible(ansi)
-}
-
-/// A piece of a pattern for writing: letters that only writing knows stand apart.
-enum Piece {
-    Pattern(Pattern),
-    /// The day of the week, short or in full.
-    Weekday(bool),
-    /// The quarter, with so many digits; three are `Q4`.
-    Quarter(usize),
-    /// The era.
-    Era,
-    /// The day of the month within its weeks.
-    DayOfWeekInMonth,
-    /// The year, with at least so many digits.
-    Year(usize),
-    /// The time zone in full.
-    Zone,
-}
-
-impl Piece {
-    fn write(&self, time: i64, out: &mut String) {
-        const DAYS: [&str; 7] = [
-            "Monday",
-            "Tuesday",
-            "Wednesday",
-            "Thursday",
-            "Friday",
-            "Saturday",
-            "Sunday",
-        ];
-        let Some(date) = calendar(time).map(|t| t.date()) else {
-            return;
-        };
-        match self {
-            Piece::Pattern(pattern) => pattern.write_timestamp(time, out),
-            Piece::Weekday(full) => {
-                let day = DAYS[date.weekday().num_days_from_monday() as usize];
-                out.push_str(if *full { day } else { &day[..3] });
-            }
-            Piece::Quarter(3) => out.push_str(&format!("Q{}", date.month0() / 3 + 1)),
-            Piece::Quarter(digits) => out.push_str(&format!("{:0digits$}", date.month0() / 3 + 1)),
-            Piece::Era => out.push_str(if date.year() > 0 { "AD" } else { "BC" }),
-            Piece::DayOfWeekInMonth => out.push_str(&(date.day0() % 7 + 1).to_string()),
-            Piece::Year(digits) => out.push_str(&format!("{:0digits$}", date.year())),
-            Piece::Zone => out.push_str("Coordinated Universal Time"),
-        }
-    }
-}
-
-/// Cuts a pattern at the letters only writing knows, outside quotes.
-fn pieces(pattern: &str) -> Result<Vec<Piece>> {
-    let mut pieces = vec![];
-    let (mut plain, mut quoted) = (String::new(), false);
-    let mut chars = pattern.chars().peekable();
-    while let Some(c) = chars.next() {
-        quoted ^= c == '\'';
-        if quoted || !matches!(c, 'E' | 'Q' | 'q' | 'G' | 'F' | 'y' | 'z') {
-            plain.push(c);
-            continue;
-        }
-        let mut count = 1;
-        while chars.next_if_eq(&c).is_some() {
-            count += 1;
-        }
-        if matches!((c, count), ('y', ..=4 | 7..) | ('z', ..=3 | 5..)) {
-            plain.extend(std::iter::repeat_n(c, count));
-            continue;
-        }
-        if !plain.is_empty() {
-            pieces.push(Piece::Pattern(compiled(&std::mem::take(&mut plain))?));
-        }
-        match (c, count) {
-            ('E', 1..=4) => pieces.push(Piece::Weekday(count == 4)),
-            ('Q' | 'q', 1..=3) => pieces.push(Piece::Quarter(count)),
-            ('G', 1..=3) => pieces.push(Piece::Era),
-            ('F', 1) => pieces.push(Piece::DayOfWeekInMonth),
-            ('y', 5..=6) => pieces.push(Piece::Year(count)),
-            ('z', 4) => pieces.push(Piece::Zone),
-            // Refused, as Spark does.
-            _ => return compiled(&c.to_string().repeat(count)).map(|_| vec![]),
-        }
-    }
-    if !plain.is_empty() {
-        pieces.push(Piece::Pattern(compiled(&plain)?));
-    }
-    Ok(pieces)
-}
-
-fn compiled(pattern: &str) -> Result<Pattern> {
-    Pattern::compile(pattern).map_err(|error| match error {
-        PatternError::Legacy(letter) => Error::spark(
-            "INCONSISTENT_BEHAVIOR_CROSS_VERSION.DATETIME_PATTERN_RECOGNITION",
-            format!(
-                "You may get a different result due to the upgrading to Spark >= 3.0: the letter `{letter}` of the pattern \
-                 '{pattern}' is not recognized."
-            ),
-        ),
-        PatternError::Unknown(letter) => {
-            Error::spark("INVALID_DATETIME_PATTERN.ILLEGAL_CHARACTER", format!("Unrecognized datetime pattern: {pattern} has the letter `{letter}`."))
-        }
-    })
 }
 
 #[cfg(test)]

@@ -7,12 +7,14 @@ pub(super) mod arithmetic;
 pub(super) mod cast;
 pub(super) mod collection;
 pub(super) mod datetime;
+pub(super) mod duration;
 pub(super) mod grouping;
 pub(super) mod json;
 pub(super) mod math;
 pub(super) mod names;
 pub(super) mod pattern;
 pub(super) mod string;
+pub(super) mod timeformat;
 pub(super) mod window;
 
 use std::hash::{Hash, Hasher};

@@ -956,9 +956,7 @@ impl<'a> Parser<'a> {
 
     fn parentheses(&mut self) -> Result<Ast> {
         self.expect("(")?;
-        if self.is_any(&["SELECT", "WITH", "FROM"])
-            || self.is_word("VALUES") && matches!(self.kind_at(1), Kind::Symbol("("))
-        {
+        if self.begins_query(0) {
             let query = self.query()?;
             self.expect(")")?;
             return Ok(Ast::Scalar(Box::new(query)));
@@ -970,6 +968,18 @@ impl<'a> Parser<'a> {
         } else {
             Ast::Tuple(list)
         })
+    }
+
+    /// Whether a query without parentheses begins `ahead` tokens from here.
+    fn begins_query(&self, ahead: usize) -> bool {
+        let queries = ["SELECT", "WITH", "FROM"];
+        queries.iter().any(|word| self.is_word_at(ahead, word))
+            || self.is_word_at(ahead, "VALUES") && matches!(self.kind_at(ahead + 1), Kind::Symbol("("))
+    }
+
+    /// Whether a query begins `ahead` tokens from here, in whatever parentheses.
+    fn opens_query(&self, ahead: usize) -> bool {
+        self.begins_query(ahead) || matches!(self.kind_at(ahead), Kind::Symbol("(")) && self.opens_query(ahead + 1)
     }
 
     /// A value that begins with a word: a literal, a special form, a call or a name.
@@ -984,7 +994,7 @@ impl<'a> Parser<'a> {
             "FALSE" => Ok(Ast::Bool(false)),
             "CASE" if !matches!(next, Kind::Symbol(_) | Kind::End) || opens => self.case(),
             "CAST" | "TRY_CAST" if opens => self.cast(upper == "TRY_CAST"),
-            "EXISTS" if opens => {
+            "EXISTS" if opens && self.opens_query(1) => {
                 self.expect("(")?;
                 let query = self.query()?;
                 self.expect(")")?;
@@ -1101,11 +1111,31 @@ impl<'a> Parser<'a> {
     }
 
     fn argument(&mut self) -> Result<Ast> {
+        self.refuse_lambda()?;
         let expr = self.expr()?;
         if self.accept_word("AS") {
             return Ok(Ast::Named(Box::new(expr), self.name()?));
         }
         Ok(expr)
+    }
+
+    /// `x -> ...`, `(x, y) -> ...`.
+    fn refuse_lambda(&self) -> Result<()> {
+        let mut ahead = 0;
+        if matches!(self.kind_at(0), Kind::Symbol("(")) {
+            while matches!(
+                self.kind_at(ahead),
+                Kind::Word(_) | Kind::Quoted(_) | Kind::Symbol("(" | ",")
+            ) {
+                ahead += 1;
+            }
+        }
+        if matches!(self.kind_at(ahead + 1), Kind::Symbol("->")) {
+            return Err(Error::unsupported(
+                "functions of functions (x -> ...) are not supported yet",
+            ));
+        }
+        Ok(())
     }
 
     /// `timestampadd(MINUTE, ...)`: the unit is a bare word.

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// What makes a struct of `(a, b)`, which tells its fields in its name.
+const TUPLE: &str = "tuple";
+
 impl Exprs<'_> {
     /// Functions of structs, arrays, maps and JSON. None if there is none of that name.
     pub(super) fn collection_call(&self, call: &Args) -> Result<Option<Typed>> {
@@ -23,6 +26,7 @@ impl Exprs<'_> {
             "size" | "cardinality" | "array_size" => {
                 let [value] = call.exactly()?;
                 match value.data_type {
+                    DataType::Null => typed(lit(ScalarValue::Int32(None)), Int32),
                     DataType::List(_) | DataType::Map(..) => typed(collection::size().call(vec![value.expr]), Int32),
                     _ => Err(unexpected(&text, "first", "ARRAY", &value)),
                 }
@@ -32,6 +36,22 @@ impl Exprs<'_> {
                 let DataType::List(element) = &list.data_type else {
                     return Err(unexpected(&text, "first", "ARRAY", &list));
                 };
+                if item.data_type == DataType::Null {
+                    return Err(mismatch(
+                        "NULL_TYPE",
+                        &text,
+                        format!("Null typed values cannot be used as arguments of `{name}`"),
+                    ));
+                }
+                let met = self.common(element.data_type(), &item.data_type, Meeting::Strict);
+                if met.as_ref() != Some(element.data_type()) {
+                    let (list, item) = (message_type_name(&list.data_type), message_type_name(&item.data_type));
+                    let reason = format!(
+                        "Input to `{name}` should have been \"ARRAY\" followed by a value with same element type, but \
+                         it's [\"{list}\", \"{item}\"]"
+                    );
+                    return Err(mismatch("ARRAY_FUNCTION_DIFF_TYPES", &text, reason));
+                }
                 let item = self.cast(&item, element.data_type());
                 typed(collection::contains().call(vec![list.expr, item]), Boolean)
             }
@@ -58,11 +78,11 @@ impl Exprs<'_> {
             "to_json" => {
                 let value = args.first().cloned().ok_or_else(|| wrong_count(name, "[1, 2]", 0))?;
                 if !value.data_type.is_nested() {
-                    return Err(unexpected(
+                    let found = message_type_name(&value.data_type);
+                    return Err(mismatch(
+                        "INVALID_JSON_SCHEMA",
                         &format!("to_json({})", value.name),
-                        "first",
-                        "STRUCT",
-                        &value,
+                        format!("Input schema \"{found}\" must be a struct, an array, a map or a variant"),
                     ));
                 }
                 let function = json::to_json(&options(args.get(1))?)?;
@@ -80,8 +100,9 @@ impl Exprs<'_> {
         }
     }
 
+    /// `(a, b)`.
     pub(in crate::sql::expr) fn struct_of(&self, values: &[Ast]) -> Result<Typed> {
-        self.make_struct("struct", values)
+        self.make_struct(TUPLE, values)
     }
 
     pub(super) fn make_struct(&self, name: &str, args: &[Ast]) -> Result<Typed> {
@@ -125,7 +146,10 @@ impl Exprs<'_> {
                         } else {
                             format!("col{}", fields.len() + 1)
                         };
-                        shown.push(value.name.clone());
+                        shown.push(match name {
+                            TUPLE => format!("{field}, {}", value.name),
+                            _ => value.name.clone(),
+                        });
                         fields.push((field, value));
                     }
                 }
@@ -140,7 +164,11 @@ impl Exprs<'_> {
         Ok(Typed::new(
             collection::structure(returns.clone()).call(values),
             returns,
-            format!("{name}({})", shown.join(", ")),
+            format!(
+                "{}({})",
+                if name == TUPLE { "named_struct" } else { name },
+                shown.join(", ")
+            ),
         ))
     }
 
@@ -188,14 +216,17 @@ impl Exprs<'_> {
             }
         };
         let schema = nullable(&schema);
+        let name = match schema {
+            DataType::Map(..) => "entries".to_string(),
+            _ => format!("from_json({})", value.name),
+        };
+        if !matches!(value.data_type, DataType::Utf8 | DataType::Null) {
+            return Err(unexpected(&name, "first", "STRING", value));
+        }
         let options = options(call.args.get(2))?;
         let text = self.cast(value, &DataType::Utf8);
         let function = json::from_json(schema.clone(), &options)?;
-        Ok(Some(Typed::new(
-            function.call(vec![text]),
-            schema,
-            format!("from_json({})", value.name),
-        )))
+        Ok(Some(Typed::new(function.call(vec![text]), schema, name)))
     }
 }
 

@@ -11,7 +11,6 @@ impl Exprs<'_> {
         use Want::Double;
         match name {
             "coalesce" | "nvl" | "ifnull" => {
-                let common = self.common_all(args, &text, name)?;
                 if args.is_empty() || (name != "coalesce" && args.len() != 2) {
                     return Err(wrong_count(
                         name,
@@ -19,6 +18,7 @@ impl Exprs<'_> {
                         args.len(),
                     ));
                 }
+                let common = self.common_all(args, &text, name)?;
                 typed(self.first_present(args, &common), common)
             }
             "nvl2" => {

@@ -33,7 +33,7 @@ impl Exprs<'_> {
                 let values = call.take(&[Date, Text])?;
                 typed(datetime::trunc(values[0].clone(), values[1].clone()), Date32)
             }
-            "date_format" => typed(datetime::date_format().call(call.take(&[Timestamp, Text])?), Utf8),
+            "date_format" => typed(timeformat::date_format().call(call.take(&[Timestamp, Text])?), Utf8),
             "year" | "month" | "day" | "dayofmonth" | "dayofyear" | "dayofweek" | "weekday" | "weekofyear"
             | "quarter" | "hour" | "minute" | "second" => {
                 let [value] = call.exactly()?;
@@ -90,8 +90,8 @@ impl Exprs<'_> {
                     values.push(lit("yyyy-MM-dd HH:mm:ss"));
                     text = format!("from_unixtime({}, yyyy-MM-dd HH:mm:ss)", args[0].name);
                 }
-                values[0] = datetime::from_epoch(1_000_000).call(vec![values[0].clone()]);
-                Ok(Some(Typed::new(datetime::date_format().call(values), Utf8, text)))
+                values[0] = datetime::from_any_second().call(vec![values[0].clone()]);
+                Ok(Some(Typed::new(timeformat::date_format().call(values), Utf8, text)))
             }
             "timestamp_seconds" => {
                 let [value] = call.numbers()?;
@@ -135,6 +135,20 @@ impl Exprs<'_> {
 
     /// EXTRACT and date_part: as [`Exprs::date_part`], but seconds have their fraction.
     pub(in crate::sql::expr) fn extracted(&self, part: &str, value: Typed) -> Result<Typed> {
+        if is_interval(&value.data_type) {
+            let function = match value.data_type {
+                DataType::Duration(_) => duration::part(part),
+                _ => return Err(Error::unsupported("parts of intervals of months are not supported yet")),
+            };
+            let Some(function) = function else {
+                return Err(Error::spark(
+                    "INVALID_EXTRACT_FIELD",
+                    format!("Cannot extract `{part}` from \"{}\".", value.name),
+                ));
+            };
+            let returns = function.returns.clone();
+            return Ok(Typed::new(function.call(vec![value.expr]), returns, part));
+        }
         if !matches!(part, "second" | "s" | "sec" | "seconds" | "secs") {
             return self.date_part(part, value);
         }
@@ -207,7 +221,7 @@ impl Exprs<'_> {
             }
             Some(format) => {
                 let values = vec![self.cast(value, &DataType::Utf8), self.cast(format, &DataType::Utf8)];
-                let micros = datetime::parse(mode == Mode::Ansi).call(values);
+                let micros = timeformat::parse(mode == Mode::Ansi).call(values);
                 cast::cast_expr(micros, &timestamp_type(), &returns, mode)
             }
         };
@@ -229,7 +243,7 @@ impl Exprs<'_> {
         let micros = match (&value.data_type, format) {
             (DataType::Utf8, _) => {
                 let format = format.map_or(lit(FORMAT), |f| self.cast(f, &DataType::Utf8));
-                datetime::parse(self.ansi()).call(vec![value.expr.clone(), format])
+                timeformat::parse(self.ansi()).call(vec![value.expr.clone(), format])
             }
             _ => self.cast(value, &timestamp_type()),
         };
