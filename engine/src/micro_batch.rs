@@ -165,6 +165,8 @@ impl MicroBatches {
             mode: self.mode,
             observed: Observed::default(),
         };
+        // A watermark above a watermark is an error also where no operator asks.
+        self.prepared.root.output_watermark(turn.evict_ms)?;
         let emitted = self.prepared.root.run(&mut turn)?;
         let observed = turn.observed;
         let rows = one_batch(emitted, &self.prepared.schema)?;

@@ -398,7 +398,7 @@ fn at_run_time(source: Error) -> Error {
     }
 }
 
-fn several_event_times(columns: Vec<String>) -> Error {
+pub(super) fn several_event_times(columns: Vec<String>) -> Error {
     at_run_time(Error::spark(
         "_LEGACY_ERROR_TEMP_3077",
         format!(

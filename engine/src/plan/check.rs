@@ -4,6 +4,7 @@ use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan};
 
+use super::build::several_event_times;
 use super::conjuncts::conjuncts;
 use super::state_bound::lower_bound;
 use super::{event_time, streams};
@@ -313,16 +314,43 @@ fn is_bounded(join: &Join) -> bool {
     }
 }
 
+/// Joins of streams that Skirl does not run yet, in a plan whose filters have their place: a condition above may have
+/// made an inner join of an outer one.
+///
+/// # Errors
+/// `SKIRL_UNSUPPORTED`, or what Spark finds out when it plans the first batch.
+pub(super) fn refuse_joins(plan: &LogicalPlan) -> Result<()> {
+    for join in streaming_nodes(plan).into_iter().rev().filter_map(as_stream_join) {
+        if join.join_type != JoinType::Inner {
+            return Err(Error::unsupported(format!(
+                "{} joins of two streams are not supported by Skirl yet; inner joins are",
+                spark_name(join.join_type)
+            )));
+        }
+        let sides = [&join.left, &join.right];
+        for tagged in sides.map(|side| event_time::tagged_columns(side)) {
+            if tagged.len() > 1 {
+                let columns = tagged.iter().map(|column| column.name.clone()).collect();
+                return Err(several_event_times(columns));
+            }
+        }
+        let below = sides.into_iter().flat_map(|side| streaming_nodes(side));
+        if below
+            .into_iter()
+            .any(|n| as_aggregate(n).is_some() || as_stream_join(n).is_some())
+        {
+            return Err(Error::unsupported(
+                "a join of streams above another join or an aggregation is not supported by Skirl yet",
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// What Spark runs and Skirl does not yet.
 fn unsupported(nodes: &[&LogicalPlan]) -> Result<()> {
     for node in nodes {
         match node {
-            LogicalPlan::Join(join) if as_stream_join(node).is_some() && join.join_type != JoinType::Inner => {
-                return Err(Error::unsupported(format!(
-                    "{} joins of two streams are not supported by Skirl yet; inner joins are",
-                    spark_name(join.join_type)
-                )));
-            }
             LogicalPlan::Aggregate(aggregate) => {
                 let chained = streaming_nodes(&aggregate.input)
                     .iter()
@@ -330,17 +358,6 @@ fn unsupported(nodes: &[&LogicalPlan]) -> Result<()> {
                 if chained {
                     return Err(Error::unsupported(
                         "an aggregation of an aggregation is not supported by Skirl yet",
-                    ));
-                }
-            }
-            LogicalPlan::Join(_) if as_stream_join(node).is_some() => {
-                let below = node.inputs().into_iter().flat_map(streaming_nodes);
-                if below
-                    .into_iter()
-                    .any(|n| as_aggregate(n).is_some() || as_stream_join(n).is_some())
-                {
-                    return Err(Error::unsupported(
-                        "a join of streams above another join or an aggregation is not supported by Skirl yet",
                     ));
                 }
             }

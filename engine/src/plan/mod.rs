@@ -56,6 +56,7 @@ pub(crate) fn prepare(plan: LogicalPlan, settings: PlanSettings) -> Result<Prepa
     let plan = placement::place_filters(plan)?;
     let plan = membership::unfold(plan)?;
     let plan = prune::prune_columns(plan)?;
+    check::refuse_joins(&plan)?;
     let mut prepared = build::build(&plan, schema, settings)?;
     if is_watermarked && prepared.delays_ms.is_empty() {
         prepared.delays_ms.push(0); // it shows a watermark, though nothing is left that could move it

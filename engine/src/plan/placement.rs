@@ -128,8 +128,9 @@ fn sink_below_extension(extension: Extension, predicates: Vec<Expr>) -> Result<L
     if let Some(window) = node.downcast_ref::<TimeWindowNode>() {
         let column = window.window_column();
         let (mut down, stay) = partition(predicates, |p| !p.column_refs().contains(&column));
-        // Rows without a time have no window. The condition could not sink below the watermark of that time itself.
-        if !event_time::is_tagged(&window.time, &window.input) {
+        // Rows without a time have no window. The condition cannot sink below the watermark of that time itself, but
+        // may sink below a join.
+        if !event_time::is_tagged(&window.time, &window.input) || joins(&window.input) {
             down.push(Expr::IsNotNull(Box::new(window.time.clone())));
         }
         let input = sink(window.input.clone(), down)?;
@@ -147,6 +148,11 @@ fn sink_below_extension(extension: Extension, predicates: Vec<Expr>) -> Result<L
         return filter_above(LogicalPlan::Extension(Extension { node }), predicates);
     }
     filter_above(LogicalPlan::Extension(extension), predicates)
+}
+
+fn joins(plan: &LogicalPlan) -> bool {
+    let is_join = |node: &LogicalPlan| Ok(matches!(node, LogicalPlan::Join(_)));
+    plan.exists(is_join).unwrap_or(false)
 }
 
 /// Where the conjuncts of a join and of the filters above it go.

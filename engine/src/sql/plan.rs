@@ -24,7 +24,7 @@ use datafusion::logical_expr::{
 use super::catalog::{BatchTime, Catalog};
 use super::expr::{Exprs, PendingJoin};
 use super::function::cast::{Mode, cast_expr};
-use super::function::grouping;
+use super::function::{grouping, window as window_function};
 use super::node::{GroupingSetsNode, SessionWindowNode, TimeWindowNode, WatermarkNode};
 use super::parse::ast::*;
 use super::scope::{Attr, Reach, Rel, SPARK_NAME, Scope, Typed, field_of};
@@ -34,6 +34,7 @@ use crate::{Error, Result};
 
 use build::*;
 pub(super) use build::{attrs_of, contains_outer, spark_name, watermark_node};
+pub(super) use group::missing_aggregation;
 use group::{Groups, Keys, default_of};
 use negation::conjuncts;
 pub(super) use negation::moved_inwards;

@@ -25,6 +25,7 @@ use crate::sql::function::{
 use crate::sql::node::TimeWindowNode;
 use crate::sql::parse::ast::{Ast, BinaryOp, Call};
 use crate::sql::parse::{self};
+use crate::sql::plan::missing_aggregation;
 use crate::sql::scope::Typed;
 use crate::sql::timestamp_type;
 use crate::sql::types::*;
@@ -158,6 +159,9 @@ impl Exprs<'_> {
             return Err(Error::nameless(format!(
                 "The input is not a correct window column: {text}"
             )));
+        }
+        if self.window.is_some_and(|column| column.groups_without_time) {
+            return Err(missing_aggregation(&text));
         }
         if self.window.is_some() {
             return Err(Error::unsupported(

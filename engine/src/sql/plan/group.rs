@@ -180,6 +180,11 @@ fn missing(column: &str, global: bool) -> Error {
              clauses.",
         );
     }
+    missing_aggregation(column)
+}
+
+/// What is neither a key nor aggregated.
+pub(in crate::sql) fn missing_aggregation(column: &str) -> Error {
     Error::spark(
         "MISSING_AGGREGATION",
         format!(

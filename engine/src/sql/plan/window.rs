@@ -5,6 +5,8 @@ use super::*;
 /// The window column a SELECT put below itself.
 pub(in crate::sql) struct WindowColumn {
     pub attr: Attr,
+    /// Whether the query groups, but not by a `window_time(...)`.
+    pub groups_without_time: bool,
 }
 
 /// A call of `window` or `session_window`, understood.
@@ -77,17 +79,34 @@ impl Planner<'_> {
                 (Arc::new(node), column)
             }
         };
+        // `*` does not see the column; its name does, unless the input has a column of that name.
+        let mut others = rel.attrs.iter().filter(|other| other.is_everywhere());
+        let reach = match others.any(|other| other.name.eq_ignore_ascii_case(shown)) {
+            true => Reach::ByQualifier,
+            false => Reach::ByName,
+        };
         let attr = Attr {
             qualifier: None,
             name: shown.into(),
             column,
             data_type: TimeWindowNode::window_type(),
-            // `*` does not see the column; its name does.
-            reach: Reach::ByName,
+            reach,
         };
         let plan = LogicalPlan::Extension(Extension { node });
         let attrs = rel.attrs.iter().cloned().chain([attr.clone()]).collect();
-        Ok((Rel { plan, attrs }, Some(WindowColumn { attr })))
+        let mut by_time = false;
+        let keys = keys(select);
+        for key in keys {
+            visit(key, &mut |ast| {
+                by_time |=
+                    matches!(ast, Ast::Call(call) if call.name.eq_ignore_ascii_case(window_function::WINDOW_TIME));
+            });
+        }
+        let column = WindowColumn {
+            attr,
+            groups_without_time: !keys.is_empty() && !by_time,
+        };
+        Ok((Rel { plan, attrs }, Some(column)))
     }
 
     /// A window Spark's type check refuses is no column, so `window.start` is the first thing it cannot resolve.
@@ -190,14 +209,18 @@ fn check_count(call: &Call, wanted: std::ops::RangeInclusive<usize>, counts: &st
     ))
 }
 
-fn select_expressions<'s>(select: &'s Select, order_by: &'s [Order]) -> Vec<&'s Ast> {
-    let items = select.items.iter().map(|item| &item.expr);
-    let keys = match &select.group_by {
+/// What a SELECT names in GROUP BY.
+fn keys(select: &Select) -> &[Ast] {
+    match &select.group_by {
         GroupBy::By(by) | GroupBy::Sets { by, .. } => by.as_slice(),
         GroupBy::None | GroupBy::All => &[],
-    };
+    }
+}
+
+fn select_expressions<'s>(select: &'s Select, order_by: &'s [Order]) -> Vec<&'s Ast> {
+    let items = select.items.iter().map(|item| &item.expr);
     items
-        .chain(keys)
+        .chain(keys(select))
         .chain(&select.having)
         .chain(order_by.iter().map(|order| &order.expr))
         .collect()

@@ -43,17 +43,17 @@ impl Exprs<'_> {
                         format!("Null typed values cannot be used as arguments of `{name}`"),
                     ));
                 }
-                let met = self.common(element.data_type(), &item.data_type, Meeting::Strict);
-                if met.as_ref() != Some(element.data_type()) {
+                let Some(met) = self.common(element.data_type(), &item.data_type, Meeting::Strict) else {
                     let (list, item) = (message_type_name(&list.data_type), message_type_name(&item.data_type));
                     let reason = format!(
                         "Input to `{name}` should have been \"ARRAY\" followed by a value with same element type, but \
                          it's [\"{list}\", \"{item}\"]"
                     );
                     return Err(mismatch("ARRAY_FUNCTION_DIFF_TYPES", &text, reason));
-                }
-                let item = self.cast(&item, element.data_type());
-                typed(collection::contains().call(vec![list.expr, item]), Boolean)
+                };
+                let item = self.cast(&item, &met);
+                let list = self.cast(&list, &collection::list_of(met));
+                typed(collection::contains().call(vec![list, item]), Boolean)
             }
             "element_at" | "try_element_at" => {
                 let [base, key] = call.exactly()?;
