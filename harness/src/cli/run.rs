@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use skirl_engine::error::in_full;
 
 use crate::case;
 use crate::cli::trials::{Planned, run_all};
@@ -116,7 +117,7 @@ fn not_run(path: &Path, error: ReadError, colours: Paint) -> Planned {
     }
     Planned::NotRun {
         name,
-        reason: error.to_string(),
+        reason: in_full(&error),
     }
 }
 

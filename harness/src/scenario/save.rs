@@ -27,7 +27,7 @@ use crate::trace::Trace;
 #[derive(Debug, thiserror::Error)]
 pub enum SaveError {
     /// A file or directory cannot be read or written.
-    #[error("cannot access {}: {source}", .path.display())]
+    #[error("cannot access {}", .path.display())]
     Io {
         /// Which.
         path: PathBuf,
