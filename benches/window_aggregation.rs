@@ -7,8 +7,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use skirl_benches::{Kept, WINDOW_QUERY, rows, schema, scotsmen_session, start};
-use skirl_engine::OutputMode;
 use skirl_engine::source::MemoryStream;
+use skirl_engine::{OutputMode, Trigger};
 
 const BATCHES: usize = 5;
 const BATCH_ROWS: usize = 1_000_000;
@@ -43,7 +43,9 @@ fn window_aggregation(c: &mut Criterion) {
             };
             let run = |(mut query, kept): (skirl_engine::StreamingQuery, Kept)| {
                 let mut executed = 0;
-                query.run_available_now(|_| executed += 1).expect("the query runs");
+                query
+                    .run(Trigger::AvailableNow, |_| executed += 1)
+                    .expect("the query runs");
                 assert_eq!(executed, BATCHES + 1, "five batches and one without data");
                 assert!(kept.take_rows() >= 98 * 20, "nearly every window has closed");
             };
