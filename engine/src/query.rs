@@ -91,11 +91,12 @@ impl<'a> StreamWriter<'a> {
             .as_ref()
             .map(|name| NameHold::take(name, self.session.active()));
         let name = name.transpose()?;
-        let sources = prepared
-            .streams
-            .iter()
-            .map(|stream| self.session.source(stream))
-            .collect::<Result<Vec<_>>>()?;
+        let sources = prepared.streams.iter().zip(&prepared.reads).map(|(stream, scans)| {
+            let mut source = self.session.source(stream)?;
+            source.select(scans)?;
+            Ok(source)
+        });
+        let sources = sources.collect::<Result<Vec<_>>>()?;
         let identity = self.sql.split_whitespace().collect::<Vec<_>>().join(" ");
         let checkpoint = self
             .storage

@@ -127,6 +127,23 @@ impl Options {
         }
     }
 
+    /// Refuses options that mean something to Spark and nothing here, except with values that change nothing: `names` has
+    /// both, values in lower case.
+    ///
+    /// # Errors
+    /// `SKIRL_UNSUPPORTED` for the first such option.
+    pub(crate) fn refuse_unread(&mut self, names: &[(&str, &[&str])]) -> Result<()> {
+        for (name, harmless) in names {
+            let Some(value) = self.text(name) else { continue };
+            if !harmless.contains(&value.to_ascii_lowercase().as_str()) {
+                return Err(Error::unsupported(format!(
+                    "option `{name}` is `{value}`, which means something to Spark that Skirl does not do yet; remove it"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Remarks on what was given: options nobody reads, values replaced by their default.
     pub fn remarks(&self) -> Vec<String> {
         let ignored = self.given.keys().filter(|name| !self.known.contains(*name));
