@@ -5,14 +5,15 @@ mod execute;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use arrow::datatypes::SchemaRef;
 use clap::Args;
 use skirl_engine::sql::WatermarkSpec;
 
-use crate::job::{OutputMode, SinkFormat, View};
-use crate::scenario::{Trigger, parse_duration_ms, parse_schema, suggestion};
+use crate::job::{OutputMode, SinkFormat, Trigger, View};
+use crate::scenario::{parse_duration_ms, parse_schema, suggestion};
 
 /// Run a streaming query on directories or sockets and print its batches.
 ///
@@ -272,7 +273,7 @@ fn trigger_of(text: &str) -> Result<Trigger> {
         "once" => Ok(Trigger::Once),
         "available-now" => Ok(Trigger::AvailableNow),
         interval => match parse_duration_ms(interval) {
-            Some(ms) => Ok(Trigger::ProcessingTime(ms)),
+            Some(ms) => Ok(Trigger::ProcessingTime(Duration::from_millis(ms.unsigned_abs()))),
             None => bail!("`{text}` is no trigger; write `once`, `available-now` or an interval such as `10 seconds`"),
         },
     }
@@ -382,7 +383,7 @@ mod tests {
             }
         );
         assert_eq!(request.views[0].watermark.as_ref().unwrap().delay, "30 seconds");
-        assert_eq!(request.trigger, Some(Trigger::ProcessingTime(10_000)));
+        assert_eq!(request.trigger, Some(Trigger::ProcessingTime(Duration::from_secs(10))));
         assert_eq!(request.sink.options["truncate"], "false");
     }
 

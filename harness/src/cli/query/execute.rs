@@ -5,7 +5,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use arrow::array::RecordBatch;
@@ -13,15 +12,18 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use skirl_engine::clock::{Clock, SystemClock};
 use skirl_engine::format::FileFormat;
+use skirl_engine::format::columns::Columns;
+use skirl_engine::format::without_compression;
 use skirl_engine::sink::show::show;
 use skirl_engine::sink::{ConsoleSink, FileSink, MemoryTable, Sink};
+use skirl_engine::source::files::options_in_session;
 use skirl_engine::source::{FileOrder, FileSource, SocketSource, Source};
 use skirl_engine::storage::DirStorage;
-use skirl_engine::{BatchProgress, Session, Trigger as EngineTrigger};
+use skirl_engine::{BatchProgress, Session};
 
 use super::{Request, SourceRequest, StreamRequest};
 use crate::job::SinkFormat;
-use crate::scenario::{Trigger, format_schema};
+use crate::scenario::format_schema;
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
@@ -31,7 +33,7 @@ pub(super) fn execute(request: &Request) -> Result<ExitCode> {
     let mut session = Session::new(request.conf.clone());
     let today = today();
     for stream in &request.streams {
-        add_stream(&mut session, stream, today).with_context(|| format!("stream `{}`", stream.name))?;
+        add_stream(&mut session, stream, &request.conf, today).with_context(|| format!("stream `{}`", stream.name))?;
     }
     for (name, file) in &request.tables {
         let rows = read_table(file, today).with_context(|| format!("table `{name}`"))?;
@@ -52,7 +54,7 @@ pub(super) fn execute(request: &Request) -> Result<ExitCode> {
     let mut query = writer.start(sink_of(request, &table)?)?;
     let stop = query.stop_signal();
     ctrlc::set_handler(move || stop.raise()).context("cannot listen for Ctrl-C")?;
-    query.run(trigger_of(request.trigger.as_ref()), |batch| report(&batch))?;
+    query.run(request.trigger.unwrap_or_default(), |batch| report(&batch))?;
     if request.sink.format == SinkFormat::Memory {
         print!("{}", show(&table.rows()?, 20, 20));
     }
@@ -64,7 +66,12 @@ fn today() -> i32 {
     i32::try_from(SystemClock.now_ms().div_euclid(DAY_MS)).unwrap_or_default()
 }
 
-fn add_stream(session: &mut Session, stream: &StreamRequest, today: i32) -> Result<()> {
+fn add_stream(
+    session: &mut Session,
+    stream: &StreamRequest,
+    conf: &BTreeMap<String, String>,
+    today: i32,
+) -> Result<()> {
     match &stream.source {
         SourceRequest::Socket { host, port } => {
             let (host, port) = (host.clone(), *port);
@@ -73,7 +80,10 @@ fn add_stream(session: &mut Session, stream: &StreamRequest, today: i32) -> Resu
                 Ok(Box::new(SocketSource::connect(&host, port)?))
             })?;
         }
-        SourceRequest::Directory(dir) => add_directory(session, stream, dir, today)?,
+        SourceRequest::Directory(dir) => {
+            let options = options_in_session(&stream.options, conf);
+            add_directory(session, stream, dir, &options, today)?;
+        }
     }
     if let Some(watermark) = &stream.watermark {
         // The view takes the stream's name: whoever reads it reads it with its watermark.
@@ -86,29 +96,43 @@ fn add_stream(session: &mut Session, stream: &StreamRequest, today: i32) -> Resu
     Ok(())
 }
 
-fn add_directory(session: &mut Session, stream: &StreamRequest, dir: &Path, today: i32) -> Result<()> {
+fn add_directory(
+    session: &mut Session,
+    stream: &StreamRequest,
+    dir: &Path,
+    options: &BTreeMap<String, String>,
+    today: i32,
+) -> Result<()> {
     let path = dir
         .to_str()
         .ok_or_else(|| anyhow!("{} is no UTF-8 path", dir.display()))?
         .to_string();
-    let files = FileSource::list(&path, FileOrder::ModificationTime)?;
+    let order = FileOrder::ModificationTime;
+    let files = FileSource::list(&path, options, order)?;
     let format = match &stream.format {
         Some(format) => format.clone(),
         None => format_of(files.first().map(PathBuf::as_path), dir)?,
     };
-    let schema = match &stream.schema {
+    let columns = match &stream.schema {
         Some(schema) => Arc::clone(schema),
-        None => inferred(&stream.name, &format, &files, &stream.options, today)?,
+        None => inferred(&stream.name, &format, &files, options, today)?,
     };
-    let source = {
-        let (schema, options) = (Arc::clone(&schema), stream.options.clone());
-        move || FileSource::new(&path, &format, &schema, &options, FileOrder::ModificationTime, today)
+    let make = {
+        let options = options.clone();
+        move || FileSource::new(&path, &format, &columns, &options, order, today)
     };
-    source()?
-        .remarks()
-        .iter()
-        .for_each(|remark| eprintln!("stream `{}`: {remark}", stream.name));
-    session.read_stream(&stream.name, schema, move || Ok(Box::new(source()?)))?;
+    let source = make()?;
+    for remark in source.remarks() {
+        eprintln!("stream `{}`: {remark}", stream.name);
+    }
+    if stream.schema.is_none() {
+        eprintln!(
+            "stream `{0}`: columns inferred; to fix them: --schema {0}='{1}'",
+            stream.name,
+            format_schema(&source.schema())
+        );
+    }
+    session.read_stream(&stream.name, source.schema(), move || Ok(Box::new(make()?)))?;
     Ok(())
 }
 
@@ -122,15 +146,10 @@ fn inferred(
     if files.is_empty() {
         bail!("there are no files to infer columns from; give them: `--schema {stream}='name TYPE, ...'`");
     }
-    let schema = FileFormat::new(format, options, today)?.infer_schema(files)?;
-    eprintln!(
-        "stream `{stream}`: columns inferred; to fix them: --schema {stream}='{}'",
-        format_schema(&schema)
-    );
-    Ok(schema)
+    Ok(FileFormat::new(format, options, today)?.infer_schema(files)?)
 }
 
-/// The format a file's extension names.
+/// The format a file's extension names, that of its compression aside.
 fn format_of(file: Option<&Path>, dir: &Path) -> Result<String> {
     let Some(file) = file else {
         bail!(
@@ -138,7 +157,9 @@ fn format_of(file: Option<&Path>, dir: &Path) -> Result<String> {
             dir.display()
         );
     };
-    Ok(match file.extension().and_then(|e| e.to_str()) {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let plain = without_compression(&name);
+    Ok(match plain.rsplit_once('.').map(|(_, extension)| extension) {
         Some("csv") => "csv",
         Some("json" | "jsonl" | "ndjson") => "json",
         Some("parquet") => "parquet",
@@ -152,12 +173,13 @@ fn format_of(file: Option<&Path>, dir: &Path) -> Result<String> {
 }
 
 fn read_table(file: &Path, today: i32) -> Result<RecordBatch> {
+    std::fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?;
     let format = format_of(Some(file), file)?;
     let options = BTreeMap::from([("header".to_string(), "true".to_string())]);
     let format = FileFormat::new(&format, &options, today)?;
     let files = [file.to_path_buf()];
     let schema = format.infer_schema(&files)?;
-    Ok(concat_batches(&schema, &format.read(&files, &schema)?)?)
+    Ok(concat_batches(&schema, &format.read(&files, &schema, &Columns::All)?)?)
 }
 
 fn sink_of(request: &Request, table: &MemoryTable) -> Result<Box<dyn Sink>> {
@@ -180,17 +202,6 @@ fn sink_of(request: &Request, table: &MemoryTable) -> Result<Box<dyn Sink>> {
     };
     sink.remarks().iter().for_each(|remark| eprintln!("sink: {remark}"));
     Ok(sink)
-}
-
-fn trigger_of(trigger: Option<&Trigger>) -> EngineTrigger {
-    match trigger {
-        None => EngineTrigger::default(),
-        Some(Trigger::Once) => EngineTrigger::Once,
-        Some(Trigger::AvailableNow) => EngineTrigger::AvailableNow,
-        Some(Trigger::ProcessingTime(ms)) => {
-            EngineTrigger::ProcessingTime(Duration::from_millis(u64::try_from(*ms).unwrap_or_default()))
-        }
-    }
 }
 
 /// One line per batch, beside the rows.
