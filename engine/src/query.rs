@@ -1,5 +1,6 @@
 //! Streaming queries: how one is described, started, run and stopped.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -84,6 +85,7 @@ impl<'a> StreamWriter<'a> {
     pub fn start(self, sink: Box<dyn Sink>) -> Result<StreamingQuery> {
         self.check_sink(sink.as_ref())?;
         let conf = self.session.catalog().conf();
+        refuse_settings(conf)?;
         let ansi = flag(conf, "spark.sql.ansi.enabled", true)?;
         let prepared = plan::prepare(self.plan, PlanSettings { mode: self.mode, ansi })?;
         let name = self
@@ -152,6 +154,31 @@ impl<'a> StreamWriter<'a> {
             sink.describe(),
             self.mode.name(),
         )))
+    }
+}
+
+/// Settings that change results in Spark and are not read here, with the values they have here.
+const FIXED_SETTINGS: &[(&str, &[&str])] = &[
+    ("spark.sql.caseSensitive", &["false"]),
+    ("spark.sql.session.timeZone", &["utc", "gmt", "z", "+00:00", "etc/utc"]),
+    (
+        "spark.sql.streaming.statefulOperator.checkCorrectness.enabled",
+        &["true"],
+    ),
+];
+
+/// Refuses settings under which Spark would give other results.
+fn refuse_settings(conf: &BTreeMap<String, String>) -> Result<()> {
+    let other = conf.iter().find(|(name, value)| {
+        let fixed = FIXED_SETTINGS.iter().find(|(fixed, _)| fixed == name);
+        let differs = fixed.is_some_and(|(_, values)| !values.contains(&value.to_ascii_lowercase().as_str()));
+        differs || name.starts_with("spark.sql.legacy.")
+    });
+    match other {
+        Some((name, value)) => Err(Error::unsupported(format!(
+            "`{name}` is `{value}`, under which Spark gives results that Skirl does not give yet; remove the setting"
+        ))),
+        None => Ok(()),
     }
 }
 

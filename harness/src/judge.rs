@@ -420,7 +420,7 @@ output_rows = "> 0"
               watermark, batch 3: the watermark is 2024-12-03 10:03:30.000 and must be 2024-12-03 10:09:30.000
               state, batch 1: rows in state are [2] and must be [3] (per operator, topmost first)
               state, batch 2: rows in state are [1] and must be [3] (per operator, topmost first)
-              follow-up: 1 rows answer, and it must be 2
+              follow-up: 1 row answers, and it must be 2
                 query     SELECT district, sum(n) AS n FROM totals GROUP BY district ORDER BY district
                 expected  Faro, 4
                 expected  Porto, 11

@@ -1,6 +1,5 @@
 //! Queries from start to end: triggers, stopping, restarting, names, and what sinks refuse. Time is what the tests say.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc;
 
@@ -317,6 +316,28 @@ fn a_memory_table_is_filled_again_from_a_checkpoint_in_complete_mode_only() {
         if let Err(error) = again {
             assert!(error.to_string().contains("does not support recovering"), "{error}");
         }
+    }
+}
+
+#[test]
+fn settings_that_would_change_results_are_refused() {
+    for (name, value, runs) in [
+        ("spark.sql.session.timeZone", "UTC", true),
+        ("spark.sql.session.timeZone", "Europe/Lisbon", false),
+        ("spark.sql.caseSensitive", "true", false),
+        ("spark.sql.legacy.timeParserPolicy", "LEGACY", false),
+        ("spark.sql.shuffle.partitions", "4", true),
+    ] {
+        let mut session = Session::new(BTreeMap::from([(name.to_string(), value.to_string())]));
+        let stream = MemoryStream::new(rows(&[]).schema());
+        let make = move || Ok(Box::new(stream.source(None)) as Box<dyn Source>);
+        session.read_stream("s", rows(&[]).schema(), make).unwrap();
+        let started = session
+            .write_stream("SELECT n FROM s")
+            .unwrap()
+            .start(Kept::default().sink());
+        let condition = started.as_ref().err().and_then(Error::condition);
+        assert_eq!(condition, (!runs).then_some("SKIRL_UNSUPPORTED"), "{name} {value}");
     }
 }
 

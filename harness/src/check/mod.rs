@@ -135,6 +135,14 @@ impl Finding {
         }
     }
 
+    /// What is wrong, under the name of the check that found it: `output, batch 3: 1 row wrong`.
+    pub fn headline(&self, check: &str) -> String {
+        match self.batch_id {
+            Some(batch_id) => format!("{check}, batch {batch_id}: {}", self.claim),
+            None => format!("{check}: {}", self.claim),
+        }
+    }
+
     /// A finding about the whole run.
     pub fn of_run(claim: impl Into<String>) -> Finding {
         Finding {

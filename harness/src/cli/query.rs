@@ -52,7 +52,7 @@ pub struct Query {
     output_mode: String,
 
     /// When a batch runs: once, available-now or an interval such as '10 seconds'; without, as soon as there are rows.
-    #[arg(long, value_name = "TRIGGER")]
+    #[arg(long, value_name = "TRIGGER", allow_hyphen_values = true)]
     trigger: Option<String>,
 
     /// Where rows go: console, memory, json:DIR, csv:DIR or parquet:DIR.
@@ -154,6 +154,12 @@ impl Query {
         let mut streams = Vec::new();
         for stream in &self.stream {
             let (name, place) = split("--stream", stream, "weather=data/weather")?;
+            if streams
+                .iter()
+                .any(|known: &StreamRequest| known.name.eq_ignore_ascii_case(&name))
+            {
+                bail!("two streams are called `{name}`; give each a name of its own");
+            }
             streams.push(StreamRequest {
                 name,
                 source: source_of(&place)?,
@@ -184,6 +190,12 @@ impl Query {
         set_options(&mut streams, &mut sink, &self.option)?;
         if sink.format == SinkFormat::Memory && self.name.is_none() {
             bail!("a memory sink needs `--name`: its table has it");
+        }
+        if sink.format.is_files() && self.checkpoint.is_none() {
+            bail!(
+                "a {} sink needs `--checkpoint DIR`: it tells which batches the files have, also after a stop",
+                sink.format.name()
+            );
         }
         let tables = self.table.iter().map(|table| {
             let (name, file) = split("--table", table, "population=population.csv")?;
@@ -218,6 +230,9 @@ fn split(option: &str, argument: &str, example: &str) -> Result<(String, String)
 
 fn source_of(place: &str) -> Result<SourceRequest> {
     let Some(address) = place.strip_prefix("socket://") else {
+        if place.starts_with("socket:") {
+            bail!("`{place}` is no socket; write `socket://localhost:9999`");
+        }
         return Ok(SourceRequest::Directory(PathBuf::from(place)));
     };
     let parts = address
@@ -245,8 +260,7 @@ fn sink_of(text: &str) -> Result<SinkRequest> {
     let Some((_, format)) = format else {
         bail!("`{name}` is no sink; {}", suggestion(name, &known))
     };
-    let writes_files = matches!(format, SinkFormat::Json | SinkFormat::Csv | SinkFormat::Parquet);
-    match (writes_files, &dir) {
+    match (format.is_files(), &dir) {
         (true, None) => bail!("the {name} sink needs a directory; write `--sink {name}:out/`"),
         (false, Some(_)) => bail!("the {name} sink has no directory; write `--sink {name}`"),
         _ => Ok(SinkRequest {
@@ -396,11 +410,15 @@ mod tests {
             vec!["--stream=w=d", "--sink=consol"],
             vec!["--stream=w=d", "--sink=json"],
             vec!["--stream=w=d", "--sink=memory"],
+            vec!["--stream=w=d", "--sink=json:out"],
+            vec!["--stream=w=d", "--stream=W=e"],
             vec!["--stream=w=d", "--output-mode=apend"],
             vec!["--stream=w=d", "--trigger=soon"],
+            vec!["--stream=w=d", "--trigger", "-5 seconds"],
             vec!["--stream=w=d", "--watermark=w=t"],
             vec!["--stream=w=d", "--option=header=true"],
             vec!["--stream=w=socket://nowhere"],
+            vec!["--stream=w=socket:/localhost:9999"],
         ]
         .into_iter()
         .map(|arguments| {
@@ -416,11 +434,15 @@ mod tests {
         `consol` is no sink; did you mean `console`?
         the json sink needs a directory; write `--sink json:out/`
         a memory sink needs `--name`: its table has it
+        a json sink needs `--checkpoint DIR`: it tells which batches the files have, also after a stop
+        two streams are called `W`; give each a name of its own
         `apend` is no output mode; did you mean `append`?
         `soon` is no trigger; write `once`, `available-now` or an interval such as `10 seconds`
+        `-5 seconds` is no trigger; write `once`, `available-now` or an interval such as `10 seconds`
         `--watermark w=t` has no delay; write `--watermark w='t,30 seconds'`
         `--option header=true` names no stream; write `--option w.header=true`
         `socket://nowhere` is no socket; write `socket://localhost:9999`
+        `socket:/localhost:9999` is no socket; write `socket://localhost:9999`
         "#);
     }
 

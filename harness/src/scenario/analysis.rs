@@ -31,7 +31,8 @@ pub(super) fn analyse(scenario: &Scenario, spans: &SqlSpans, mistakes: &Mistakes
         // What Skirl does not run yet is no mistake of the file.
         if scenario.expect.error.is_none() && error.condition() != Some(SKIRL_UNSUPPORTED) {
             let help = "correct the SQL, or wait for the refusal in [expect.error]";
-            mistakes.note_with_help(span.clone(), error.to_string(), help);
+            let message = error.to_string();
+            mistakes.note_with_help(narrowed(span, &scenario.text, &message), message, help);
         }
     };
     let mut catalog = Catalog::new(scenario.conf.clone());
@@ -73,6 +74,23 @@ fn note_pruned_malformed(scenario: &Scenario, plan: &LogicalPlan, span: &Range<u
             let help = "read every column of the stream, or leave `mode` out and filter the rows in a view";
             mistakes.note_with_help(span.clone(), message, help);
         }
+    }
+}
+
+/// The place of the first name a message quotes, if it stands in the text of `span` once; else the whole span.
+fn narrowed(span: &Range<usize>, text: &str, message: &str) -> Range<usize> {
+    let name = message.split('`').nth(1).filter(|name| !name.is_empty());
+    let (Some(name), Some(sql)) = (name, text.get(span.clone())) else {
+        return span.clone();
+    };
+    let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let mut places = sql.match_indices(name).map(|(at, _)| at).filter(|at| {
+        let (before, behind) = (&sql[..*at], &sql[at + name.len()..]);
+        !before.ends_with(is_part) && !behind.starts_with(is_part)
+    });
+    match (places.next(), places.next()) {
+        (Some(only), None) => span.start + only..span.start + only + name.len(),
+        _ => span.clone(),
     }
 }
 

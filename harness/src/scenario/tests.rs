@@ -109,7 +109,7 @@ fn values_that_are_no_values_of_their_column_are_named() {
 #[test]
 fn a_row_that_is_too_short_is_told_its_columns() {
     insta::assert_snapshot!(mistakes(&SOUND.replace("\"Porto\", 3, ", "")), @r#"
-     × this row has 1 values and its schema has 3 columns
+     × this row has 1 value and its schema has 3 columns
       ╭─[scenarios/late.toml:7:4]
     7 │   [["2024-12-03T10:00:00Z"], ["Faro", [], "2024-12-03 10:01:00"]],
       ·    ────────────────────────
@@ -141,9 +141,9 @@ fn a_column_that_is_not_there_is_shown_in_the_query() {
     insta::assert_snapshot!(mistakes(&SOUND.replace("SELECT district, count(*)", "SELECT city, count(*)")), @r#"
      × A column, variable, or function parameter with name `city` cannot be resolved. Did you mean one of the
      │ following? [`district`, `timestamp`, `new_scotsmen`].
-       ╭─[scenarios/late.toml:18:7]
+       ╭─[scenarios/late.toml:18:15]
     18 │ sql = "SELECT city, count(*) AS c FROM s GROUP BY district"
-       ·       ─────────────────────────────────────────────────────
+       ·               ────
        ╰────
      help: correct the SQL, or wait for the refusal in [expect.error]
     "#);
@@ -153,9 +153,9 @@ fn a_column_that_is_not_there_is_shown_in_the_query() {
 fn a_watermark_on_text_is_refused_as_spark_does() {
     insta::assert_snapshot!(mistakes(&SOUND.replace("column = \"timestamp\"", "column = \"district\"")), @r#"
      × The event time `district` has the invalid type "STRING", but expected "TIMESTAMP".
-       ╭─[scenarios/late.toml:15:13]
+       ╭─[scenarios/late.toml:15:25]
     15 │ watermark = { column = "district", delay = "30 seconds" }
-       ·             ─────────────────────────────────────────────
+       ·                         ────────
        ╰────
      help: correct the SQL, or wait for the refusal in [expect.error]
     "#);

@@ -69,7 +69,14 @@ impl Listing {
     fn files_of(&self, root: &Path) -> Result<Vec<Found>> {
         let mut files = Vec::new();
         match committed_files(root)? {
-            Some(committed) => committed.iter().try_for_each(|path| Self::push(path, &mut files))?,
+            Some(committed) => {
+                // The log has whole paths; files are called as the directory is.
+                let whole = std::path::absolute(root).map_err(Error::io(root))?;
+                for path in committed {
+                    let below = path.strip_prefix(&whole).map(|below| root.join(below));
+                    Self::push(&below.unwrap_or(path), &mut files)?;
+                }
+            }
             None if root.is_dir() => Self::walk(root, 0, &mut files)?,
             None => Self::push(root, &mut files)?,
         }

@@ -11,25 +11,45 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use skirl_engine::clock::{Clock, SystemClock};
+use skirl_engine::error::in_full;
 use skirl_engine::format::FileFormat;
 use skirl_engine::format::columns::Columns;
+use skirl_engine::format::text::text_schema;
 use skirl_engine::format::without_compression;
 use skirl_engine::sink::show::show;
 use skirl_engine::sink::{ConsoleSink, FileSink, MemoryTable, Sink};
 use skirl_engine::source::files::options_in_session;
 use skirl_engine::source::{FileOrder, FileSource, SocketSource, Source};
+use skirl_engine::spelling::closest;
 use skirl_engine::storage::DirStorage;
 use skirl_engine::{BatchProgress, Session};
+use skirl_generator::trace::TRACE_FILE;
 
 use super::{Request, SourceRequest, StreamRequest};
 use crate::job::SinkFormat;
 use crate::scenario::format_schema;
+
+/// Spark's settings that change something here.
+const SETTINGS: &[&str] = &[
+    "spark.sql.ansi.enabled",
+    "spark.sql.caseSensitive",
+    "spark.sql.columnNameOfCorruptRecord",
+    "spark.sql.csv.parser.columnPruning.enabled",
+    "spark.sql.files.ignoreCorruptFiles",
+    "spark.sql.files.ignoreMissingFiles",
+    "spark.sql.parquet.mergeSchema",
+    "spark.sql.session.timeZone",
+    "spark.sql.sources.partitionColumnTypeInference.enabled",
+    "spark.sql.streaming.multipleWatermarkPolicy",
+    "spark.sql.streaming.noDataMicroBatches.enabled",
+];
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
 
 /// Runs `request` until its trigger is done or the user interrupts it.
 pub(super) fn execute(request: &Request) -> Result<ExitCode> {
+    remark_on_settings(&request.conf);
     let mut session = Session::new(request.conf.clone());
     let today = today();
     for stream in &request.streams {
@@ -61,6 +81,17 @@ pub(super) fn execute(request: &Request) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Says which settings change nothing here.
+fn remark_on_settings(conf: &BTreeMap<String, String>) {
+    for name in conf.keys().filter(|name| !SETTINGS.contains(&name.as_str())) {
+        let meant = closest(name, SETTINGS.iter().copied());
+        let meant = meant
+            .map(|meant| format!("; did you mean `{meant}`?"))
+            .unwrap_or_default();
+        eprintln!("setting `{name}` changes nothing here{meant}");
+    }
+}
+
 /// The day a bare time of day in the rows means, in days since 1970-01-01.
 fn today() -> i32 {
     i32::try_from(SystemClock.now_ms().div_euclid(DAY_MS)).unwrap_or_default()
@@ -75,8 +106,8 @@ fn add_stream(
     match &stream.source {
         SourceRequest::Socket { host, port } => {
             let (host, port) = (host.clone(), *port);
-            let schema = SocketSource::connect(&host, port)?.schema();
-            session.read_stream(&stream.name, schema, move || {
+            // The connection is the query's: who sends may take no second one.
+            session.read_stream(&stream.name, text_schema(), move || {
                 Ok(Box::new(SocketSource::connect(&host, port)?))
             })?;
         }
@@ -87,11 +118,18 @@ fn add_stream(
     }
     if let Some(watermark) = &stream.watermark {
         // The view takes the stream's name: whoever reads it reads it with its watermark.
-        session.create_view(
+        let made = session.create_view(
             &stream.name,
             &format!("SELECT * FROM `{}`", stream.name),
             Some(watermark),
-        )?;
+        );
+        made.map_err(|error| {
+            let help = match error.condition() {
+                Some("EVENT_TIME_IS_NOT_ON_TIMESTAMP_TYPE") => " Give it the type TIMESTAMP with --schema.",
+                _ => "",
+            };
+            anyhow!("watermark: {}{help}", in_full(&error))
+        })?;
     }
     Ok(())
 }
@@ -108,6 +146,7 @@ fn add_directory(
         .ok_or_else(|| anyhow!("{} is no UTF-8 path", dir.display()))?
         .to_string();
     let order = FileOrder::ModificationTime;
+    refuse_trace(&stream.name, dir)?;
     let files = FileSource::list(&path, options, order)?;
     let format = match &stream.format {
         Some(format) => format.clone(),
@@ -131,9 +170,42 @@ fn add_directory(
             stream.name,
             format_schema(&source.schema())
         );
+        if source
+            .schema()
+            .fields()
+            .first()
+            .is_some_and(|field| field.name() == "_c0")
+        {
+            eprintln!(
+                "stream `{0}`: the first line is taken for a row; if it has the names, add --option {0}.header=true",
+                stream.name
+            );
+        }
     }
     session.read_stream(&stream.name, source.schema(), move || Ok(Box::new(make()?)))?;
     Ok(())
+}
+
+/// A trace has a directory for each of its streams; which one is meant?
+fn refuse_trace(stream: &str, dir: &Path) -> Result<()> {
+    if !dir.join(TRACE_FILE).is_file() {
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let mut streams: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.is_dir())
+        .collect();
+    streams.sort();
+    let named: Vec<String> = streams
+        .iter()
+        .map(|path| format!("`--stream {stream}={}`", path.display()))
+        .collect();
+    bail!(
+        "{} is a trace, with a directory for each stream; write {}",
+        dir.display(),
+        named.join(" or ")
+    )
 }
 
 fn inferred(
@@ -212,17 +284,23 @@ fn report(batch: &BatchProgress) {
     });
     let dropped: u64 = batch.operators.iter().map(|operator| operator.dropped).sum();
     let late = if dropped > 0 {
-        format!(", {dropped} late rows dropped")
+        format!(", {} dropped as late", rows(dropped))
     } else {
         String::new()
     };
     let read: u64 = batch.input_rows.iter().sum();
     let line = format!(
-        "batch {}: {read} rows in, {} rows out{}{late}",
+        "batch {}: {} in, {} out{}{late}",
         batch.batch_id,
-        batch.output_rows,
+        rows(read),
+        rows(batch.output_rows),
         watermark.unwrap_or_default()
     );
     let _ = std::io::stdout().flush();
     eprintln!("{line}");
+}
+
+/// `1 row`, `2 rows`.
+fn rows(count: u64) -> String {
+    format!("{count} row{}", if count == 1 { "" } else { "s" })
 }
