@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, test_kill_process};
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 use skirl::broker::{Cluster, Listener, NodeId, Options, State, User, brokers, until};
 
 use crate::needs::{Outcome, Test, tests};
@@ -190,7 +191,7 @@ fn states(cluster: &mut Cluster) -> Vec<State> {
 
 /// Whether the process runs or is frozen. One that is dead and whose end nobody has asked for does not live.
 pub fn is_alive(pid: i32) -> bool {
-    let is_there = Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid).is_ok());
+    let is_there = kill(Pid::from_raw(pid), None).is_ok();
     let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     is_there && !status.contains(") Z ")
 }

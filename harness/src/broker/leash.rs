@@ -10,7 +10,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// Waits for the watcher to be there before it becomes the program; without a word it ends.
 const GATE: &str = r#"read -r go && exec "$@" </dev/null"#;
@@ -76,19 +77,27 @@ impl Leashed {
     /// Sends `signal`, unless the process has ended.
     pub fn signal(&mut self, signal: Signal) -> io::Result<()> {
         if self.ended()?.is_none() {
-            kill_process(Pid::from_child(&self.child), signal)?;
+            kill(self.nix_pid(), signal)?;
         }
         Ok(())
     }
 
-    /// Stops the process in its tracks; it has stopped when this returns.
+    /// Stops the process in its tracks; on Linux it has stopped when this returns.
     pub fn freeze(&mut self) -> io::Result<()> {
-        self.signal(Signal::STOP)?;
+        self.signal(Signal::SIGSTOP)?;
+        #[cfg(target_os = "linux")]
         if self.ended.is_none() {
-            let events = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-            waitid(WaitId::Pid(Pid::from_child(&self.child)), events)?;
+            use nix::sys::wait::{Id, WaitPidFlag, waitid};
+            // One that ends instead is not waited for either, and `ended` still sees how.
+            let either = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+            waitid(Id::Pid(self.nix_pid()), either)?;
         }
         Ok(())
+    }
+
+    /// It cannot be another process's number: the dead keep theirs until we ask how they ended.
+    fn nix_pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).expect("the system numbers processes so"))
     }
 
     /// Ends the process at once; it is gone when this returns.
@@ -146,9 +155,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut process = sleeper(dir.path(), "exec cat fifo");
         process.freeze().unwrap();
-        process.signal(Signal::TERM).unwrap();
+        process.signal(Signal::SIGTERM).unwrap();
         assert_eq!(process.ended().unwrap(), None);
-        process.signal(Signal::CONT).unwrap();
+        process.signal(Signal::SIGCONT).unwrap();
         assert!(until(Duration::from_secs(10), || process.ended().unwrap()).is_some());
     }
 

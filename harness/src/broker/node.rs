@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use nix::sys::signal::Signal;
 
 use super::error::{Error, Result};
 use super::layout::{Layout, Seat};
@@ -124,7 +124,7 @@ impl Node {
     pub fn resume(&mut self) -> Result<()> {
         self.is_frozen = false;
         self.process
-            .signal(Signal::CONT)
+            .signal(Signal::SIGCONT)
             .map_err(Error::io(format!("resume node {}", self.id)))
     }
 
@@ -132,7 +132,7 @@ impl Node {
     pub fn terminate(&mut self) -> Result<()> {
         self.resume()?;
         self.process
-            .signal(Signal::TERM)
+            .signal(Signal::SIGTERM)
             .map_err(Error::io(format!("stop node {}", self.id)))
     }
 }

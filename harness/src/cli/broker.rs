@@ -168,7 +168,7 @@ impl Start {
     /// Has the cluster in a session of its own, and tells the process that started this one.
     fn keep(self) -> Result<()> {
         // Fails only for one that leads a session already.
-        let _ = rustix::process::setsid();
+        let _ = nix::unistd::setsid();
         let until_eof = self.until_eof;
         let tell = |outcome: &Outcome| {
             let line = serde_json::to_string(outcome)?;
