@@ -6,6 +6,7 @@
 //!
 //! To add tests, write `<subject>.rs` with a `TESTS` of its own, and a line in [`SUBJECTS`].
 
+mod access;
 mod broker;
 mod command;
 mod needs;
@@ -17,7 +18,11 @@ use libtest_mimic::Arguments;
 use needs::Test;
 
 /// The files beside this one that have tests, and their tests.
-const SUBJECTS: &[(&str, &[Test])] = &[("broker", broker::TESTS), ("command", command::TESTS)];
+const SUBJECTS: &[(&str, &[Test])] = &[
+    ("access", access::TESTS),
+    ("broker", broker::TESTS),
+    ("command", command::TESTS),
+];
 
 /// One test waits for a broker while another computes; more would only heat the machine.
 const THREADS: usize = 4;

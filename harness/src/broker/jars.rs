@@ -250,7 +250,13 @@ mod tests {
         let cache = Cache::at(dir.path().to_owned());
         let ways: [(&str, Way); 3] = [("spoilt", spoilt), ("broken", broken), ("empty", |_, _| Ok(()))];
         let error = fetch_jar(&ways, &cache, &mut Vec::new()).unwrap_err();
-        insta::assert_snapshot!(error.to_string().replace(&*dir.path().to_string_lossy(), "CACHE"));
+        insta::assert_snapshot!(error.to_string().replace(&*dir.path().to_string_lossy(), "CACHE"), @r"
+        cannot fetch the jars of Apache Kafka into CACHE:
+          spoilt: a-1.jar has the SHA-256 a52d159f262b2c6ddb724a61840befc36eb30c88877a4030b65cbe86298449c9, and ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad is pinned
+          broken: exit status: 6: no route
+          empty: a-1.jar did not come: No such file or directory (os error 2)
+          a mirror of Maven Central is used when SKIRL_MAVEN_MIRROR is its address
+        ");
         let left: Vec<_> = fs::read_dir(dir.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name())
