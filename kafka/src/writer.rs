@@ -361,15 +361,19 @@ impl Writer {
         self.reports
     }
 
+    /// Tells librdkafka not to wait for batches to fill any more; returns at once.
+    pub fn push(&mut self) {
+        // SAFETY: the client is alive.
+        unsafe { rd::rd_kafka_flush(self.handle.ptr(), 0) };
+    }
+
     /// Waits until nothing is in flight.
     ///
     /// # Errors
     /// As [`Writer::poll`]; rows still in flight when `patience` is over, with their number.
     pub fn finish(&mut self, patience: Duration, mut each: impl FnMut(Delivery)) -> Result<()> {
         let deadline = Deadline::after(patience);
-        // Tells librdkafka not to wait for batches to fill any more; it returns at once.
-        // SAFETY: the client is alive.
-        unsafe { rd::rd_kafka_flush(self.handle.ptr(), 0) };
+        self.push();
         loop {
             self.poll(SLICE.min(deadline.left()), &mut each)?;
             let left = self.in_flight();

@@ -1,6 +1,7 @@
 //! The command line: one subcommand a file.
 
 mod generate;
+pub(crate) mod kafka;
 mod list;
 mod query;
 mod replay;
