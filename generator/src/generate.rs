@@ -453,6 +453,7 @@ pub fn run(request: &GenerateRequest, progress: &mut dyn Progress) -> Result<Sum
     target.finish(&TraceFile {
         version: 1,
         seed: Some(request.seed),
+        kafka: None,
         streams: described,
     })?;
     Ok(summary)

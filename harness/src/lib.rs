@@ -12,6 +12,7 @@ pub mod job;
 pub mod judge;
 pub mod oracle;
 pub mod property;
+pub mod recording;
 pub mod replay;
 pub mod report;
 pub mod rows;

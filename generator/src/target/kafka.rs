@@ -14,8 +14,9 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
-use skirl_kafka::{Delivery, Existing, NewTopic, Properties, Reports, Row, TopicHandle, Topics, Writer};
+use skirl_kafka::{Existing, NewTopic, Outbox, Outcome, Properties, Row, TopicHandle, Topics};
 
+pub use merge::{Lanes, Pieces, Timed};
 pub use schedule::{Clock, Due, Schedule, SendPace};
 
 use crate::card::DisorderCard;
@@ -25,22 +26,13 @@ use crate::generate::{Stream, refuse_mistakes};
 use crate::lateness;
 use crate::progress::Progress;
 use crate::spec::StreamSpec;
-use merge::Lanes;
-use rows::Maker;
+use rows::{Maker, Piece};
 
 /// Partitions of a topic that is made, unless a number is asked for.
 pub const PARTITIONS_DEFAULT: i32 = 4;
 
 /// Pieces that may wait to be queued.
 const PIECES_AHEAD: usize = 4;
-/// How long one waits when the queue is full, and for acknowledgements, before one looks again.
-const SLICE: Duration = Duration::from_millis(5);
-/// How long rows in flight are waited for after an interruption.
-const PATIENCE_WHEN_STOPPED_US: i64 = 5_000_000;
-/// librdkafka's default of `message.timeout.ms`, and what is waited beyond it.
-const MESSAGE_TIMEOUT_MS: i64 = 300_000;
-const PATIENCE_BEYOND_US: i64 = 5_000_000;
-
 /// Which streams to send, and where to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SendRequest {
@@ -93,12 +85,8 @@ pub enum Timestamps {
 pub struct Sent {
     /// The streams, in the order of their specifications.
     pub streams: Vec<SentStream>,
-    /// Rows that every replica in sync has.
-    pub acknowledged: u64,
-    /// Rows that could not be written, with the reasons.
-    pub failed: BTreeMap<String, u64>,
-    /// Rows of which it is not known what became of them.
-    pub unknown: u64,
+    /// What became of their rows.
+    pub outcome: Outcome,
     /// From the first row to the last acknowledgement, in microseconds.
     pub lasted_us: i64,
     /// How far rows were behind the pace, at most, in microseconds.
@@ -110,7 +98,7 @@ pub struct Sent {
 impl Sent {
     /// Whether every row was acknowledged.
     pub fn is_complete(&self) -> bool {
-        self.failed.is_empty() && self.unknown == 0 && !self.interrupted
+        self.outcome.is_complete() && !self.interrupted
     }
 }
 
@@ -153,7 +141,8 @@ pub fn send(
         for (maker, (_, spec)) in makers.into_iter().zip(&request.specs) {
             let (give, take) = sync_channel(PIECES_AHEAD);
             threads.push(scope.spawn(move || maker.run(spec.rows, &give)));
-            pieces.push(take);
+            let taken: Pieces<Piece, Error> = Box::new(take.into_iter());
+            pieces.push(taken);
         }
         // The lanes end with this call, so that makers whose rows nobody takes any more end too.
         let outcome = sender.send_all(Lanes::new(pieces), interrupted, progress);
@@ -176,11 +165,9 @@ pub fn send(
     });
     Ok(Sent {
         streams: streams.collect(),
-        acknowledged: sender.acknowledged(),
-        unknown: sender.writer.in_flight() as u64,
+        outcome: sender.outbox.outcome(),
         lasted_us: clock.now_us() - sender.started,
         behind_us: sender.schedule.behind(),
-        failed: sender.failed,
         interrupted,
     })
 }
@@ -252,9 +239,9 @@ fn arrivals_between(request: &SendRequest, index: usize) -> Result<Option<(i64, 
     Ok(between)
 }
 
-/// Queues rows and hears what became of them.
+/// Queues rows as they become due.
 struct Sender<'a> {
-    writer: Writer,
+    outbox: Outbox,
     topics: Vec<TopicHandle>,
     clock: &'a dyn Clock,
     schedule: Schedule,
@@ -264,10 +251,6 @@ struct Sender<'a> {
     title: String,
     rows: u64,
     counts: Vec<Count>,
-    failed: BTreeMap<String, u64>,
-    /// Of the rows that were queued.
-    failed_rows: u64,
-    patience_us: i64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -278,18 +261,13 @@ struct Count {
 
 impl<'a> Sender<'a> {
     fn new(request: &SendRequest, clock: &'a dyn Clock) -> Result<Self> {
-        let mut properties = request.properties.clone();
-        properties.set_default("enable.idempotence", "true")?;
-        properties.set_default("linger.ms", "5")?;
-        let timeout = properties.get("message.timeout.ms").or(properties.get("delivery.timeout.ms"));
-        let timeout_ms: i64 = timeout.and_then(|ms| ms.parse().ok()).unwrap_or(MESSAGE_TIMEOUT_MS);
-        let mut writer = Writer::connect(&properties, Reports::Failures)?;
-        let topics = request.topics.iter().map(|topic| writer.topic(topic));
+        let mut outbox = Outbox::connect(&request.properties)?;
+        let topics = request.topics.iter().map(|topic| outbox.topic(topic));
         let topics = topics.collect::<skirl_kafka::Result<_>>()?;
         let names: Vec<&str> = request.specs.iter().map(|(name, _)| name.as_str()).collect();
         let started = clock.now_us();
         Ok(Sender {
-            writer,
+            outbox,
             topics,
             clock,
             schedule: Schedule::new(&request.pace, request.seed, started),
@@ -298,16 +276,13 @@ impl<'a> Sender<'a> {
             title: names.join(", "),
             rows: request.specs.iter().map(|(_, spec)| spec.rows).sum(),
             counts: vec![Count::default(); request.specs.len()],
-            failed: BTreeMap::new(),
-            failed_rows: 0,
-            patience_us: timeout_ms * 1_000 + PATIENCE_BEYOND_US,
         })
     }
 
     /// Sends rows until there are no more, and waits for their acknowledgements; says whether it was interrupted.
     fn send_all(
         &mut self,
-        mut lanes: Lanes,
+        mut lanes: Lanes<Piece, Error>,
         interrupted: &dyn Fn() -> bool,
         progress: &mut dyn Progress,
     ) -> Result<bool> {
@@ -318,7 +293,7 @@ impl<'a> Sender<'a> {
             let now = self.clock.now_us();
             let due = self.schedule.due(now, next_arrival);
             if due.rows == 0 {
-                self.poll(self.schedule.wait(now, next_arrival))?;
+                self.outbox.poll(self.schedule.wait(now, next_arrival))?;
                 continue;
             }
             let mut sent = 0;
@@ -327,20 +302,19 @@ impl<'a> Sender<'a> {
                 self.queue(&lanes, stream, rows, interrupted)?;
             }
             self.schedule.sent(sent);
-            self.poll(Duration::ZERO)?;
-            let done = self.counts.iter().map(|count| count.rows).sum::<u64>().min(self.rows);
-            progress.rows(&self.title, done, self.rows);
+            self.outbox.poll(Duration::ZERO)?;
+            let done = self.counts.iter().map(|count| count.rows).sum::<u64>();
+            progress.rows(&self.title, done.min(self.rows), self.rows);
         }
         let was_interrupted = lanes.next_arrival()?.is_some();
         drop(lanes);
-        self.settle(interrupted)?;
+        self.outbox.settle(interrupted)?;
         Ok(was_interrupted)
     }
 
-    /// Queues rows of a stream, waiting where the queue is full.
     fn queue(
         &mut self,
-        lanes: &Lanes,
+        lanes: &Lanes<Piece, Error>,
         stream: usize,
         range: Range<usize>,
         interrupted: &dyn Fn() -> bool,
@@ -348,69 +322,14 @@ impl<'a> Sender<'a> {
         let piece = lanes.piece(stream);
         let mut rows: Vec<Row> = range.clone().map(|row| piece.row(row, stream)).collect();
         if self.timestamps == Timestamps::Original {
-            for (row, time) in rows.iter_mut().zip(&piece.times[range]) {
+            for (row, time) in rows.iter_mut().zip(&piece.times()[range]) {
                 row.timestamp_ms = Some(time.div_euclid(1_000));
             }
         }
-        self.leave_out_too_large(stream, &mut rows);
-        let mut left = rows.as_slice();
-        while !left.is_empty() {
-            let queued = self.writer.queue(&self.topics[stream], left)?;
-            let (now, later) = left.split_at(queued);
-            self.counts[stream].rows += queued as u64;
-            self.counts[stream].bytes += now.iter().map(|row| row.value.map_or(0, <[u8]>::len) as u64).sum::<u64>();
-            left = later;
-            if !left.is_empty() {
-                self.poll(SLICE)?;
-                if interrupted() {
-                    return Ok(());
-                }
-            }
-        }
+        let done = self.outbox.send(&self.topics[stream], &rows, interrupted)?;
+        self.counts[stream].rows += done as u64;
+        let bytes = rows[..done].iter().map(|row| row.value.map_or(0, <[u8]>::len) as u64);
+        self.counts[stream].bytes += bytes.sum::<u64>();
         Ok(())
-    }
-
-    /// Rows that can never be sent are reported as such: the layer `corrupt` makes some on purpose.
-    fn leave_out_too_large(&mut self, stream: usize, rows: &mut Vec<Row>) {
-        let before = rows.len();
-        rows.retain(|row| !self.writer.is_too_large(row));
-        let left_out = (before - rows.len()) as u64;
-        if left_out > 0 {
-            let topic = self.topics[stream].name();
-            let reason = format!("larger than `message.max.bytes` allows for `{topic}`");
-            *self.failed.entry(reason).or_default() += left_out;
-        }
-    }
-
-    fn poll(&mut self, wait: Duration) -> Result<()> {
-        let (failed, count) = (&mut self.failed, &mut self.failed_rows);
-        self.writer.poll(wait, |delivery| note(failed, count, &delivery))?;
-        Ok(())
-    }
-
-    /// Waits until every row is acknowledged or given up by librdkafka, which it does after `message.timeout.ms`.
-    fn settle(&mut self, interrupted: &dyn Fn() -> bool) -> Result<()> {
-        self.writer.push();
-        let mut until = self.clock.now_us() + self.patience_us;
-        let mut was_interrupted = false;
-        while self.writer.in_flight() > 0 && self.clock.now_us() < until {
-            self.poll(SLICE)?;
-            if !was_interrupted && interrupted() {
-                was_interrupted = true;
-                until = until.min(self.clock.now_us() + PATIENCE_WHEN_STOPPED_US);
-            }
-        }
-        Ok(())
-    }
-
-    fn acknowledged(&self) -> u64 {
-        self.writer.queued() - self.failed_rows - self.writer.in_flight() as u64
-    }
-}
-
-fn note(failed: &mut BTreeMap<String, u64>, count: &mut u64, delivery: &Delivery) {
-    if let Some(error) = &delivery.error {
-        *count += 1;
-        *failed.entry(error.to_string()).or_default() += 1;
     }
 }

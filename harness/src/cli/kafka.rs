@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use skirl_generator::target::kafka::Clock;
-use skirl_kafka::Properties;
+use skirl_kafka::{Outcome, Properties};
 
 /// How to reach brokers.
 #[derive(Debug, Clone, Default, Args)]
@@ -49,6 +49,23 @@ pub fn settings(arguments: &[String]) -> Result<BTreeMap<String, String>> {
         };
     }
     Ok(settings)
+}
+
+/// What became of rows that took `lasted_us` microseconds to send, as lines.
+pub fn achieved(outcome: &Outcome, lasted_us: i64) -> String {
+    let seconds = (lasted_us as f64 / 1e6).max(1e-6);
+    let rate = outcome.acknowledged as f64 / seconds;
+    let mut text = format!("{} rows acknowledged in {seconds:.2} s: {rate:.0} rows/s\n", outcome.acknowledged);
+    for (reason, rows) in &outcome.failed {
+        text += &format!("{rows} rows not written: {reason}\n");
+    }
+    if outcome.unknown > 0 {
+        text += &format!(
+            "{} rows neither acknowledged nor refused: they may be there or not; is the broker up?\n",
+            outcome.unknown
+        );
+    }
+    text
 }
 
 /// The machine's clock: its time of day at the start, and from there on its steady clock, which nobody sets back.

@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, SchemaRef};
 use skirl_kafka::Row;
 
-use super::KeyColumn;
+use super::{KeyColumn, Timed};
 use crate::arrival::Arrived;
 use crate::card::{DisorderCard, DisorderCount};
 use crate::encode::{Encoder, Format};
@@ -23,8 +23,13 @@ pub(super) struct Piece {
     /// Where each value ends.
     ends: Vec<usize>,
     keys: Keys,
-    /// When each arrives in the stream's own time, ascending; microseconds since 1970.
-    pub times: Vec<i64>,
+    times: Vec<i64>,
+}
+
+impl Timed for Piece {
+    fn times(&self) -> &[i64] {
+        &self.times
+    }
 }
 
 /// The keys of a piece.
@@ -35,10 +40,6 @@ enum Keys {
 }
 
 impl Piece {
-    pub fn len(&self) -> usize {
-        self.times.len()
-    }
-
     fn start(&self, row: usize) -> usize {
         row.checked_sub(1).map_or(0, |before| self.ends[before] + 1)
     }

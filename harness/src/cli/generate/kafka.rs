@@ -9,7 +9,7 @@ use skirl_generator::target::kafka::{KeyColumn, SendPace, SendRequest, Sent, Tim
 use skirl_generator::{Bars, Format, StreamSpec};
 use skirl_kafka::{Address, Existing};
 
-use crate::cli::kafka::{Interrupt, KafkaArgs, MachineClock};
+use crate::cli::kafka::{Interrupt, KafkaArgs, MachineClock, achieved};
 
 /// How streams become topics.
 #[derive(Debug, Args)]
@@ -114,7 +114,7 @@ fn topics_of(to: &str, specs: &[(String, StreamSpec)]) -> Result<(String, Vec<St
     Ok((bootstrap, topics))
 }
 
-fn timestamps(text: &str) -> Result<Timestamps, String> {
+pub(crate) fn timestamps(text: &str) -> Result<Timestamps, String> {
     match text {
         "now" => Ok(Timestamps::Now),
         "original" => Ok(Timestamps::Original),
@@ -138,21 +138,9 @@ fn described(sent: &Sent, pace: &SendPace) -> String {
             stream.name, stream.topic, stream.partitions, stream.rows, stream.bytes, stream.card
         );
     }
-    let seconds = (sent.lasted_us as f64 / 1e6).max(1e-6);
-    let rate = sent.acknowledged as f64 / seconds;
-    text += &format!("{} rows acknowledged in {seconds:.2} s: {rate:.0} rows/s", sent.acknowledged);
+    text += &achieved(&sent.outcome, sent.lasted_us);
     if *pace != SendPace::Unlimited {
-        text += &format!(", at most {:.1} ms behind the pace", sent.behind_us as f64 / 1e3);
-    }
-    text.push('\n');
-    for (reason, rows) in &sent.failed {
-        text += &format!("{rows} rows not written: {reason}\n");
-    }
-    if sent.unknown > 0 {
-        text += &format!(
-            "{} rows neither acknowledged nor refused: they may be there or not; is the broker up?\n",
-            sent.unknown
-        );
+        text += &format!("at most {:.1} ms behind the pace\n", sent.behind_us as f64 / 1e3);
     }
     if sent.interrupted {
         text += "interrupted before all rows were made\n";
