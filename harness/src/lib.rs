@@ -8,6 +8,7 @@ pub mod advice;
 pub mod case;
 pub mod check;
 pub mod cli;
+pub mod fit;
 pub mod job;
 pub mod judge;
 pub mod oracle;

@@ -270,7 +270,7 @@ impl<'a> Sender<'a> {
             outbox,
             topics,
             clock,
-            schedule: Schedule::new(&request.pace, request.seed, started),
+            schedule: Schedule::new(&request.pace, request.seed),
             started,
             timestamps: request.timestamps,
             title: names.join(", "),

@@ -1,5 +1,6 @@
 //! The command line: one subcommand a file.
 
+mod fit;
 mod generate;
 pub(crate) mod kafka;
 mod list;
@@ -28,6 +29,8 @@ pub enum Command {
     Record(Box<record::Record>),
     /// Put a recorded trace back to Kafka, byte for byte.
     ReplayTo(Box<replay_to::ReplayTo>),
+    /// Write a scenario whose generated streams look like a trace.
+    Fit(fit::Fit),
     /// Run a streaming query on directories or sockets and print its batches.
     Query(Box<query::Query>),
     /// List scenarios with their titles.
@@ -46,6 +49,7 @@ impl Command {
             Command::Generate(generate) => generate.execute(),
             Command::Record(record) => record.execute(),
             Command::ReplayTo(replay) => replay.execute(),
+            Command::Fit(fit) => fit.execute(),
             Command::Query(query) => query.execute(),
             Command::List(list) => list.execute(),
         }

@@ -17,10 +17,11 @@ pub mod capture;
 mod columns;
 mod error;
 pub mod put_back;
+pub(crate) mod read;
 mod record;
 mod spill;
 mod store;
-mod values;
+pub(crate) mod values;
 
 pub use capture::{Ended, RecordRequest, Recorded, RecordedStream, Start, Until, record};
 pub use columns::kafka_schema;

@@ -1,27 +1,22 @@
 //! Putting a recording back: its records to topics, byte for byte, in their order and with their gaps in time.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::compute::cast;
+use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use skirl_generator::Format;
-use skirl_generator::target::kafka::{Clock, Lanes, Pieces, Schedule, SendPace, Timed, Timestamps};
-use skirl_generator::trace::{TRACE_FILE, TraceFile, TraceStream, TraceTopic, file_name};
+use skirl_generator::target::kafka::{Clock, Lanes, Pieces, Schedule, SendPace, Timestamps};
+use skirl_generator::trace::{TRACE_FILE, TraceFile, TraceStream, TraceTopic};
 use skirl_kafka::{Existing, NewTopic, Outbox, Outcome, Properties, Row, TopicHandle, Topics};
 
-use super::columns::{kafka_schema, record};
+use super::columns::record;
+use super::read::{RecordReader, Records};
 use super::record::Record;
 use super::{Error, Result};
 
-/// Records read at once.
-const PIECE_RECORDS: usize = 2_048;
 /// Pieces of a stream that may wait to be sent.
 const PIECES_AHEAD: usize = 4;
 
@@ -129,7 +124,7 @@ pub fn put_back(
                 // Ends early once nobody takes them.
                 while pieces.next().is_some_and(|piece| give.send(piece).is_ok()) {}
             });
-            let taken: Pieces<Piece, Error> = Box::new(take.into_iter());
+            let taken: Pieces<Records, Error> = Box::new(take.into_iter());
             pieces.push(taken);
         }
         sender.send_all(Lanes::new(pieces), interrupted, progress)
@@ -207,20 +202,15 @@ impl Recording {
         }
     }
 
-    fn pieces(&self) -> PieceReader {
-        let path = |number| self.directory.join(file_name(number, Format::Parquet));
-        PieceReader {
-            paths: (0..self.micro_batches).map(path).collect::<Vec<_>>().into_iter(),
-            open: None,
-            latest_us: i64::MIN,
-        }
+    fn pieces(&self) -> RecordReader {
+        RecordReader::new(&self.directory, self.micro_batches)
     }
 
     /// The first and the last time of its records, in milliseconds since 1970.
     fn between(&self) -> Result<Option<(i64, i64)>> {
         let mut between: Option<(i64, i64)> = None;
         for piece in self.pieces() {
-            let batch = piece?.records;
+            let batch = piece?.batch;
             for time in batch.column(5).as_primitive::<TimestampMicrosecondType>().values() {
                 let ms = time.div_euclid(1_000);
                 if ms >= 0 {
@@ -254,91 +244,6 @@ fn open(request: &PutBackRequest, topics: &mut Topics, recording: &Recording, cl
         topics.check_timestamps(&recording.to, first, last, clock.now_us() / 1_000)?;
     }
     Ok(opened)
-}
-
-/// Some consecutive records of a stream.
-struct Piece {
-    records: RecordBatch,
-    /// When each was written: its timestamp, or that of an earlier one if it is older.
-    times: Vec<i64>,
-}
-
-impl Timed for Piece {
-    fn times(&self) -> &[i64] {
-        &self.times
-    }
-}
-
-/// Reads the micro-batches of a stream, one after another.
-struct PieceReader {
-    paths: std::vec::IntoIter<PathBuf>,
-    open: Option<(ParquetRecordBatchReader, PathBuf)>,
-    latest_us: i64,
-}
-
-impl Iterator for PieceReader {
-    type Item = Result<Piece>;
-
-    fn next(&mut self) -> Option<Result<Piece>> {
-        loop {
-            if let Some((reader, path)) = &mut self.open {
-                match reader.next() {
-                    None => self.open = None,
-                    Some(batch) => {
-                        let batch = batch.map_err(|error| wrong(path, &error));
-                        return Some(batch.and_then(|batch| piece(batch, path, &mut self.latest_us)));
-                    }
-                }
-            } else {
-                let path = self.paths.next()?;
-                match open_file(&path) {
-                    Ok(reader) => self.open = Some((reader, path)),
-                    Err(error) => return Some(Err(error)),
-                }
-            }
-        }
-    }
-}
-
-fn open_file(path: &Path) -> Result<ParquetRecordBatchReader> {
-    let file = File::open(path).map_err(Error::io(path))?;
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| wrong(path, &error))?;
-    let reader = reader.with_batch_size(PIECE_RECORDS).build();
-    reader.map_err(|error| wrong(path, &error))
-}
-
-fn wrong(path: &Path, error: &dyn std::fmt::Display) -> Error {
-    Error::Records {
-        path: path.to_path_buf(),
-        reason: error.to_string(),
-    }
-}
-
-/// A batch as records, whoever wrote the file: found by name, and in the types they have.
-fn piece(batch: RecordBatch, path: &Path, latest_us: &mut i64) -> Result<Piece> {
-    let schema = kafka_schema();
-    let column = |field: &std::sync::Arc<arrow::datatypes::Field>| {
-        let column = batch
-            .column_by_name(field.name())
-            .ok_or_else(|| wrong(path, &format!("it has no column `{}`, so it holds no records", field.name())))?;
-        Ok(cast(column, field.data_type())?)
-    };
-    let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
-    let required = [3, 4, 5, 6];
-    if let Some(index) = required.into_iter().find(|index| columns[*index].null_count() > 0) {
-        let name = schema.field(index).name();
-        return Err(wrong(path, &format!("its column `{name}` has NULLs, so it holds no records")));
-    }
-    let records = RecordBatch::try_new(schema, columns)?;
-    let times = records.column(5).as_primitive::<TimestampMicrosecondType>().values().iter();
-    let times = times.map(|time| {
-        *latest_us = (*latest_us).max(*time);
-        *latest_us
-    });
-    Ok(Piece {
-        times: times.collect(),
-        records,
-    })
 }
 
 /// Queues records as they become due.
@@ -384,7 +289,7 @@ impl<'a> Sender<'a> {
             outbox,
             topics,
             clock,
-            schedule: Schedule::new(&request.pace, 0, started),
+            schedule: Schedule::new(&request.pace, 0),
             started,
             counts: vec![0; recordings.len()],
             all: recordings.iter().map(|recording| recording.records).sum(),
@@ -394,7 +299,7 @@ impl<'a> Sender<'a> {
     /// Sends records until there are no more, and waits for their acknowledgements; says whether it was interrupted.
     fn send_all(
         &mut self,
-        mut lanes: Lanes<Piece, Error>,
+        mut lanes: Lanes<Records, Error>,
         interrupted: &dyn Fn() -> bool,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<bool> {
@@ -411,7 +316,7 @@ impl<'a> Sender<'a> {
             let mut sent = 0;
             for (stream, range) in lanes.take(due) {
                 sent += range.len();
-                let records: Vec<Record> = range.map(|row| record(&lanes.piece(stream).records, row)).collect();
+                let records: Vec<Record> = range.map(|row| record(&lanes.piece(stream).batch, row)).collect();
                 self.queue(stream, &records, interrupted)?;
             }
             self.schedule.sent(sent);

@@ -9,6 +9,7 @@ use arrow::compute::nullif;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use skirl_engine::format::infer::infer_json;
 use skirl_engine::format::json::{JsonOptions, parse_json_column};
+use skirl_engine::format::time::parse_timestamp;
 use skirl_engine::sql::timestamp_type;
 use skirl_engine::{Error, Result};
 
@@ -58,48 +59,68 @@ impl Values {
     }
 }
 
-/// The columns of these values as Spark infers them, and TIMESTAMP where every text is one in full; `None` if no value is a
-/// JSON object.
+/// How many of a column's values may be of another type than the column: those are what a few broken producers send.
+const ODD_SHARE: f64 = 0.01;
+
+/// The columns of these values, as Spark infers them; but a few values of an odd type do not make a column a text, and texts
+/// that are times in full are TIMESTAMP. `None` if no value is a JSON object.
 pub(crate) fn infer(values: &[Vec<u8>]) -> Option<SchemaRef> {
+    let whole = schema_of(values)?;
+    let texts: BinaryArray = values.iter().map(|value| Some(value.as_slice())).collect();
+    let texts = Values::of(&all_text(&whole)).ok()?.rows(&texts).ok()?;
+    let single: Vec<SchemaRef> = values.iter().filter_map(|value| schema_of(std::slice::from_ref(value))).collect();
+    let field = |(index, field): (usize, &Arc<Field>)| {
+        let data_type = match field.data_type() {
+            DataType::Utf8 => usual_type(field.name(), &single, texts.column(index).as_string()),
+            other => other.clone(),
+        };
+        Field::new(field.name(), data_type, true)
+    };
+    Some(Arc::new(Schema::new(whole.fields().iter().enumerate().map(field).collect::<Vec<_>>())))
+}
+
+fn schema_of(values: &[Vec<u8>]) -> Option<SchemaRef> {
     let given = [("multiLine", "true"), ("mode", "DROPMALFORMED")];
     let given = given.map(|(name, value)| (name.to_string(), value.to_string())).into_iter().collect();
     let options = JsonOptions::new(&given, NO_DAY).ok()?;
     let files: Vec<Cow<[u8]>> = values.iter().map(|value| Cow::Borrowed(value.as_slice())).collect();
-    let schema = infer_json(&files, &options).ok().filter(|schema| !schema.fields().is_empty())?;
-    with_timestamps(schema, values).ok()
+    infer_json(&files, &options).ok().filter(|schema| !schema.fields().is_empty())
 }
 
-fn with_timestamps(schema: SchemaRef, values: &[Vec<u8>]) -> Result<SchemaRef> {
-    let values: BinaryArray = values.iter().map(|value| Some(value.as_slice())).collect();
-    let texts = Values::of(&schema)?.rows(&values)?;
-    let field = |(index, field): (usize, &Arc<Field>)| {
-        let is_time = *field.data_type() == DataType::Utf8 && all_are_times(texts.column(index).as_string());
-        let data_type = if is_time { timestamp_type() } else { field.data_type().clone() };
-        Field::new(field.name(), data_type, true)
+fn all_text(schema: &SchemaRef) -> SchemaRef {
+    let text = |field: &Arc<Field>| Field::new(field.name(), DataType::Utf8, true);
+    Arc::new(Schema::new(schema.fields().iter().map(text).collect::<Vec<_>>()))
+}
+
+/// The type all but a few values of a column have; `single` are the values' own columns, `texts` all of them as texts.
+fn usual_type(name: &str, single: &[SchemaRef], texts: &StringArray) -> DataType {
+    let of = |data_type: &DataType| {
+        let has = |schema: &&SchemaRef| schema.field_with_name(name).is_ok_and(|field| field.data_type() == data_type);
+        single.iter().filter(has).count()
     };
-    let timed = Arc::new(Schema::new(schema.fields().iter().enumerate().map(field).collect::<Vec<_>>()));
-    // What only looks like a time would be lost.
-    let times = Values::of(&timed)?.rows(&values)?;
-    let kept = |index: &usize| times.column(*index).null_count() == texts.column(*index).null_count();
-    if (0..timed.fields().len()).all(|index| kept(&index)) {
-        Ok(timed)
-    } else {
-        Ok(schema)
+    let there = texts.len() - texts.null_count();
+    let enough = |count: usize| there > 0 && count as f64 >= there as f64 * (1.0 - ODD_SHARE);
+    if enough(texts.iter().flatten().filter(|text| is_time(text)).count()) {
+        return timestamp_type();
+    }
+    let (whole, real) = (of(&DataType::Int64), of(&DataType::Float64));
+    match [whole, whole + real, of(&DataType::Boolean)].map(enough) {
+        [true, ..] => DataType::Int64,
+        [_, true, _] => DataType::Float64,
+        [.., true] => DataType::Boolean,
+        _ => DataType::Utf8,
     }
 }
 
-/// Whether every text begins as `2024-12-03T10:00` does, and there is one.
-fn all_are_times(texts: &StringArray) -> bool {
+/// Whether a text is a time in full, as `2024-12-03T10:00:00Z`.
+fn is_time(text: &str) -> bool {
     const FORM: &[u8] = b"0000-00-00 00:00";
-    let is_time = |text: &str| {
-        let like = |(byte, form): (u8, &u8)| match form {
-            b'0' => byte.is_ascii_digit(),
-            b' ' => matches!(byte, b' ' | b'T'),
-            other => byte == *other,
-        };
-        text.len() >= FORM.len() && text.bytes().zip(FORM).all(like)
+    let like = |(byte, form): (u8, &u8)| match form {
+        b'0' => byte.is_ascii_digit(),
+        b' ' => matches!(byte, b' ' | b'T'),
+        other => byte == *other,
     };
-    texts.null_count() < texts.len() && texts.iter().flatten().all(is_time)
+    text.len() >= FORM.len() && text.bytes().zip(FORM).all(like) && parse_timestamp(text.as_bytes(), NO_DAY).is_some()
 }
 
 /// The error for values that cannot be read as rows, in the words of this crate.
@@ -113,7 +134,7 @@ mod tests {
     use super::*;
     use crate::scenario::{format_schema, parse_schema};
 
-    fn schema_of(values: &[&str]) -> Option<String> {
+    fn columns_of(values: &[&str]) -> Option<String> {
         let values: Vec<Vec<u8>> = values.iter().map(|value| value.as_bytes().to_vec()).collect();
         infer(&values).map(|schema| format_schema(&schema))
     }
@@ -126,19 +147,27 @@ mod tests {
             "(no json",
         ];
         let columns = "`district` string, `n` bigint, `timestamp` timestamp, `year` string";
-        assert_eq!(schema_of(&values).as_deref(), Some(columns));
+        assert_eq!(columns_of(&values).as_deref(), Some(columns));
     }
 
     #[test]
     fn a_text_that_only_looks_like_a_time_stays_a_text() {
         let values = [r#"{"t":"2024-12-03T10:00:00Z"}"#, r#"{"t":"2024-13-43T10:00:00Z"}"#];
-        assert_eq!(schema_of(&values).as_deref(), Some("`t` string"));
+        assert_eq!(columns_of(&values).as_deref(), Some("`t` string"));
+    }
+
+    #[test]
+    fn a_few_odd_values_do_not_make_a_column_a_text() {
+        let mut values = vec![r#"{"n":1,"t":"2024-12-03T10:00:00Z","x":1.5,"b":true}"#; 199];
+        values.extend([r#"{"n":"wrong","t":"soon","x":2,"b":"yes","odd":1}"#, r#"{"n":1,"t":"2024-12-0"#]);
+        let columns = "`b` boolean, `n` bigint, `odd` bigint, `t` timestamp, `x` double";
+        assert_eq!(columns_of(&values).as_deref(), Some(columns));
     }
 
     #[test]
     fn values_without_an_object_have_no_columns() {
         for values in [&["1", "x", "[1]", ""][..], &[], &["{}"]] {
-            assert_eq!(schema_of(values), None, "{values:?}");
+            assert_eq!(columns_of(values), None, "{values:?}");
         }
     }
 

@@ -36,13 +36,14 @@ const SLICE: Duration = Duration::from_millis(50);
 /// A pace at work.
 pub struct Schedule {
     pace: Running,
-    start: i64,
     /// How far the latest row was behind its time, at most, in microseconds.
     behind: i64,
 }
 
 enum Running {
     Unlimited,
+    /// Begins with the first row that could be sent.
+    NotYet { pace: SendPace, seed: Seed },
     Rate {
         pace: Pace,
         /// The row that is due next, and when.
@@ -52,8 +53,9 @@ enum Running {
     },
     Own {
         speed: f64,
-        /// The arrival of the first row, once it is known.
-        first: Option<i64>,
+        /// When the first row was sent, and when it arrives in the stream's own time.
+        start: i64,
+        first: i64,
     },
 }
 
@@ -67,35 +69,27 @@ pub struct Due {
 }
 
 impl Schedule {
-    /// A schedule that begins at `now`.
-    pub fn new(pace: &SendPace, seed: u64, now: i64) -> Schedule {
-        let running = match pace {
+    /// A schedule that begins when it is asked first.
+    pub fn new(pace: &SendPace, seed: u64) -> Schedule {
+        let pace = match pace {
             SendPace::Unlimited => Running::Unlimited,
-            SendPace::Rate(spec) => {
-                let mut pace = Pace::new(spec, now, &Seed::new(seed).named("send"));
-                let next = (0, pace.time(0));
-                Running::Rate { pace, next, credit: 0 }
-            }
-            SendPace::Own { speed } => Running::Own {
-                speed: *speed,
-                first: None,
+            pace => Running::NotYet {
+                pace: pace.clone(),
+                seed: Seed::new(seed).named("send"),
             },
         };
-        Schedule {
-            pace: running,
-            start: now,
-            behind: 0,
-        }
+        Schedule { pace, behind: 0 }
     }
 
     /// What may be sent at `now`, if the next row arrives at `next_arrival` of the stream's own time.
     pub fn due(&mut self, now: i64, next_arrival: i64) -> Due {
-        let everything = Due {
+        self.begin(now, next_arrival);
+        let mut due = Due {
             rows: CHUNK_ROWS,
             until: i64::MAX,
         };
         match &mut self.pace {
-            Running::Unlimited => everything,
+            Running::Unlimited | Running::NotYet { .. } => {}
             Running::Rate { pace, next, credit } => {
                 if next.1 <= now && *credit == 0 {
                     self.behind = self.behind.max(now - next.1);
@@ -104,20 +98,36 @@ impl Schedule {
                     *credit += 1;
                     *next = (next.0 + 1, pace.time(next.0 + 1));
                 }
-                Due {
-                    rows: *credit,
-                    ..everything
+                due.rows = *credit;
+            }
+            Running::Own { speed, start, first } => {
+                self.behind = self.behind.max(now - due_at(*start, *first, *speed, next_arrival));
+                due.until = first.saturating_add(((now - *start) as f64 * *speed) as i64);
+                if next_arrival > due.until {
+                    due.rows = 0;
                 }
             }
-            Running::Own { speed, first } => {
-                let first = *first.get_or_insert(next_arrival);
-                let due = self.start.saturating_add(((next_arrival - first) as f64 / *speed) as i64);
-                self.behind = self.behind.max(now - due);
-                let reached = first.saturating_add(((now - self.start) as f64 * *speed) as i64);
-                let rows = if next_arrival <= reached { CHUNK_ROWS } else { 0 };
-                Due { rows, until: reached }
-            }
         }
+        due
+    }
+
+    fn begin(&mut self, now: i64, first: i64) {
+        let Running::NotYet { pace, seed } = &self.pace else {
+            return;
+        };
+        self.pace = match pace {
+            SendPace::Unlimited => Running::Unlimited,
+            SendPace::Rate(spec) => {
+                let mut pace = Pace::new(spec, now, seed);
+                let next = (0, pace.time(0));
+                Running::Rate { pace, next, credit: 0 }
+            }
+            SendPace::Own { speed } => Running::Own {
+                speed: *speed,
+                start: now,
+                first,
+            },
+        };
     }
 
     /// So many of the rows that were due have been sent.
@@ -130,12 +140,9 @@ impl Schedule {
     /// How long nothing is due after `now`, within reason.
     pub fn wait(&self, now: i64, next_arrival: i64) -> Duration {
         let due = match &self.pace {
-            Running::Unlimited => return Duration::ZERO,
+            Running::Unlimited | Running::NotYet { .. } => return Duration::ZERO,
             Running::Rate { next, .. } => next.1,
-            Running::Own { speed, first } => {
-                let since_first = next_arrival - first.unwrap_or(next_arrival);
-                self.start.saturating_add((since_first as f64 / speed) as i64)
-            }
+            Running::Own { speed, start, first } => due_at(*start, *first, *speed, next_arrival),
         };
         let wait = Duration::from_micros(u64::try_from(due.saturating_sub(now)).unwrap_or(0));
         wait.clamp(QUANTUM, SLICE)
@@ -147,6 +154,11 @@ impl Schedule {
     }
 }
 
+/// When a row is due that arrives at `arrival`.
+fn due_at(start: i64, first: i64, speed: f64, arrival: i64) -> i64 {
+    start.saturating_add(((arrival - first) as f64 / speed) as i64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,7 +168,14 @@ mod tests {
     const SECOND: i64 = 1_000_000;
 
     fn at_rate(rate: f64) -> Schedule {
-        Schedule::new(&SendPace::Rate(PaceSpec::Constant { rate }), 7, 100 * SECOND)
+        begun(&SendPace::Rate(PaceSpec::Constant { rate }), 0)
+    }
+
+    /// A schedule that begins at second 100, without having sent a row.
+    fn begun(pace: &SendPace, first_arrival: i64) -> Schedule {
+        let mut schedule = Schedule::new(pace, 7);
+        schedule.begin(100 * SECOND, first_arrival);
+        schedule
     }
 
     /// Rows due at `now` (seconds since the start), all of which are sent.
@@ -201,7 +220,7 @@ mod tests {
             lasts: Micros::seconds(1),
             gaps: Gaps::Even,
         };
-        let mut schedule = Schedule::new(&SendPace::Rate(bursts), 7, 100 * SECOND);
+        let mut schedule = begun(&SendPace::Rate(bursts), 0);
         let counts = [1.0, 5.0, 9.9, 10.5, 11.5].map(|now| rows(&mut schedule, now));
         assert_eq!(counts.iter().sum::<usize>(), 2_000);
         assert_eq!(counts[1..3], [0, 0]);
@@ -209,8 +228,8 @@ mod tests {
 
     #[test]
     fn the_streams_own_pace_is_kept_at_a_speed() {
-        let mut schedule = Schedule::new(&SendPace::Own { speed: 10.0 }, 7, 100 * SECOND);
         let arrival = |seconds: i64| 5_000 * SECOND + seconds * SECOND;
+        let mut schedule = begun(&SendPace::Own { speed: 10.0 }, arrival(0));
         assert_eq!(schedule.due(100 * SECOND, arrival(0)).rows, CHUNK_ROWS);
         assert_eq!(schedule.due(101 * SECOND, arrival(20)).rows, 0);
         assert_eq!(schedule.wait(101 * SECOND, arrival(20)), SLICE);
