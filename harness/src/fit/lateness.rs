@@ -147,7 +147,9 @@ fn distance(left: &[f64], right: &[f64]) -> f64 {
 
 fn duplicates(moments: &Moments) -> Option<LayerSpec> {
     let gaps: Vec<i64> = moments.rows.iter().filter_map(|row| row.copied_us).collect();
-    let share = rounded(gaps.len() as f64 / moments.rows().max(1) as f64);
+    // Only a row with an event time can be seen to be a copy.
+    let timed = moments.originals().filter(|row| row.event_us.is_some()).count();
+    let share = rounded(gaps.len() as f64 / timed.max(1) as f64);
     let mean = gaps.iter().sum::<i64>() / gaps.len().max(1) as i64;
     (share > SHARE_MIN).then(|| {
         LayerSpec::Duplicate(Duplicate {
