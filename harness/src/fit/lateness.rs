@@ -43,8 +43,10 @@ type Delay = (i64, i32);
 fn delays(moments: &Moments, remarks: &mut Vec<String>) -> Vec<LayerSpec> {
     let mut layers = Vec::new();
     let gap = mean_gap(moments);
+    let known = known_until(moments);
     let delay = |row: &Moment| {
-        let delay = (row.arrival_us - row.event_us?).max(0);
+        let event = row.event_us.filter(|event| *event <= known)?;
+        let delay = (row.arrival_us - event).max(0);
         // By event times alone, a row that was late arrived somewhere between the latest row before and the next.
         let correction = if moments.live || delay == 0 { 0 } else { gap / 2 };
         Some((delay + correction, row.partition))
@@ -60,6 +62,17 @@ fn delays(moments: &Moments, remarks: &mut Vec<String>) -> Vec<LayerSpec> {
     }
     layers.extend(by_partition(&delays, remarks));
     layers
+}
+
+/// Up to which event time delays are told in full. Where event time is the clock it stops with the last row, so that rows
+/// which arrive after it seem less late than they were.
+fn known_until(moments: &Moments) -> i64 {
+    let events = moments.events();
+    let (Some(first), Some(last), false) = (events.first(), events.last(), moments.live) else {
+        return i64::MAX;
+    };
+    let latest = moments.originals().filter_map(|row| Some(row.arrival_us - row.event_us?)).max();
+    last - latest.unwrap_or(0).clamp(0, (last - first) / 4)
 }
 
 /// The mean time between rows.
