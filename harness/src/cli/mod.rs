@@ -1,5 +1,10 @@
 //! The command line: one subcommand a file.
 
+#[cfg(unix)]
+mod broker;
+#[cfg(not(unix))]
+#[path = "broker_elsewhere.rs"]
+mod broker;
 mod fit;
 mod generate;
 pub(crate) mod kafka;
@@ -35,6 +40,8 @@ pub enum Command {
     Query(Box<query::Query>),
     /// List scenarios with their titles.
     List(list::List),
+    /// Start and stop a throwaway Apache Kafka on this machine.
+    Broker(broker::Broker),
 }
 
 impl Command {
@@ -52,6 +59,7 @@ impl Command {
             Command::Fit(fit) => fit.execute(),
             Command::Query(query) => query.execute(),
             Command::List(list) => list.execute(),
+            Command::Broker(broker) => broker.execute(),
         }
     }
 }
