@@ -8,8 +8,11 @@
 
 mod broker;
 mod command;
+mod generate;
 mod needs;
+mod recording;
 mod role;
+mod topic;
 
 use std::process::ExitCode;
 
@@ -17,7 +20,12 @@ use libtest_mimic::Arguments;
 use needs::Test;
 
 /// The files beside this one that have tests, and their tests.
-const SUBJECTS: &[(&str, &[Test])] = &[("broker", broker::TESTS), ("command", command::TESTS)];
+const SUBJECTS: &[(&str, &[Test])] = &[
+    ("broker", broker::TESTS),
+    ("command", command::TESTS),
+    ("generate", generate::TESTS),
+    ("recording", recording::TESTS),
+];
 
 /// One test waits for a broker while another computes; more would only heat the machine.
 const THREADS: usize = 4;
