@@ -58,7 +58,9 @@ pub enum Error {
     },
 
     /// A topic that was to be made, and is there.
-    #[error("topic `{topic}` is there already at {bootstrap}; choose another name, or add to it with `--allow-existing`")]
+    #[error(
+        "topic `{topic}` is there already at {bootstrap}; choose another name, or add to it with `--allow-existing`"
+    )]
     TopicExists {
         /// The topic.
         topic: String,

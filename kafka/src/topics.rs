@@ -132,7 +132,10 @@ impl Topics {
         let limit = |name: &str| setting(name).parse().unwrap_or(-1);
         let deletes = setting("cleanup.policy").contains("delete");
         if deletes && (0..age_ms).contains(&limit("retention.ms")) {
-            let why = format!("rows that are {} old would be acknowledged and then deleted", span(age_ms));
+            let why = format!(
+                "rows that are {} old would be acknowledged and then deleted",
+                span(age_ms)
+            );
             return refuse("retention.ms", why);
         }
         if (0..age_ms).contains(&limit("message.timestamp.before.max.ms")) {
@@ -171,7 +174,12 @@ impl Topics {
 
 /// A length of time as one says it, in its largest unit.
 fn span(ms: i64) -> String {
-    const UNITS: [(i64, &str); 4] = [(86_400_000, "days"), (3_600_000, "hours"), (60_000, "minutes"), (1_000, "seconds")];
+    const UNITS: [(i64, &str); 4] = [
+        (86_400_000, "days"),
+        (3_600_000, "hours"),
+        (60_000, "minutes"),
+        (1_000, "seconds"),
+    ];
     let (size, unit) = UNITS.into_iter().find(|(size, _)| ms >= 2 * size).unwrap_or((1, "ms"));
     format!("{} {unit}", ms / size)
 }
@@ -182,7 +190,12 @@ mod tests {
 
     #[test]
     fn a_span_is_said_in_its_largest_unit() {
-        for (ms, said) in [(5, "5 ms"), (7_199_999, "119 minutes"), (7_200_000, "2 hours"), (40 * 86_400_000, "40 days")] {
+        for (ms, said) in [
+            (5, "5 ms"),
+            (7_199_999, "119 minutes"),
+            (7_200_000, "2 hours"),
+            (40 * 86_400_000, "40 days"),
+        ] {
             assert_eq!(span(ms), said);
         }
     }

@@ -81,7 +81,8 @@ impl Row<'_> {
 
     /// Bytes on its way, at most.
     fn wire_bytes(&self) -> usize {
-        let header = |(name, value): &(&str, Option<&[u8]>)| HEADER_OVERHEAD + name.len() + value.map_or(0, <[u8]>::len);
+        let header =
+            |(name, value): &(&str, Option<&[u8]>)| HEADER_OVERHEAD + name.len() + value.map_or(0, <[u8]>::len);
         ROW_OVERHEAD + self.bytes() + self.headers.iter().map(header).sum::<usize>()
     }
 }

@@ -60,12 +60,18 @@ fn said(output: &Output, code: i32) -> String {
 
 /// The lines of a stream's files, in order.
 fn lines(directory: &Path) -> Result<Vec<Vec<u8>>, Failed> {
-    let mut paths: Vec<_> = fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<Result<_, Failed>>()?;
+    let mut paths: Vec<_> = fs::read_dir(directory)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_, Failed>>()?;
     paths.sort();
     let mut lines = vec![];
     for path in paths {
         let bytes = fs::read(path)?;
-        lines.extend(bytes.split_inclusive(|byte| *byte == b'\n').map(|line| line[..line.len() - 1].to_vec()));
+        lines.extend(
+            bytes
+                .split_inclusive(|byte| *byte == b'\n')
+                .map(|line| line[..line.len() - 1].to_vec()),
+        );
     }
     Ok(lines)
 }
@@ -74,7 +80,10 @@ fn lines(directory: &Path) -> Result<Vec<Vec<u8>>, Failed> {
 fn by_partition(rows: Vec<Found>) -> BTreeMap<i32, Vec<Vec<u8>>> {
     let mut partitions: BTreeMap<i32, Vec<Vec<u8>>> = BTreeMap::new();
     for row in rows {
-        partitions.entry(row.partition).or_default().push(row.value.unwrap_or_default());
+        partitions
+            .entry(row.partition)
+            .or_default()
+            .push(row.value.unwrap_or_default());
     }
     partitions
 }
@@ -85,12 +94,18 @@ fn seed_streams_have_the_same_bytes_in_topics_as_in_files() -> Outcome {
     fs::write(&file, SCENARIO)?;
     let scenario = ["generate", "--scenario", file.to_str().expect("a path")];
     let out = directory.path().join("out");
-    said(&skirl(&[&scenario[..], &["--to", out.to_str().expect("a path")]].concat())?, 0);
+    said(
+        &skirl(&[&scenario[..], &["--to", out.to_str().expect("a path")]].concat())?,
+        0,
+    );
 
     let topic = |stream: &str| TestTopic::named(&bootstrap, unique(&format!("files-{stream}")));
     let topics = [topic("scotsmen")?, topic("bagpipe")?];
     let to = format!("kafka://{bootstrap}/{}", unique("files-{stream}"));
-    let told = said(&skirl(&[&scenario[..], &["--to", &to, "--partitions", "3"]].concat())?, 0);
+    let told = said(
+        &skirl(&[&scenario[..], &["--to", &to, "--partitions", "3"]].concat())?,
+        0,
+    );
     assert!(told.contains("rows acknowledged"), "{told}");
 
     for (stream, topic) in ["scotsmen", "bagpipe"].into_iter().zip(&topics) {
@@ -100,7 +115,10 @@ fn seed_streams_have_the_same_bytes_in_topics_as_in_files() -> Outcome {
         // Within a partition rows keep the order of the files.
         for values in partitions.values() {
             let mut from = files.iter();
-            assert!(values.iter().all(|value| from.any(|line| line == value)), "{stream} is out of order");
+            assert!(
+                values.iter().all(|value| from.any(|line| line == value)),
+                "{stream} is out of order"
+            );
         }
         let mut sent: Vec<Vec<u8>> = partitions.into_values().flatten().collect();
         sent.sort();
@@ -116,9 +134,15 @@ fn a_topic_that_is_there_is_refused_unless_it_is_allowed() -> Outcome {
     let to = format!("kafka://{bootstrap}/{}", topic.name);
     let generate = ["generate", "weather", "--rows", "10", "--to", &to];
     let told = said(&skirl(&generate)?, 2);
-    assert!(told.contains(&format!("topic `{}` is there already", topic.name)), "{told}");
+    assert!(
+        told.contains(&format!("topic `{}` is there already", topic.name)),
+        "{told}"
+    );
     assert_eq!(topic.rows()?, []);
-    let told = said(&skirl(&[&generate[..], &["--allow-existing", "--partitions", "3"]].concat())?, 2);
+    let told = said(
+        &skirl(&[&generate[..], &["--allow-existing", "--partitions", "3"]].concat())?,
+        2,
+    );
     assert!(told.contains("has 2 partitions, not 3"), "{told}");
     said(&skirl(&[&generate[..], &["--allow-existing"]].concat())?, 0);
     assert_eq!(topic.rows()?.len(), 10);
@@ -131,11 +155,32 @@ fn original_timestamps_are_refused_by_the_setting_that_stands_against_them() -> 
     let to = format!("kafka://{bootstrap}/{}", topic.name);
     for (start, setting, name) in [
         ("2024-01-01", "retention.ms=604800000", "retention.ms"),
-        ("2024-01-01", "message.timestamp.before.max.ms=3600000", "message.timestamp.before.max.ms"),
-        ("2100-01-01", "message.timestamp.after.max.ms=3600000", "message.timestamp.after.max.ms"),
-        ("2024-01-01", "message.timestamp.type=LogAppendTime", "message.timestamp.type"),
+        (
+            "2024-01-01",
+            "message.timestamp.before.max.ms=3600000",
+            "message.timestamp.before.max.ms",
+        ),
+        (
+            "2100-01-01",
+            "message.timestamp.after.max.ms=3600000",
+            "message.timestamp.after.max.ms",
+        ),
+        (
+            "2024-01-01",
+            "message.timestamp.type=LogAppendTime",
+            "message.timestamp.type",
+        ),
     ] {
-        let mut arguments = vec!["generate", "scotsmen", "--rows", "5", "--to", &to, "--timestamps", "original"];
+        let mut arguments = vec![
+            "generate",
+            "scotsmen",
+            "--rows",
+            "5",
+            "--to",
+            &to,
+            "--timestamps",
+            "original",
+        ];
         arguments.extend(["--start", start, "--topic-setting", setting]);
         if name != "retention.ms" {
             arguments.extend(["--topic-setting", "retention.ms=-1"]);
@@ -143,7 +188,10 @@ fn original_timestamps_are_refused_by_the_setting_that_stands_against_them() -> 
         let told = said(&skirl(&arguments)?, 2);
         assert!(told.contains(&format!("`{name}` of topic")), "{told}");
         let is_gone = || (!topic.is_there().ok()?).then_some(());
-        assert!(until(PATIENCE, is_gone).is_some(), "a topic that was made for nothing is left");
+        assert!(
+            until(PATIENCE, is_gone).is_some(),
+            "a topic that was made for nothing is left"
+        );
     }
     Ok(())
 }
@@ -164,7 +212,10 @@ fn original_timestamps_are_the_arrivals_of_the_stream() -> Outcome {
 
 fn rows_of_a_key_are_in_one_partition_and_rows_without_are_in_any() -> Outcome {
     let bootstrap = shared()?;
-    let topics = [TestTopic::named(&bootstrap, unique("keys"))?, TestTopic::named(&bootstrap, unique("no-keys"))?];
+    let topics = [
+        TestTopic::named(&bootstrap, unique("keys"))?,
+        TestTopic::named(&bootstrap, unique("no-keys"))?,
+    ];
     let generate = |topic: &TestTopic, more: &[&str]| {
         let to = format!("kafka://{bootstrap}/{}", topic.name);
         let arguments = ["generate", "scotsmen", "--rows", "2000", "--format", "csv", "--to", &to];
@@ -185,7 +236,10 @@ fn rows_of_a_key_are_in_one_partition_and_rows_without_are_in_any() -> Outcome {
     assert!(rows.len() == 2_000 && rows.iter().all(|row| row.key.is_none()));
 
     let told = said(&generate(&topics[1], &["--key", "town", "--allow-existing"])?, 2);
-    assert!(told.contains("stream `scotsmen` has no column `town` for its keys; it has district"), "{told}");
+    assert!(
+        told.contains("stream `scotsmen` has no column `town` for its keys; it has district"),
+        "{told}"
+    );
     let told = said(&generate(&topics[1], &["--key", "timestamp", "--allow-existing"])?, 2);
     assert!(told.contains("makes no keys"), "{told}");
     Ok(())
@@ -195,12 +249,25 @@ fn a_rate_is_kept() -> Outcome {
     let bootstrap = shared()?;
     let topic = TestTopic::named(&bootstrap, unique("rate"))?;
     let to = format!("kafka://{bootstrap}/{}", topic.name);
-    let told = said(&skirl(&["generate", "scotsmen", "--rows", "1500", "--rate", "1k/s", "--to", &to])?, 0);
-    assert!(told.contains("1500 rows acknowledged in 1.") && told.contains("behind the pace"), "{told}");
+    let told = said(
+        &skirl(&["generate", "scotsmen", "--rows", "1500", "--rate", "1k/s", "--to", &to])?,
+        0,
+    );
+    assert!(
+        told.contains("1500 rows acknowledged in 1.") && told.contains("behind the pace"),
+        "{told}"
+    );
     let rows = topic.rows()?;
     let times = rows.iter().map(|row| row.timestamp_ms);
-    let lasted = times.clone().max().zip(times.min()).map_or(0, |(last, first)| last - first);
-    assert!((1_400..4_000).contains(&lasted), "{lasted} ms from the first row to the last");
+    let lasted = times
+        .clone()
+        .max()
+        .zip(times.min())
+        .map_or(0, |(last, first)| last - first);
+    assert!(
+        (1_400..4_000).contains(&lasted),
+        "{lasted} ms from the first row to the last"
+    );
     Ok(())
 }
 
@@ -211,7 +278,16 @@ fn rows_too_large_are_left_out_and_reported() -> Outcome {
     fs::write(&properties, "message.max.bytes=2000\n")?;
     let to = format!("kafka://{bootstrap}/{}", topic.name);
     let lateness = "corrupt,share=10%,kinds=[\"oversize\"],oversize_bytes=3000";
-    let mut arguments = vec!["generate", "scotsmen", "--rows", "500", "--to", &to, "--lateness", lateness];
+    let mut arguments = vec![
+        "generate",
+        "scotsmen",
+        "--rows",
+        "500",
+        "--to",
+        &to,
+        "--lateness",
+        lateness,
+    ];
     arguments.extend(["--kafka-properties", properties.to_str().expect("a path")]);
     let told = said(&skirl(&arguments)?, 1);
     let left_out: usize = told
@@ -235,7 +311,10 @@ fn secrets_are_in_no_output() -> Outcome {
     ] {
         fs::write(&properties, line)?;
         let file = properties.to_str().expect("a path");
-        let told = said(&skirl(&["generate", "weather", "--to", &to, "--kafka-properties", file])?, 2);
+        let told = said(
+            &skirl(&["generate", "weather", "--to", &to, "--kafka-properties", file])?,
+            2,
+        );
         assert!(!told.contains("planted-secret"), "{told}");
     }
     Ok(())
@@ -267,7 +346,11 @@ fn rows_a_dead_broker_has_not_acknowledged_are_reported() -> Outcome {
     assert!(acknowledged >= before as u64 && failed + unknown > 0, "{told}");
     cluster.restart(1)?;
     let rows = topic.rows()?;
-    assert!(rows.len() as u64 >= acknowledged, "{} rows are there of which {acknowledged} were acknowledged", rows.len());
+    assert!(
+        rows.len() as u64 >= acknowledged,
+        "{} rows are there of which {acknowledged} were acknowledged",
+        rows.len()
+    );
     topic.write(&[Row::default()])?;
     Ok(())
 }

@@ -46,7 +46,9 @@ impl TestTopic {
     }
 
     pub fn make(&self, partitions: i32, settings: &[(&str, &str)]) -> Result<(), Failed> {
-        let settings = settings.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        let settings = settings
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()));
         self.admin.create(&NewTopic {
             name: self.name.clone(),
             partitions,
@@ -61,7 +63,12 @@ impl TestTopic {
     }
 
     pub fn is_there(&self) -> Result<bool, Failed> {
-        Ok(self.admin.describe(&[&self.name])?.remove(&self.name).flatten().is_some())
+        Ok(self
+            .admin
+            .describe(&[&self.name])?
+            .remove(&self.name)
+            .flatten()
+            .is_some())
     }
 
     /// Writes rows and waits for their acknowledgements.
@@ -83,8 +90,12 @@ impl TestTopic {
             let place = |part: &skirl_kafka::Partition| (self.name.as_str(), part.id, position);
             topic.partitions.iter().map(place).collect::<Vec<_>>()
         };
-        let starts = self.admin.offsets(&places(Position::Earliest), Isolation::ReadUncommitted)?;
-        let ends = self.admin.offsets(&places(Position::Latest), Isolation::ReadUncommitted)?;
+        let starts = self
+            .admin
+            .offsets(&places(Position::Earliest), Isolation::ReadUncommitted)?;
+        let ends = self
+            .admin
+            .offsets(&places(Position::Latest), Isolation::ReadUncommitted)?;
         let span = |((part, start), end): ((&skirl_kafka::Partition, &Option<i64>), &Option<i64>)| Span {
             topic: self.name.clone(),
             partition: part.id,
@@ -102,7 +113,10 @@ impl TestTopic {
                 timestamp_ms: row.timestamp_ms().0,
                 key: row.key().map(owned),
                 value: row.value().map(owned),
-                headers: row.headers().map(|(name, value)| (name.to_string(), value.map(owned))).collect(),
+                headers: row
+                    .headers()
+                    .map(|(name, value)| (name.to_string(), value.map(owned)))
+                    .collect(),
             });
         })?;
         Ok(found.into_values().flatten().collect())

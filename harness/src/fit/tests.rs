@@ -38,7 +38,14 @@ fn fitted(spec: &str, format: Format) -> (Fitted, DisorderCard) {
     // A copy without an event time, or one that is spoilt, cannot be told from another row.
     assert!(measured.duplicates <= truth.duplicates, "{measured}");
     let DisorderCard { duplicates, lost, .. } = *truth;
-    assert_eq!(DisorderCard { duplicates, lost, ..measured.clone() }, *truth);
+    assert_eq!(
+        DisorderCard {
+            duplicates,
+            lost,
+            ..measured.clone()
+        },
+        *truth
+    );
     let card = look_alikes(&all, 5).unwrap().remove(0);
     (all.remove(0), card)
 }
@@ -58,7 +65,11 @@ fn check_close(fitted: &Fitted, card: &DisorderCard) {
     }
     for (name, wanted, found) in [
         ("arrivals", measured.arrivals, card.arrivals),
-        ("without event time", measured.without_event_time, card.without_event_time),
+        (
+            "without event time",
+            measured.without_event_time,
+            card.without_event_time,
+        ),
         ("corrupt", measured.corrupt, card.corrupt),
         ("inversions", measured.inversions, card.inversions),
     ] {
@@ -73,7 +84,11 @@ fn check_close(fitted: &Fitted, card: &DisorderCard) {
             off.push(format!("lateness of {}: {found} instead of {wanted}", part.0));
         }
     }
-    assert!(off.is_empty(), "{}\nmeasured:\n{measured}\nlook-alike:\n{card}", off.join("\n"));
+    assert!(
+        off.is_empty(),
+        "{}\nmeasured:\n{measured}\nlook-alike:\n{card}",
+        off.join("\n")
+    );
 }
 
 fn network(fitted: &Fitted) -> &Network {
@@ -95,7 +110,10 @@ fn a_stream_in_order_has_a_look_alike_in_order() {
         panic!("{:?}", fitted.spec.pace)
     };
     assert!((rate / 50.0 - 1.0).abs() < 0.03, "{rate}");
-    assert_eq!(fitted.spec.start, StreamSpec::new(skirl_generator::Kind::Scotsmen, 1).start);
+    assert_eq!(
+        fitted.spec.start,
+        StreamSpec::new(skirl_generator::Kind::Scotsmen, 1).start
+    );
 }
 
 #[test]
@@ -109,8 +127,15 @@ fn keys_keep_their_skew_and_numbers_their_distribution() {
     };
     assert_eq!(values.len(), weights.len());
     let lisbon = weights[0] / weights.iter().sum::<f64>();
-    assert!((lisbon - 2_275_385.0 / 10_343_066.0).abs() < 0.01, "{:?}: {lisbon}", values[0]);
-    assert!(matches!(conversions.model, ColumnModel::Poisson { mean } if (mean - 5.0).abs() < 0.1), "{conversions:?}");
+    assert!(
+        (lisbon - 2_275_385.0 / 10_343_066.0).abs() < 0.01,
+        "{:?}: {lisbon}",
+        values[0]
+    );
+    assert!(
+        matches!(conversions.model, ColumnModel::Poisson { mean } if (mean - 5.0).abs() < 0.1),
+        "{conversions:?}"
+    );
     assert!(time.is_event_time());
 }
 
@@ -119,10 +144,22 @@ fn laws_of_lateness_are_recognised_and_look_alikes_are_as_late() {
     for (layer, law) in [
         ("{ model = \"constant\", share = 0.2, delay = \"5s\" }", "constant"),
         ("{ model = \"exponential\", share = 0.1, mean = \"4s\" }", "exponential"),
-        ("{ model = \"uniform\", share = 0.3, min = \"2s\", max = \"20s\" }", "uniform"),
-        ("{ model = \"pareto\", share = 0.05, scale = \"2s\", shape = 1.4, max = \"2m\" }", "pareto"),
-        ("{ model = \"lognormal\", share = 0.15, median = \"3s\", sigma = 0.7, max = \"1m\" }", "lognormal"),
-        ("{ model = \"empirical\", share = 0.2, points = [[0, \"1s\"], [0.5, \"2s\"], [0.6, \"30s\"], [1, \"40s\"]] }", "empirical"),
+        (
+            "{ model = \"uniform\", share = 0.3, min = \"2s\", max = \"20s\" }",
+            "uniform",
+        ),
+        (
+            "{ model = \"pareto\", share = 0.05, scale = \"2s\", shape = 1.4, max = \"2m\" }",
+            "pareto",
+        ),
+        (
+            "{ model = \"lognormal\", share = 0.15, median = \"3s\", sigma = 0.7, max = \"1m\" }",
+            "lognormal",
+        ),
+        (
+            "{ model = \"empirical\", share = 0.2, points = [[0, \"1s\"], [0.5, \"2s\"], [0.6, \"30s\"], [1, \"40s\"]] }",
+            "empirical",
+        ),
     ] {
         let (fitted, card) = fitted(&format!("{STREAM}lateness = {layer}"), Format::Json);
         check_close(&fitted, &card);
@@ -143,7 +180,11 @@ fn copies_missing_times_and_spoilt_rows_come_as_often() {
         _ => None,
     });
     let copies = copies.expect("there are copies");
-    assert!((copies.gap.0 - Micros::seconds(8).0).abs() < 1_500_000, "{}", copies.gap);
+    assert!(
+        (copies.gap.0 - Micros::seconds(8).0).abs() < 1_500_000,
+        "{}",
+        copies.gap
+    );
     assert!((copies.share.0 - 0.03).abs() < 0.004, "{}", copies.share.0);
 }
 
@@ -168,15 +209,25 @@ fn a_stream_of_columns_of_its_own_looks_alike() {
     let (fitted, card) = fitted(spec, Format::Json);
     check_close(&fitted, &card);
     let column = |name: &str| fitted.spec.columns.iter().find(|column| column.name == name).unwrap();
-    assert!(matches!(column("id").model, ColumnModel::Sequence { .. }), "{:?}", column("id"));
-    let ColumnModel::Zipf { exponent, .. } = column("user").model else { panic!("{:?}", column("user")) };
+    assert!(
+        matches!(column("id").model, ColumnModel::Sequence { .. }),
+        "{:?}",
+        column("id")
+    );
+    let ColumnModel::Zipf { exponent, .. } = column("user").model else {
+        panic!("{:?}", column("user"))
+    };
     assert!((exponent - 1.2).abs() < 0.1, "{exponent}");
     assert_eq!(column("user").template.as_deref(), Some("user-{value}"));
     assert!((column("page").nulls.0 - 0.1).abs() < 0.01);
     assert!(matches!(column("price").model, ColumnModel::Uniform { .. }));
     assert!(matches!(column("score").model, ColumnModel::Normal { mean, .. } if (mean - 5.0).abs() < 0.1));
     assert!(column("seen").is_event_time());
-    assert!(matches!(fitted.spec.pace, PaceSpec::Steps { .. }), "{:?}", fitted.spec.pace);
+    assert!(
+        matches!(fitted.spec.pace, PaceSpec::Steps { .. }),
+        "{:?}",
+        fitted.spec.pace
+    );
 }
 
 #[test]
@@ -188,5 +239,8 @@ fn a_directory_without_a_trace_is_named() {
         event_times: BTreeMap::new(),
     };
     let message = fit(&request).unwrap_err().to_string();
-    assert!(message.contains("nowhere is no trace: it has no readable trace.toml"), "{message}");
+    assert!(
+        message.contains("nowhere is no trace: it has no readable trace.toml"),
+        "{message}"
+    );
 }
