@@ -157,7 +157,7 @@ fn laws_of_lateness_are_recognised_and_look_alikes_are_as_late() {
             "lognormal",
         ),
         (
-            "{ model = \"empirical\", share = 0.2, points = [[0, \"1s\"], [0.5, \"2s\"], [0.6, \"30s\"], [1, \"40s\"]] }",
+            "{ model = \"empirical\", share = 0.3, points = [[0, \"1s\"], [0.5, \"2s\"], [0.6, \"30s\"], [1, \"40s\"]] }",
             "empirical",
         ),
     ] {
