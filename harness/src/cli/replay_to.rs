@@ -16,10 +16,6 @@ use super::kafka::{Interrupt, KafkaArgs, MachineClock, achieved, settings};
 use crate::recording::{PutBack, PutBackRequest, Repartition, put_back};
 
 /// Put a recorded trace back to Kafka, byte for byte.
-///
-/// Keys, values, headers and partitions are those that were recorded, in their order and with their gaps in time.
-///
-/// skirl replay-to kafka://localhost:9092 trace/ --speed 10
 #[derive(Debug, Args)]
 pub struct ReplayTo {
     /// The brokers, and perhaps a topic, with {stream} for each stream's name; without, topics are named as they were.
