@@ -132,6 +132,22 @@ fn help_names_every_command() {
       -h, --help     Print help
       -V, --version  Print version
     ");
+    insta::assert_snapshot!(help(dir.path(), &["broker", "start", "--help"]), @r"
+    Start a cluster in the background; print where clients connect
+
+    Usage: skirl broker start [OPTIONS]
+
+    Options:
+          --nodes <N>            How many brokers; with three, one can be lost [default: 1]
+          --tls                  Listen with TLS too, with and without a certificate of the client's
+          --sasl                 Listen with passwords too, for a user `skirl` whose password is in the files that are named
+          --setting <KEY=VALUE>  A setting of Kafka's
+          --dir <DIR>            Where data, logs and certificates go, a new or empty directory; without, below target/ or the user's cache
+          --keep                 Leave them there when the cluster stops
+          --foreground           Stay until Ctrl-C, SIGTERM or `skirl broker stop`
+          --until-eof            Stop when standard input ends, so when whoever holds its other end is gone
+      -h, --help                 Print help
+    ");
     insta::assert_snapshot!(help(dir.path(), &["run", "--help"]), @r"
     Run scenarios and check what comes out
 

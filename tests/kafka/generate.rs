@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Output;
 
 use libtest_mimic::Failed;
 use skirl::broker::{Cluster, Options, until};
@@ -12,6 +11,7 @@ use skirl_kafka::Row;
 use crate::needs::{Outcome, Test, shared, tests, unique};
 use crate::role::Role;
 use crate::topic::{Found, PATIENCE, TestTopic};
+use crate::trace::{said, skirl};
 
 pub const TESTS: &[Test] = tests! {
     Broker:
@@ -44,19 +44,6 @@ const SCENARIO: &str = r#"
     [expect]
     output_rows = "> 0"
 "#;
-
-fn skirl(arguments: &[&str]) -> Result<Output, Failed> {
-    Ok(Role::Skirl.command().args(arguments).output()?)
-}
-
-/// What a command says, which must end with `code`.
-fn said(output: &Output, code: i32) -> String {
-    let text = [&output.stdout, &output.stderr]
-        .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
-        .concat();
-    assert_eq!(output.status.code(), Some(code), "{text}");
-    text
-}
 
 /// The lines of a stream's files, in order.
 fn lines(directory: &Path) -> Result<Vec<Vec<u8>>, Failed> {

@@ -6,13 +6,17 @@
 //!
 //! To add tests, write `<subject>.rs` with a `TESTS` of its own, and a line in [`SUBJECTS`].
 
+mod access;
 mod broker;
 mod command;
 mod generate;
 mod needs;
 mod recording;
+mod replay;
 mod role;
 mod topic;
+mod trace;
+mod values;
 
 use std::process::ExitCode;
 
@@ -21,10 +25,13 @@ use needs::Test;
 
 /// The files beside this one that have tests, and their tests.
 const SUBJECTS: &[(&str, &[Test])] = &[
+    ("access", access::TESTS),
     ("broker", broker::TESTS),
     ("command", command::TESTS),
     ("generate", generate::TESTS),
     ("recording", recording::TESTS),
+    ("replay", replay::TESTS),
+    ("values", values::TESTS),
 ];
 
 /// One test waits for a broker while another computes; more would only heat the machine.

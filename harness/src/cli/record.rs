@@ -13,8 +13,7 @@ use skirl_generator::spec::{Cut, Micros, Time};
 use skirl_kafka::Address;
 
 use super::kafka::{Interrupt, KafkaArgs, MachineClock};
-use crate::recording::capture::Offsets;
-use crate::recording::{Ended, RecordRequest, Recorded, Start, Until, record};
+use crate::recording::{Ended, Offsets, RecordRequest, Recorded, Start, Until, record};
 use crate::scenario::{format_schema, parse_schema};
 
 /// Record Kafka topics into a trace.

@@ -213,7 +213,7 @@ mod tests {
     fn rows_that_are_alike_by_chance_are_no_copies() {
         // A hundred rows a second, told apart by one of four contents only.
         let rows: Vec<Seen> = (0..10_000)
-            .map(|row| seen(row / 100, (row * 2_654_435_761 >> 7) as u64 % 4))
+            .map(|row| seen(row / 100, ((row * 2_654_435_761) >> 7) as u64 % 4))
             .collect();
         assert_eq!(copies(&rows), []);
     }
