@@ -22,6 +22,7 @@ pub const TESTS: &[Test] = tests! {
         rows_of_a_key_are_in_one_partition_and_rows_without_are_in_any,
         a_rate_is_kept,
         rows_too_large_are_left_out_and_reported,
+        a_topic_deleted_on_the_way_ends_sending_with_the_count_so_far,
         secrets_are_in_no_output;
     OwnCluster:
         rows_a_dead_broker_has_not_acknowledged_are_reported;
@@ -284,6 +285,28 @@ fn rows_too_large_are_left_out_and_reported() -> Outcome {
         .unwrap_or_else(|| panic!("{told}"));
     assert!((20..80).contains(&left_out), "{told}");
     assert_eq!(topic.rows()?.len(), 500 - left_out);
+    Ok(())
+}
+
+fn a_topic_deleted_on_the_way_ends_sending_with_the_count_so_far() -> Outcome {
+    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
+    let topic = TestTopic::named(&bootstrap, unique("vanishing"))?;
+    let properties = directory.path().join("client.properties");
+    fs::write(
+        &properties,
+        "topic.metadata.refresh.interval.ms=500\ntopic.metadata.propagation.max.ms=1000\nmessage.timeout.ms=5000\n",
+    )?;
+    let to = format!("kafka://{bootstrap}/{}", topic.name);
+    let mut command = Role::Skirl.command();
+    command.args(["generate", "scotsmen", "--rows", "1M", "--rate", "1k/s", "--to", &to]);
+    command.args(["--kafka-properties", properties.to_str().expect("a path")]);
+    let running = command.stdout(std::process::Stdio::piped()).spawn()?;
+    let has_rows = || topic.rows().ok().filter(|rows| rows.len() > 100);
+    assert!(until(PATIENCE, has_rows).is_some());
+    topic.delete()?;
+    let told = said(&running.wait_with_output()?, 1);
+    assert!(told.contains("could not go on: there is no topic"), "{told}");
+    assert!(told.contains(" rows acknowledged in "), "{told}");
     Ok(())
 }
 

@@ -57,6 +57,7 @@ pub fn everything(topic: &TestTopic, directory: &Path) -> RecordRequest {
     }
 }
 
+/// Records.
 pub fn recorded(request: &RecordRequest) -> Result<Recorded, Failed> {
     Ok(record(request, &Ticking::every(1), &|| false, &mut |_, _| ())?)
 }
@@ -77,6 +78,7 @@ pub fn back_to(topic: &TestTopic, trace: &Path) -> Result<PutBackRequest, Failed
     })
 }
 
+/// Puts a trace back, at the time it is.
 pub fn put(request: &PutBackRequest) -> Result<PutBack, Failed> {
     let now = skirl_engine::clock::Clock::now_ms(&skirl_engine::clock::SystemClock) * 1_000;
     let clock = Ticking {
@@ -86,6 +88,7 @@ pub fn put(request: &PutBackRequest) -> Result<PutBack, Failed> {
     Ok(put_back(request, &clock, &|| false, &mut |_, _| ())?)
 }
 
+/// What a trace says of itself.
 pub fn described(trace: &Path) -> Result<TraceFile, Failed> {
     Ok(TraceFile::from_toml(&fs::read_to_string(trace.join(TRACE_FILE))?)?)
 }
@@ -107,10 +110,12 @@ pub fn files(trace: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>, Failed> {
     Ok(files)
 }
 
+/// Runs the command.
 pub fn skirl(arguments: &[&str]) -> Result<Output, Failed> {
     Ok(Role::Skirl.command().args(arguments).output()?)
 }
 
+/// What a command says, which must end with `code`.
 pub fn said(output: &Output, code: i32) -> String {
     let text = [&output.stdout, &output.stderr]
         .map(|bytes| String::from_utf8_lossy(bytes).into_owned())

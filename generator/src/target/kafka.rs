@@ -91,14 +91,36 @@ pub struct Sent {
     pub lasted_us: i64,
     /// How far rows were behind the pace, at most, in microseconds.
     pub behind_us: i64,
-    /// Whether it was interrupted before all rows were made.
-    pub interrupted: bool,
+    /// How it ended.
+    pub ending: Ending,
+}
+
+/// How sending ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// With the last row.
+    Complete,
+    /// Before the last row, because somebody wanted it to.
+    Interrupted,
+    /// Before the last row, because it could not go on: a topic that is gone, a broker that refuses.
+    Trouble(String),
+}
+
+impl Ending {
+    /// Waits until what was queued is acknowledged or given up: not for long, once there is trouble.
+    pub fn settled(self, outbox: &mut Outbox, interrupted: &dyn Fn() -> bool) -> Ending {
+        let trouble = matches!(self, Ending::Trouble(_));
+        match outbox.settle(&|| trouble || interrupted()) {
+            Err(error) if !trouble => Ending::Trouble(error.to_string()),
+            _ => self,
+        }
+    }
 }
 
 impl Sent {
     /// Whether every row was acknowledged.
     pub fn is_complete(&self) -> bool {
-        self.outcome.is_complete() && !self.interrupted
+        self.outcome.is_complete() && self.ending == Ending::Complete
     }
 }
 
@@ -153,7 +175,7 @@ pub fn send(
         (cards, outcome)
     });
     progress.finished(&sender.title);
-    let interrupted = outcome?;
+    let ending = outcome?;
     let streams = request.specs.iter().zip(&request.topics).zip(cards).zip(partitions);
     let streams = streams
         .zip(&sender.counts)
@@ -170,7 +192,7 @@ pub fn send(
         outcome: sender.outbox.outcome(),
         lasted_us: clock.now_us() - sender.started,
         behind_us: sender.schedule.behind(),
-        interrupted,
+        ending,
     })
 }
 
@@ -296,13 +318,29 @@ impl<'a> Sender<'a> {
         })
     }
 
-    /// Sends rows until there are no more, and waits for their acknowledgements; says whether it was interrupted.
+    /// Sends rows until there are no more, and waits for their acknowledgements.
     fn send_all(
         &mut self,
         mut lanes: Lanes<Piece, Error>,
         interrupted: &dyn Fn() -> bool,
         progress: &mut dyn Progress,
-    ) -> Result<bool> {
+    ) -> Result<Ending> {
+        let ending = match self.send_rows(&mut lanes, interrupted, progress) {
+            Ok(()) if lanes.next_arrival()?.is_some() => Ending::Interrupted,
+            Ok(()) => Ending::Complete,
+            Err(Error::Kafka(error)) => Ending::Trouble(error.to_string()),
+            Err(other) => return Err(other),
+        };
+        drop(lanes);
+        Ok(ending.settled(&mut self.outbox, interrupted))
+    }
+
+    fn send_rows(
+        &mut self,
+        lanes: &mut Lanes<Piece, Error>,
+        interrupted: &dyn Fn() -> bool,
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
         while let Some(next_arrival) = lanes.next_arrival()? {
             if interrupted() {
                 break;
@@ -316,17 +354,14 @@ impl<'a> Sender<'a> {
             let mut sent = 0;
             for (stream, rows) in lanes.take(due) {
                 sent += rows.len();
-                self.queue(&lanes, stream, rows, interrupted)?;
+                self.queue(lanes, stream, rows, interrupted)?;
             }
             self.schedule.sent(sent);
             self.outbox.poll(Duration::ZERO)?;
             let done = self.counts.iter().map(|count| count.rows).sum::<u64>();
             progress.rows(&self.title, done.min(self.rows), self.rows);
         }
-        let was_interrupted = lanes.next_arrival()?.is_some();
-        drop(lanes);
-        self.outbox.settle(interrupted)?;
-        Ok(was_interrupted)
+        Ok(())
     }
 
     fn queue(
@@ -373,4 +408,32 @@ fn by_partition(piece: &Piece, range: Range<usize>, partitions: i32) -> Vec<(usi
         *place += 1;
     }
     grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Kind;
+
+    #[test]
+    fn rows_of_a_partition_are_together_and_in_order() {
+        let specs = [("a".to_string(), StreamSpec::new(Kind::Scotsmen, 1_000))];
+        let stream = Stream::new("a", &specs, 7).unwrap();
+        let (give, take) = sync_channel(1);
+        Maker::new("a", stream, Format::Json, &KeyColumn::Usual)
+            .unwrap()
+            .run(1_000, &give);
+        let piece = take.recv().unwrap().unwrap();
+        let grouped = by_partition(&piece, 100..900, 3);
+        assert!(
+            grouped.is_sorted_by_key(|(row, partition)| (*partition, *row)),
+            "{grouped:?}"
+        );
+        let mut rows: Vec<usize> = grouped.iter().map(|(row, _)| *row).collect();
+        rows.sort_unstable();
+        assert!(rows.into_iter().eq(100..900));
+        for (row, partition) in grouped {
+            assert_eq!(partition, piece.key(row).map(|key| partition_of(key, 3)));
+        }
+    }
 }

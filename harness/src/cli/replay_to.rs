@@ -136,15 +136,12 @@ fn described(done: &PutBack, request: &PutBackRequest) -> String {
             stream.name, stream.topic, stream.records
         );
     }
-    text += &achieved(&done.outcome, done.lasted_us);
+    text += &achieved(&done.outcome, &done.ending, done.lasted_us);
     if request.pace != SendPace::Unlimited {
         text += &format!(
             "at most {:.1} ms behind the recorded pace\n",
             done.behind_us as f64 / 1e3
         );
-    }
-    if done.interrupted {
-        text += "interrupted before all records were sent\n";
     }
     text
 }
