@@ -17,6 +17,7 @@ use hashbrown::HashTable;
 
 use super::accumulate::{Accumulator, AggregateSpec};
 use super::group::Groups;
+use super::input::Input;
 use super::step::{self, Step};
 use super::{OperatorProgress, parallel};
 use crate::watermark::{Observed, at_or_below};
@@ -78,12 +79,7 @@ impl Aggregation {
     }
 
     /// Runs `steps` over the rows and aggregates each chunk by itself.
-    pub(crate) fn partials(
-        &self,
-        rows: Vec<RecordBatch>,
-        steps: &[Step],
-        observed: &mut Observed,
-    ) -> Result<Vec<Partial>> {
+    pub(crate) fn partials(&self, rows: Input, steps: &[Step], observed: &mut Observed) -> Result<Vec<Partial>> {
         let made = parallel::map(rows, |chunk| {
             let (chunk, seen) = step::run_steps(steps, chunk)?;
             Ok((self.plan.aggregate(&chunk)?, seen))

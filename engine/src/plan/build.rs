@@ -11,6 +11,7 @@ use datafusion::physical_expr::PhysicalExpr;
 
 use super::check::aggregate_function;
 use super::expr::{TimeBound, constant, time_bounds};
+use super::prune::Needed;
 use super::{PlanSettings, Prepared, event_time, streams};
 use crate::operator::{
     AggregateCall, AggregateKind, AggregateSpec, Aggregation, AggregationPlan, Eviction, JoinPlan, Leaf, Limit, Node,
@@ -29,9 +30,15 @@ pub(crate) fn output_schema(plan: &LogicalPlan) -> SchemaRef {
 }
 
 /// Builds the operators of a plan.
-pub(super) fn build(plan: &LogicalPlan, schema: SchemaRef, settings: PlanSettings) -> Result<Prepared> {
+pub(super) fn build(
+    plan: &LogicalPlan,
+    needed: &Needed,
+    schema: SchemaRef,
+    settings: PlanSettings,
+) -> Result<Prepared> {
     let mut builder = Builder {
         streams: vec![],
+        readers: vec![],
         delays_ms: vec![],
         settings,
     };
@@ -39,6 +46,8 @@ pub(super) fn build(plan: &LogicalPlan, schema: SchemaRef, settings: PlanSetting
     Ok(Prepared {
         root,
         schema,
+        columns: builder.streams.iter().map(|stream| needed.columns_of(stream)).collect(),
+        readers: builder.readers,
         streams: builder.streams,
         delays_ms: builder.delays_ms,
     })
@@ -46,6 +55,7 @@ pub(super) fn build(plan: &LogicalPlan, schema: SchemaRef, settings: PlanSetting
 
 struct Builder {
     streams: Vec<String>,
+    readers: Vec<usize>,
     delays_ms: Vec<i64>,
     settings: PlanSettings,
 }
@@ -86,10 +96,13 @@ impl Builder {
 
     fn source(&mut self, stream: &StreamTable) -> Node {
         let known = self.streams.iter().position(|name| *name == stream.name);
-        Node::Source(known.unwrap_or_else(|| {
+        let index = known.unwrap_or_else(|| {
             self.streams.push(stream.name.clone());
+            self.readers.push(0);
             self.streams.len() - 1
-        }))
+        });
+        self.readers[index] += 1;
+        Node::Source(index)
     }
 
     fn extension(&mut self, node: &dyn std::any::Any) -> Result<Node> {

@@ -29,6 +29,10 @@ pub(crate) struct Prepared {
     pub schema: SchemaRef,
     /// The streams it reads, by name; [`Node::Source`] counts in this order.
     pub streams: Vec<String>,
+    /// The columns of each stream that are looked at, by their positions.
+    pub columns: Vec<Vec<usize>>,
+    /// How many operators read each stream.
+    pub readers: Vec<usize>,
     /// The delay of each watermark node in milliseconds.
     pub delays_ms: Vec<i64>,
 }
@@ -49,8 +53,8 @@ pub(crate) fn prepare(plan: LogicalPlan, settings: PlanSettings) -> Result<Prepa
     let schema = build::output_schema(&plan);
     let plan = membership::sink_memberships(plan)?;
     let plan = placement::place_filters(plan)?;
-    let plan = prune::prune_columns(plan)?;
-    build::build(&plan, schema, settings)
+    let (plan, needed) = prune::prune_columns(plan)?;
+    build::build(&plan, &needed, schema, settings)
 }
 
 /// Whether a plan reads a stream.
