@@ -81,8 +81,9 @@ impl<'a> StreamWriter<'a> {
     /// # Errors
     /// What Spark refuses, `SKIRL_UNSUPPORTED`, a mode the sink cannot take, a name that is taken, a checkpoint of
     /// another query, none where the sink needs one.
-    pub fn start(self, sink: Box<dyn Sink>) -> Result<StreamingQuery> {
+    pub fn start(self, mut sink: Box<dyn Sink>) -> Result<StreamingQuery> {
         sink.check_mode(self.mode)?;
+        sink.check_columns(&self.schema())?;
         if sink.needs_checkpoint() && self.storage.is_none() {
             return Err(Error::nameless(format!(
                 "checkpointLocation must be specified: {} needs a checkpoint",
@@ -107,6 +108,7 @@ impl<'a> StreamWriter<'a> {
             .storage
             .map(|storage| Checkpoint::open(storage, &identity))
             .transpose()?;
+        sink.open(checkpoint.as_ref().map(Checkpoint::id))?;
         let (streams, schema) = (prepared.streams.clone(), Arc::clone(&prepared.schema));
         let batches = MicroBatches::start(
             prepared,
