@@ -125,10 +125,12 @@ pub enum SinkFormat {
     Csv,
     /// Parquet files.
     Parquet,
+    /// Topics of Kafka.
+    Kafka,
 }
 
 impl SinkFormat {
-    /// Every format under the name a user writes.
+    /// Every format a scenario can have, under the name a user writes.
     pub const ALL: &[(&str, SinkFormat)] = &[
         ("foreach-batch", SinkFormat::ForeachBatch),
         ("memory", SinkFormat::Memory),

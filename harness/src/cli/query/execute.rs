@@ -18,7 +18,7 @@ use skirl_engine::source::{FileFormat, FileOrder, FileSource, SocketSource, Sour
 use skirl_engine::storage::DirStorage;
 use skirl_engine::{BatchProgress, Session, Trigger as EngineTrigger};
 
-use super::{Request, SourceRequest, StreamRequest};
+use super::{Request, SourceRequest, StreamRequest, TableSource, topic};
 use crate::job::SinkFormat;
 use crate::scenario::{Trigger, format_schema};
 
@@ -30,11 +30,16 @@ pub(super) fn execute(request: &Request) -> Result<ExitCode> {
     let mut session = Session::new(request.conf.clone());
     let today = today();
     for stream in &request.streams {
-        add_stream(&mut session, stream, today).with_context(|| format!("stream `{}`", stream.name))?;
+        add_stream(&mut session, stream, request, today).with_context(|| format!("stream `{}`", stream.name))?;
     }
-    for (name, file) in &request.tables {
-        let rows = read_table(file, today).with_context(|| format!("table `{name}`"))?;
-        session.add_table(name, rows)?;
+    for table in &request.tables {
+        let added = match &table.source {
+            TableSource::File(file) => {
+                read_table(file, today).and_then(|rows| Ok(session.add_table(&table.name, rows)?))
+            }
+            TableSource::Topic(address) => topic::add_table(&mut session, table, address, request),
+        };
+        added.with_context(|| format!("table `{}`", table.name))?;
     }
     for view in &request.views {
         let made = session.create_view(&view.name, &view.sql, view.watermark.as_ref());
@@ -63,7 +68,7 @@ fn today() -> i32 {
     i32::try_from(SystemClock.now_ms().div_euclid(DAY_MS)).unwrap_or_default()
 }
 
-fn add_stream(session: &mut Session, stream: &StreamRequest, today: i32) -> Result<()> {
+fn add_stream(session: &mut Session, stream: &StreamRequest, request: &Request, today: i32) -> Result<()> {
     match &stream.source {
         SourceRequest::Socket { host, port } => {
             let (host, port) = (host.clone(), *port);
@@ -73,6 +78,7 @@ fn add_stream(session: &mut Session, stream: &StreamRequest, today: i32) -> Resu
             })?;
         }
         SourceRequest::Directory(dir) => add_directory(session, stream, dir, today)?,
+        SourceRequest::Topic(address) => topic::add_stream(session, stream, address, request)?,
     }
     if let Some(watermark) = &stream.watermark {
         // The view takes the stream's name: whoever reads it reads it with its watermark.
@@ -173,6 +179,7 @@ fn sink_of(request: &Request, table: &MemoryTable) -> Result<Box<dyn Sink>> {
         SinkFormat::Json => files("json")?,
         SinkFormat::Csv => files("csv")?,
         SinkFormat::Parquet => files("parquet")?,
+        SinkFormat::Kafka => Box::new(topic::sink(request)?),
         SinkFormat::Console | SinkFormat::ForeachBatch => {
             Box::new(ConsoleSink::new(Box::new(std::io::stdout()), &request.sink.options)?)
         }
@@ -212,5 +219,9 @@ fn report(batch: &BatchProgress) {
         watermark.unwrap_or_default()
     );
     let _ = std::io::stdout().flush();
+    batch
+        .warnings
+        .iter()
+        .for_each(|warning| eprintln!("batch {}: {warning}", batch.batch_id));
     eprintln!("{line}");
 }
