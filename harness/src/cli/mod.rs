@@ -1,5 +1,10 @@
 //! The command line: one subcommand a file.
 
+#[cfg(unix)]
+mod broker;
+#[cfg(not(unix))]
+#[path = "broker_elsewhere.rs"]
+mod broker;
 mod generate;
 mod list;
 mod query;
@@ -25,6 +30,8 @@ pub enum Command {
     Query(Box<query::Query>),
     /// List scenarios with their titles.
     List(list::List),
+    /// Start and stop a throwaway Apache Kafka on this machine.
+    Broker(broker::Broker),
 }
 
 impl Command {
@@ -39,6 +46,7 @@ impl Command {
             Command::Generate(generate) => generate.execute(),
             Command::Query(query) => query.execute(),
             Command::List(list) => list.execute(),
+            Command::Broker(broker) => broker.execute(),
         }
     }
 }
