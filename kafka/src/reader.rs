@@ -151,7 +151,7 @@ impl Reader {
                 };
                 let given = part.give(span.end, wait_ms, &mut batch, &mut |row| each(index, row));
                 match given {
-                    Err(code) => return Err(self.explain(code, span, *place)),
+                    Err(code) => return Err(self.give_up(code, *place)),
                     Ok(Given { ends: true, .. }) => return Ok(()),
                     Ok(given) => any |= given.rows > 0,
                 }
@@ -211,8 +211,15 @@ impl Reader {
         Ok(places)
     }
 
-    fn explain(&self, code: RDKafkaRespErr, span: &Span, place: usize) -> Error {
-        explain(&self.handle, code, &span.topic, span.partition, self.parts[place].next)
+    /// Says what a partition's error means. librdkafka reads nothing more of it and cannot be told to, so it is laid down
+    /// and taken up anew when it is read again.
+    fn give_up(&mut self, code: RDKafkaRespErr, place: usize) -> Error {
+        let part = self.parts.swap_remove(place);
+        let error = explain(&self.handle, code, &part.topic, part.id, part.next);
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&part.topic, part.id);
+        let _ = unassign(&self.handle, &list); // the first error is the one to be heard of
+        error
     }
 }
 
@@ -537,6 +544,16 @@ fn assign(handle: &Handle, list: &TopicPartitionList) -> Result<()> {
         outcome(
             "take up partitions",
             rd::rd_kafka_incremental_assign(handle.ptr(), list.ptr()),
+        )
+    }
+}
+
+fn unassign(handle: &Handle, list: &TopicPartitionList) -> Result<()> {
+    // SAFETY: client and list are alive; the error is released by `outcome`.
+    unsafe {
+        outcome(
+            "lay down partitions",
+            rd::rd_kafka_incremental_unassign(handle.ptr(), list.ptr()),
         )
     }
 }
