@@ -227,8 +227,10 @@ fn exactly_once_gives_up_what_a_killed_run_left_open() -> Outcome {
     let dir = tempfile::tempdir()?;
     let files = dir.path().join("in");
     std::fs::create_dir(&files)?;
-    let lines: String = (0..ROWS).map(|row| format!("row {row} {}\n", "x".repeat(80))).collect();
-    std::fs::write(files.join("rows.txt"), lines)?;
+    let lines: String = (0..ROWS)
+        .map(|row| format!("{{\"value\":\"row {row} {}\"}}\n", "x".repeat(80)))
+        .collect();
+    std::fs::write(files.join("rows.jsonl"), lines)?;
     let query = || {
         let mut query = Role::Skirl.command();
         query
