@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as rd;
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
@@ -517,6 +517,26 @@ impl Admin {
     /// # Errors
     /// No answer.
     pub fn committed(&self, group: &str, topic: &str, partition: i32) -> Result<Option<(i64, String)>> {
+        let deadline = Deadline::after(REQUEST_WAIT);
+        loop {
+            let found = self.ask_committed(group, topic, partition);
+            let code = found.as_ref().err().and_then(Error::code);
+            // Groups that were not asked for lately take the cluster a moment to find.
+            let is_looking = code.is_some_and(|code| {
+                use RDKafkaErrorCode::*;
+                matches!(
+                    code,
+                    CoordinatorLoadInProgress | CoordinatorNotAvailable | NotCoordinator
+                )
+            });
+            if !is_looking || deadline.has_passed() {
+                return found;
+            }
+            self.handle.serve(SLICE, |_| ());
+        }
+    }
+
+    fn ask_committed(&self, group: &str, topic: &str, partition: i32) -> Result<Option<(i64, String)>> {
         let doing = format!("read the offset of group `{group}`");
         let group = c_string(group)?;
         let mut list = TopicPartitionList::new();

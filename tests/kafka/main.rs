@@ -13,6 +13,7 @@ mod needs;
 mod role;
 mod sink;
 mod source;
+mod spark;
 mod topic;
 
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ const SUBJECTS: &[(&str, &[Test])] = &[
     ("source", source::TESTS),
     ("loss", loss::TESTS),
     ("sink", sink::TESTS),
+    ("spark", spark::TESTS),
 ];
 
 /// One test waits for a broker while another computes; more would only heat the machine.

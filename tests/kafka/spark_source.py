@@ -70,7 +70,7 @@ def answer(spark, kafka, case, prefix):
             else:
                 kafka.act(kind, argument, names)
                 continue
-            answers.append(without_names(said, names))
+            answers.append(without_names(said, {**names, "broker": kafka.bootstrap}))
     for name in names.values():
         kafka.delete(name)
     return answers
@@ -90,8 +90,10 @@ def message_of(error):
     while cause is not None:
         texts.append(f"{cause.getClass().getSimpleName()}: {cause.getMessage()}")
         cause = cause.getCause()
-    text = texts[-1] if texts else str(error)
-    return re.sub(r"\s+", " ", text).split(" JVM stacktrace")[0].strip()
+    text = re.sub(r"\s+", " ", texts[-1] if texts else str(error))
+    # What a batch of foreachBatch raises has been through Python, with all of its stack.
+    causes = re.findall(r"Caused by: (?:[\w$]+\.)*([\w$]+): (.*?) at [\w.$]+\(", text)
+    return ": ".join(causes[-1]) if causes else text.strip()
 
 
 def run(spark, kafka, options, checkpoint):
@@ -155,7 +157,8 @@ def with_names(options, names):
 
 def without_names(said, names):
     text = json.dumps(said, ensure_ascii=False)
-    for label, name in names.items():
+    # The longest first: a name may be the beginning of another.
+    for label, name in sorted(names.items(), key=lambda item: -len(item[1])):
         text = text.replace(name, "{" + label + "}")
     return json.loads(text)
 
@@ -201,10 +204,7 @@ class Kafka:
                 self.admin.createPartitions(self.map({name: more})).all().get()
                 time.sleep(1)
             elif kind == "truncate":
-                before = {
-                    self.partition(name, int(number)): self.jvm.org.apache.kafka.clients.admin.RecordsToDelete.beforeOffset(offset)
-                    for number, offset in what.items()
-                }
+                before = {self.partition(name, int(number)): self.before(offset) for number, offset in what.items()}
                 self.admin.deleteRecords(self.map(before)).all().get()
             elif kind == "delete":
                 self.delete(name)
@@ -244,6 +244,16 @@ class Kafka:
         elif outcome == "abort":
             producer.abortTransaction()
         producer.close()
+
+    def before(self, offset):
+        """RecordsToDelete.beforeOffset, which py4j does not find: a getter has the same name."""
+        java = self.jvm.java.lang
+        types = self.gateway.new_array(java.Class, 1)
+        types[0] = java.Long.TYPE
+        values = self.gateway.new_array(java.Object, 1)
+        values[0] = offset
+        made = java.Class.forName("org.apache.kafka.clients.admin.RecordsToDelete").getMethod("beforeOffset", types)
+        return made.invoke(None, values)
 
     def partition(self, name, number):
         return self.jvm.org.apache.kafka.common.TopicPartition(name, number)

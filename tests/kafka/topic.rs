@@ -114,8 +114,8 @@ fn new_topic(name: &str, partitions: i32, settings: &[(&str, &str)]) -> NewTopic
 /// A query over topics, with a checkpoint of its own.
 pub struct Query {
     properties: Properties,
-    options: BTreeMap<String, String>,
-    sql: String,
+    pub options: BTreeMap<String, String>,
+    pub sql: String,
     mode: OutputMode,
     checkpoint: tempfile::TempDir,
 }

@@ -117,7 +117,8 @@ impl<'a> Batch<'a> {
         match self.topics {
             Some(topics) if topics.is_null(row) => Err(Error::spark(
                 "KAFKA_NULL_TOPIC_IN_DATA",
-                "null topic present in the data. Use the topic option for setting a default topic.",
+                "The Kafka message data sent to the producer contains a null topic. Use the `topic` option for setting a \
+                 default topic.",
             )),
             topics => Ok(topics.map(|topics| topics.value(row))),
         }
@@ -265,7 +266,8 @@ mod tests {
         let columns = Columns::of(rows.schema_ref(), false).unwrap();
         let batch = Batch::of(&rows, &columns);
         assert_eq!(batch.topic(0).unwrap(), Some("t"));
-        insta::assert_snapshot!(batch.topic(1).unwrap_err(), @"null topic present in the data. Use the topic option for setting a default topic.");
+        insta::assert_snapshot!(batch.topic(1).unwrap_err(), @"The Kafka message data sent to the producer contains a null topic. Use the `topic` option for setting a \
+                 default topic.");
         assert_eq!(
             (batch.row(0, &[]).partition, batch.row(1, &[]).partition),
             (None, Some(3))

@@ -74,6 +74,11 @@ fn since(times: &Offsets, no_match: NoMatch, cluster: &mut Cluster, clock: &dyn 
         .map(|(partition, ms)| (partition.clone(), Position::AtTime(ms)))
         .collect();
     let found = cluster.positions(clock, &asked)?;
+    // Kafka takes times before 1970 for signs, and Spark for times no row has.
+    let found = found
+        .into_iter()
+        .zip(times.iter())
+        .map(|(found, (_, ms))| found.filter(|_| ms >= 0));
     let mut offsets = Offsets::default();
     for ((partition, time_ms), found) in times.iter().zip(found) {
         let offset = match (found, no_match) {
