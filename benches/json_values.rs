@@ -9,7 +9,7 @@ use skirl_benches::{Kept, WINDOW_QUERY, rows, start};
 use skirl_engine::format::json::{JsonOptions, from_json, write_json_lines};
 use skirl_engine::source::MemoryStream;
 use skirl_engine::sql::WatermarkSpec;
-use skirl_engine::{OutputMode, Session};
+use skirl_engine::{OutputMode, Session, Trigger};
 
 const CHUNK_ROWS: usize = 1 << 16;
 const BATCHES: usize = 4;
@@ -66,7 +66,7 @@ fn window_query(c: &mut Criterion) {
             (start(&session(&source), WINDOW_QUERY, OutputMode::Append, &kept), kept)
         };
         let run = |(mut query, kept): (skirl_engine::StreamingQuery, Kept)| {
-            query.run_available_now(|_| ()).expect("the query runs");
+            query.run(Trigger::AvailableNow, |_| ()).expect("the query runs");
             assert!(kept.take_rows() >= 38 * 20, "nearly every window has closed");
         };
         b.iter_batched(begin, run, BatchSize::PerIteration);

@@ -84,8 +84,7 @@ impl MicroBatches {
             conf,
             position,
         };
-        for (source, columns) in batches.sources.iter_mut().zip(&batches.prepared.columns) {
-            source.need(columns);
+        for source in &mut batches.sources {
             source.use_clock(Arc::clone(&batches.clock));
         }
         batches.restore(&resumed)?;

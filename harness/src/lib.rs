@@ -13,6 +13,7 @@ pub mod check;
 pub mod cli;
 pub mod job;
 pub mod judge;
+mod once;
 pub mod oracle;
 pub mod property;
 pub mod replay;

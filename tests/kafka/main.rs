@@ -6,6 +6,7 @@
 //!
 //! To add tests, write `<subject>.rs` with a `TESTS` of its own, and a line in [`SUBJECTS`].
 
+mod access;
 mod broker;
 mod command;
 mod loss;
@@ -23,6 +24,7 @@ use needs::Test;
 
 /// The files beside this one that have tests, and their tests.
 const SUBJECTS: &[(&str, &[Test])] = &[
+    ("access", access::TESTS),
     ("broker", broker::TESTS),
     ("command", command::TESTS),
     ("source", source::TESTS),

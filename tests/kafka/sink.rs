@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{ArrayRef, Int32Array, RecordBatch, StringArray};
+use skirl_engine::error::in_full;
 use skirl_engine::sink::{KafkaSink, Sink};
 use skirl_engine::source::MemoryStream;
 use skirl_engine::storage::{MemoryStorage, Storage};
@@ -12,7 +13,7 @@ use skirl_kafka::{Isolation, Position};
 
 use crate::needs::{Outcome, Test, tests};
 use crate::role::Role;
-use crate::topic::{Query, SOON, Topic, in_full};
+use crate::topic::{Query, SOON, Topic};
 
 pub const TESTS: &[Test] = tests! {
     Broker:

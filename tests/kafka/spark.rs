@@ -292,7 +292,7 @@ fn run(query: &Query) -> Result<Value, String> {
         .map_err(|error| error.message().unwrap_or_default().to_string())?;
     let ran = started.query.run(Trigger::AvailableNow, |_| ());
     let batches = started.emitted();
-    ran.map_err(|error| crate::topic::in_full(&error))?;
+    ran.map_err(|error| skirl_engine::error::in_full(&error))?;
     let logged = query
         .logged()
         .map_err(|_| "the offset log cannot be read".to_string())?;

@@ -1,13 +1,13 @@
 //! Topics of a test's own, and queries over them.
 
 use std::collections::BTreeMap;
-use std::error::Error as StdError;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
 use libtest_mimic::Failed;
+use skirl_engine::error::in_full;
 use skirl_engine::sink::ForeachBatchSink;
 use skirl_engine::source::Source;
 use skirl_engine::source::kafka::{KafkaSource, KafkaTable};
@@ -292,12 +292,4 @@ pub fn lines(rows: &RecordBatch) -> Vec<String> {
         format!("{}@{} {value}", partitions.value(row), offsets.value(row))
     };
     (0..rows.num_rows()).map(line).collect()
-}
-
-/// An error and what caused it, as one sentence.
-pub fn in_full(error: &dyn StdError) -> String {
-    match error.source() {
-        None => error.to_string(),
-        Some(cause) => format!("{error}: {}", in_full(cause)),
-    }
 }

@@ -17,8 +17,9 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::LogicalPlan;
 
+use crate::format::columns::Columns;
 use crate::operator::Node;
-use crate::sql::StreamTable;
+use crate::sql::{StreamTable, columns_read};
 use crate::{OutputMode, Result};
 
 /// A query ready to run.
@@ -29,9 +30,9 @@ pub(crate) struct Prepared {
     pub schema: SchemaRef,
     /// The streams it reads, by name; [`Node::Source`] counts in this order.
     pub streams: Vec<String>,
-    /// The columns of each stream that are looked at, by their positions.
-    pub columns: Vec<Vec<usize>>,
-    /// How many operators read each stream.
+    /// The columns each of them is read with, an entry for every time it is read.
+    pub reads: Vec<Vec<Columns>>,
+    /// How many operators read each of them.
     pub readers: Vec<usize>,
     /// The delay of each watermark node in milliseconds.
     pub delays_ms: Vec<i64>,
@@ -51,10 +52,11 @@ pub(crate) struct PlanSettings {
 pub(crate) fn prepare(plan: LogicalPlan, settings: PlanSettings) -> Result<Prepared> {
     check::refuse(&plan, settings.mode)?;
     let schema = build::output_schema(&plan);
+    let reads = columns_read(&plan);
     let plan = membership::sink_memberships(plan)?;
     let plan = placement::place_filters(plan)?;
-    let (plan, needed) = prune::prune_columns(plan)?;
-    build::build(&plan, &needed, schema, settings)
+    let plan = prune::prune_columns(plan)?;
+    build::build(&plan, schema, reads, settings)
 }
 
 /// Whether a plan reads a stream.

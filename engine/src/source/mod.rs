@@ -21,8 +21,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::clock::Clock;
+use crate::format::columns::Columns;
 
-pub use files::{FileFormat, FileOrder, FileSource};
+pub use files::{FileOrder, FileSource};
 pub use kafka::KafkaSource;
 pub use memory::{MemorySource, MemoryStream};
 pub use socket::SocketSource;
@@ -59,11 +60,6 @@ pub trait Source: Send {
     /// The columns of its rows, all nullable.
     fn schema(&self) -> SchemaRef;
 
-    /// Tells which columns of the schema will be looked at, by their positions: the others may be NULL in every row.
-    fn need(&mut self, columns: &[usize]) {
-        let _ = columns;
-    }
-
     /// Hands over the clock the query lives by, before anything is read.
     fn use_clock(&mut self, clock: Arc<dyn Clock>) {
         drop(clock);
@@ -76,6 +72,16 @@ pub trait Source: Send {
     /// A log that cannot be read.
     fn restore(&mut self, log_dir: Option<&Path>) -> Result<()> {
         let _ = log_dir;
+        Ok(())
+    }
+
+    /// Says which columns the query reads, one entry for each time it reads the stream; before anything is read. Other
+    /// columns may come as NULL.
+    ///
+    /// # Errors
+    /// What one reading cannot give to every entry.
+    fn select(&mut self, scans: &[Columns]) -> Result<()> {
+        let _ = scans;
         Ok(())
     }
 

@@ -6,6 +6,7 @@ mod topic;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use arrow::datatypes::SchemaRef;
@@ -13,8 +14,8 @@ use clap::Args;
 use skirl_engine::sql::WatermarkSpec;
 use skirl_kafka::Address;
 
-use crate::job::{OutputMode, SinkFormat, View};
-use crate::scenario::{Trigger, parse_duration_ms, parse_schema, suggestion};
+use crate::job::{OutputMode, SinkFormat, Trigger, View};
+use crate::scenario::{parse_duration_ms, parse_schema, suggestion};
 
 /// Run a streaming query on directories, sockets or topics and print its batches.
 ///
@@ -61,7 +62,7 @@ pub struct Query {
     output_mode: String,
 
     /// When a batch runs: once, available-now or an interval such as '10 seconds'; without, as soon as there are rows.
-    #[arg(long, value_name = "TRIGGER")]
+    #[arg(long, value_name = "TRIGGER", allow_hyphen_values = true)]
     trigger: Option<String>,
 
     /// Where rows go: console, memory, json:DIR, csv:DIR, parquet:DIR or kafka://HOST:PORT/TOPIC.
@@ -182,14 +183,23 @@ pub enum SourceRequest {
 /// Where rows go.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SinkRequest {
-    /// What kind of place.
-    pub format: SinkFormat,
-    /// The directory of a file sink.
-    pub dir: Option<PathBuf>,
-    /// The brokers of a sink to Kafka, and its topic; without one, rows name theirs.
-    pub address: Option<Address>,
+    /// The place.
+    pub place: SinkPlace,
     /// Options of the sink, by Spark's names.
     pub options: BTreeMap<String, String>,
+}
+
+/// The place rows go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkPlace {
+    /// Standard output.
+    Console,
+    /// A table that is shown at the end.
+    Memory,
+    /// Files of a format in a directory.
+    Files(SinkFormat, PathBuf),
+    /// A topic of Kafka; without one, rows name theirs.
+    Topic(Address),
 }
 
 impl Query {
@@ -203,6 +213,12 @@ impl Query {
         let mut streams = Vec::new();
         for stream in &self.stream {
             let (name, place) = split("--stream", stream, "weather=data/weather")?;
+            if streams
+                .iter()
+                .any(|known: &StreamRequest| known.name.eq_ignore_ascii_case(&name))
+            {
+                bail!("two streams are called `{name}`; give each a name of its own");
+            }
             streams.push(StreamRequest {
                 name,
                 source: source_of(&place)?,
@@ -236,8 +252,16 @@ impl Query {
         set_formats(&mut streams, &self.format)?;
         set_watermarks(&mut streams, &mut views, &self.watermark)?;
         set_options(&mut streams, &mut tables, &mut sink, &self.option)?;
-        if sink.format == SinkFormat::Memory && self.name.is_none() {
+        if sink.place == SinkPlace::Memory && self.name.is_none() {
             bail!("a memory sink needs `--name`: its table has it");
+        }
+        let whose_batches = match &sink.place {
+            SinkPlace::Files(format, _) => Some((format.name(), "the files have")),
+            SinkPlace::Topic(_) => Some(("kafka", "are written")),
+            SinkPlace::Console | SinkPlace::Memory => None,
+        };
+        if let (Some((name, batches)), None) = (whose_batches, &self.checkpoint) {
+            bail!("a {name} sink needs `--checkpoint DIR`: it tells which batches {batches}, also after a stop");
         }
         Ok(Request {
             tables,
@@ -286,6 +310,9 @@ fn source_of(place: &str) -> Result<SourceRequest> {
         return Ok(SourceRequest::Topic(address));
     }
     let Some(address) = place.strip_prefix("socket://") else {
+        if place.starts_with("socket:") {
+            bail!("`{place}` is no socket; write `socket://localhost:9999`");
+        }
         return Ok(SourceRequest::Directory(PathBuf::from(place)));
     };
     let parts = address
@@ -298,42 +325,39 @@ fn source_of(place: &str) -> Result<SourceRequest> {
 }
 
 fn sink_of(text: &str) -> Result<SinkRequest> {
-    if let Some(address) = topic::address_of(text)? {
-        return Ok(SinkRequest {
-            format: SinkFormat::Kafka,
-            dir: None,
-            address: Some(address),
-            options: BTreeMap::new(),
-        });
-    }
+    let place = match topic::address_of(text)? {
+        Some(address) => SinkPlace::Topic(address),
+        None => place_of(text)?,
+    };
+    Ok(SinkRequest {
+        place,
+        options: BTreeMap::new(),
+    })
+}
+
+fn place_of(text: &str) -> Result<SinkPlace> {
     let (name, dir) = match text.split_once(':') {
         Some((name, dir)) => (name, Some(PathBuf::from(dir))),
         None => (text, None),
     };
-    let known: Vec<&str> = SinkFormat::ALL
-        .iter()
-        .map(|(name, _)| *name)
-        .filter(|name| *name != "foreach-batch")
-        .collect();
-    let format = SinkFormat::ALL
-        .iter()
-        .find(|(known, _)| *known == name && name != "foreach-batch");
     if name == "kafka" {
         bail!("the kafka sink needs brokers; write `--sink kafka://localhost:9092/topic`");
     }
-    let Some((_, format)) = format else {
-        bail!("`{name}` is no sink; {}", suggestion(name, &known))
+    let known: Vec<(&str, SinkFormat)> = SinkFormat::ALL
+        .iter()
+        .copied()
+        .filter(|(_, format)| *format != SinkFormat::ForeachBatch)
+        .collect();
+    let Some((_, format)) = known.iter().find(|(known, _)| *known == name) else {
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        bail!("`{name}` is no sink; {}", suggestion(name, &names))
     };
-    let writes_files = matches!(format, SinkFormat::Json | SinkFormat::Csv | SinkFormat::Parquet);
-    match (writes_files, &dir) {
-        (true, None) => bail!("the {name} sink needs a directory; write `--sink {name}:out/`"),
-        (false, Some(_)) => bail!("the {name} sink has no directory; write `--sink {name}`"),
-        _ => Ok(SinkRequest {
-            format: *format,
-            dir,
-            address: None,
-            options: BTreeMap::new(),
-        }),
+    match (format, dir) {
+        (SinkFormat::Memory, None) => Ok(SinkPlace::Memory),
+        (format, Some(dir)) if format.is_files() => Ok(SinkPlace::Files(*format, dir)),
+        (format, None) if format.is_files() => bail!("the {name} sink needs a directory; write `--sink {name}:out/`"),
+        (_, None) => Ok(SinkPlace::Console),
+        (_, Some(_)) => bail!("the {name} sink has no directory; write `--sink {name}`"),
     }
 }
 
@@ -353,7 +377,7 @@ fn trigger_of(text: &str) -> Result<Trigger> {
         "once" => Ok(Trigger::Once),
         "available-now" => Ok(Trigger::AvailableNow),
         interval => match parse_duration_ms(interval) {
-            Some(ms) => Ok(Trigger::ProcessingTime(ms)),
+            Some(ms) => Ok(Trigger::ProcessingTime(Duration::from_millis(ms.unsigned_abs()))),
             None => bail!("`{text}` is no trigger; write `once`, `available-now` or an interval such as `10 seconds`"),
         },
     }
@@ -483,7 +507,7 @@ mod tests {
             }
         );
         assert_eq!(request.views[0].watermark.as_ref().unwrap().delay, "30 seconds");
-        assert_eq!(request.trigger, Some(Trigger::ProcessingTime(10_000)));
+        assert_eq!(request.trigger, Some(Trigger::ProcessingTime(Duration::from_secs(10))));
         assert_eq!(request.sink.options["truncate"], "false");
     }
 
@@ -498,6 +522,7 @@ mod tests {
             "--option=s.startingOffsets=earliest",
             "--option=p.endingOffsets={\"population\":{\"0\":3}}",
             "--option=sink.deliveryGuarantee=exactly-once",
+            "--checkpoint=c",
         ])
         .unwrap();
         let address: Address = "kafka://h:1/scotsmen".parse().unwrap();
@@ -506,8 +531,8 @@ mod tests {
         assert_eq!(request.tables[0].schema.as_ref().unwrap().fields().len(), 2);
         assert_eq!(request.tables[0].options["endingOffsets"], "{\"population\":{\"0\":3}}");
         assert_eq!(
-            request.sink.address.as_ref().unwrap().to_string(),
-            "kafka://h:1,i:2/out"
+            request.sink.place,
+            SinkPlace::Topic("kafka://h:1,i:2/out".parse().unwrap())
         );
         assert_eq!(request.sink.options["deliveryGuarantee"], "exactly-once");
     }
@@ -521,14 +546,18 @@ mod tests {
             vec!["--stream=w=d", "--sink=consol"],
             vec!["--stream=w=d", "--sink=json"],
             vec!["--stream=w=d", "--sink=memory"],
+            vec!["--stream=w=d", "--sink=json:out"],
+            vec!["--stream=w=d", "--stream=W=e"],
             vec!["--stream=w=d", "--output-mode=apend"],
             vec!["--stream=w=d", "--trigger=soon"],
+            vec!["--stream=w=d", "--trigger", "-5 seconds"],
             vec!["--stream=w=d", "--watermark=w=t"],
             vec!["--stream=w=d", "--option=header=true"],
             vec!["--stream=w=socket://nowhere"],
             vec!["--stream=w=kafka://nowhere/t"],
             vec!["--stream=w=d", "--sink=kafka"],
             vec!["--stream=w=d", "--option=kafka.sasl.password:secret"],
+            vec!["--stream=w=socket:/localhost:9999"],
         ]
         .into_iter()
         .map(|arguments| {
@@ -543,14 +572,18 @@ mod tests {
         `consol` is no sink; did you mean `console`?
         the json sink needs a directory; write `--sink json:out/`
         a memory sink needs `--name`: its table has it
+        a json sink needs `--checkpoint DIR`: it tells which batches the files have, also after a stop
+        two streams are called `W`; give each a name of its own
         `apend` is no output mode; did you mean `append`?
         `soon` is no trigger; write `once`, `available-now` or an interval such as `10 seconds`
+        `-5 seconds` is no trigger; write `once`, `available-now` or an interval such as `10 seconds`
         `--watermark w=t` has no delay; write `--watermark w='t,30 seconds'`
         `--option header=...` names no stream; write `--option w.header=...`
         `socket://nowhere` is no socket; write `socket://localhost:9999`
         `nowhere` in `kafka://nowhere/t` has no host and port; write `kafka://host:port/topic`
         the kafka sink needs brokers; write `--sink kafka://localhost:9092/topic`
         an `--option` has no name and value; write `--option weather.header=true`
+        `socket:/localhost:9999` is no socket; write `socket://localhost:9999`
         "#);
     }
 

@@ -28,6 +28,7 @@ use skirl_kafka::{Position, Properties, Reader, Span};
 
 use super::{Give, Offset, Place, ReadLimit, Source};
 use crate::clock::{Clock, SystemClock};
+use crate::format::columns::Columns;
 use crate::{Error, Result};
 use cluster::Cluster;
 use course::{Loss, Snapshot};
@@ -222,8 +223,9 @@ impl Source for KafkaSource {
         Arc::clone(self.layout.schema())
     }
 
-    fn need(&mut self, columns: &[usize]) {
-        self.layout = self.layout.with(columns);
+    fn select(&mut self, scans: &[Columns]) -> Result<()> {
+        self.layout = self.layout.with(&Columns::any_of(scans));
+        Ok(())
     }
 
     fn use_clock(&mut self, clock: Arc<dyn Clock>) {

@@ -13,6 +13,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use skirl_kafka::{Fetched, TimestampType};
 
 use crate::Result;
+use crate::format::columns::Columns;
 use crate::operator::CHUNK_ROWS;
 use crate::sql::timestamp_type;
 
@@ -51,7 +52,6 @@ fn header_fields() -> Fields {
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
     schema: SchemaRef,
-    needed: Vec<bool>,
     /// A chunk of NULLs for each column that is not needed.
     absent: Vec<Option<ArrayRef>>,
 }
@@ -59,26 +59,22 @@ pub(super) struct Layout {
 impl Layout {
     /// All columns.
     pub(super) fn new(include_headers: bool) -> Layout {
-        let schema = schema(include_headers);
-        let columns: Vec<usize> = (0..schema.fields().len()).collect();
-        Layout::of(schema, &columns)
+        Layout::of(schema(include_headers), &Columns::All)
     }
 
     /// The same schema, with only some columns made.
-    pub(super) fn with(&self, columns: &[usize]) -> Layout {
+    pub(super) fn with(&self, columns: &Columns) -> Layout {
         Layout::of(Arc::clone(&self.schema), columns)
     }
 
-    fn of(schema: SchemaRef, columns: &[usize]) -> Layout {
-        let needed: Vec<bool> = (0..schema.fields().len())
-            .map(|index| columns.contains(&index))
-            .collect();
-        let absent = schema.fields().iter().zip(&needed);
-        let absent = absent.map(|(field, needed)| (!needed).then(|| new_null_array(field.data_type(), CHUNK_ROWS)));
+    fn of(schema: SchemaRef, columns: &Columns) -> Layout {
+        let absent = schema.fields().iter().enumerate().map(|(index, field)| {
+            let is_absent = !columns.contains(index);
+            is_absent.then(|| new_null_array(field.data_type(), CHUNK_ROWS))
+        });
         Layout {
             absent: absent.collect(),
             schema,
-            needed,
         }
     }
 
@@ -104,7 +100,7 @@ pub(super) struct Chunk<'a> {
 impl<'a> Chunk<'a> {
     /// An empty chunk.
     pub(super) fn new(layout: &'a Layout, topic: &'a str, partition: i32) -> Chunk<'a> {
-        let is_needed = |column: usize| layout.needed.get(column).copied().unwrap_or(false);
+        let is_needed = |column: usize| layout.absent.get(column).is_some_and(Option::is_none);
         Chunk {
             layout,
             topic,

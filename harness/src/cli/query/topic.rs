@@ -62,12 +62,7 @@ pub(super) fn add_table(
 }
 
 /// The sink to topics.
-pub(super) fn sink(request: &Request) -> Result<KafkaSink> {
-    let address = request
-        .sink
-        .address
-        .as_ref()
-        .ok_or_else(|| anyhow!("the kafka sink needs brokers"))?;
+pub(super) fn sink(address: &Address, request: &Request) -> Result<KafkaSink> {
     let mut options = request.sink.options.clone();
     if let Some(topic) = &address.topic {
         options.entry("topic".to_string()).or_insert_with(|| topic.clone());
