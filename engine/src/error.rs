@@ -59,6 +59,10 @@ pub enum Error {
     #[error("{0}")]
     Invalid(String),
 
+    /// Kafka could not be asked, read or written.
+    #[error(transparent)]
+    Kafka(#[from] skirl_kafka::Error),
+
     /// DataFusion failed where neither Spark nor Skirl has a name for it.
     #[error("{0}")]
     DataFusion(DataFusionError),

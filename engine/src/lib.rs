@@ -21,6 +21,7 @@ pub mod storage;
 mod trigger;
 pub mod watermark;
 
+pub use checkpoint::{LoggedBatch, read_offset_log};
 pub use error::{Error, Result};
 pub use progress::{BatchProgress, OperatorProgress};
 pub use query::{RunningQuery, StreamWriter, StreamingQuery};

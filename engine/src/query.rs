@@ -82,8 +82,9 @@ impl<'a> StreamWriter<'a> {
     /// # Errors
     /// What Spark refuses, `SKIRL_UNSUPPORTED`, a mode the sink cannot take, a name that is taken, a checkpoint of
     /// another query, no name or checkpoint where the sink needs one, a checkpoint the sink cannot go on from.
-    pub fn start(self, sink: Box<dyn Sink>) -> Result<StreamingQuery> {
+    pub fn start(self, mut sink: Box<dyn Sink>) -> Result<StreamingQuery> {
         self.check_sink(sink.as_ref())?;
+        sink.check_columns(&self.schema())?;
         let conf = self.session.catalog().conf();
         refuse_settings(conf)?;
         let ansi = flag(conf, "spark.sql.ansi.enabled", true)?;
@@ -104,6 +105,7 @@ impl<'a> StreamWriter<'a> {
             .storage
             .map(|storage| Checkpoint::open(storage, &identity))
             .transpose()?;
+        sink.open(checkpoint.as_ref().map(Checkpoint::id))?;
         let (streams, schema) = (prepared.streams.clone(), Arc::clone(&prepared.schema));
         let batches = MicroBatches::start(
             prepared,

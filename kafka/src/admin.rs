@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as rd;
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
@@ -394,7 +394,7 @@ impl Admin {
             let mut seen = BTreeSet::new();
             let (now, later): (Vec<_>, Vec<_>) =
                 left.into_iter().partition(|(topic, id, _)| seen.insert((*topic, *id)));
-            for (topic, id, offset) in self.list_offsets(&now, isolation)? {
+            for (topic, id, offset) in self.settled(|| self.list_offsets(&now, isolation))? {
                 let asked = now.iter().find(|(t, p, _)| *t == topic && *p == id);
                 let (topic, id, position) = asked.expect("only what was asked for is answered");
                 found.insert((*topic, *id, key_of(*position)), offset);
@@ -406,6 +406,21 @@ impl Admin {
             offset.filter(|offset| *offset >= 0)
         };
         Ok(places.iter().map(offset).collect())
+    }
+
+    /// What `request` answers once the partitions have the leaders the client takes for theirs: after an election or a
+    /// broker's restart that takes a moment.
+    fn settled<T>(&self, request: impl Fn() -> Result<T>) -> Result<T> {
+        let deadline = Deadline::after(REQUEST_WAIT);
+        loop {
+            match request() {
+                Err(error) if awaits_leader(&error) && !deadline.has_passed() => {
+                    self.brokers()?; // asks for the cluster's metadata, and so learns of new leaders
+                    self.handle.serve(SLICE, |_| ());
+                }
+                answer => return answer,
+            }
+        }
     }
 
     fn list_offsets(&self, places: &[&(&str, i32, Position)], isolation: Isolation) -> Result<Vec<(String, i32, i64)>> {
@@ -517,6 +532,26 @@ impl Admin {
     /// # Errors
     /// No answer.
     pub fn committed(&self, group: &str, topic: &str, partition: i32) -> Result<Option<(i64, String)>> {
+        let deadline = Deadline::after(REQUEST_WAIT);
+        loop {
+            let found = self.ask_committed(group, topic, partition);
+            let code = found.as_ref().err().and_then(Error::code);
+            // Groups that were not asked for lately take the cluster a moment to find.
+            let is_looking = code.is_some_and(|code| {
+                use RDKafkaErrorCode::*;
+                matches!(
+                    code,
+                    CoordinatorLoadInProgress | CoordinatorNotAvailable | NotCoordinator
+                )
+            });
+            if !is_looking || deadline.has_passed() {
+                return found;
+            }
+            self.handle.serve(SLICE, |_| ());
+        }
+    }
+
+    fn ask_committed(&self, group: &str, topic: &str, partition: i32) -> Result<Option<(i64, String)>> {
         let doing = format!("read the offset of group `{group}`");
         let group = c_string(group)?;
         let mut list = TopicPartitionList::new();
@@ -592,6 +627,15 @@ impl Admin {
             }
         }
     }
+}
+
+/// Whether a request went to a broker that does not lead a partition yet, or any more.
+fn awaits_leader(error: &Error) -> bool {
+    use RDKafkaErrorCode::*;
+    matches!(
+        error.code(),
+        Some(FencedLeaderEpoch | UnknownLeaderEpoch | NotLeaderForPartition | LeaderNotAvailable | OffsetNotAvailable)
+    )
 }
 
 /// The number Kafka knows a position by: its own for the ends, a timestamp otherwise.

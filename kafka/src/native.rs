@@ -153,6 +153,14 @@ impl Handle {
         trouble.as_ref().map(|trouble| trouble.reason.clone())
     }
 
+    /// The code of the error after which the client can do nothing more, if there was one.
+    pub(crate) fn fatal(&self) -> Option<RDKafkaRespErr> {
+        let mut said = [0; 256];
+        // SAFETY: the client is alive, the buffer as large as is said.
+        let code = unsafe { rd::rd_kafka_fatal_error(self.ptr(), said.as_mut_ptr(), said.len()) };
+        (code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then_some(code)
+    }
+
     /// An error once a broker has refused the credentials or one side the other's certificate.
     pub(crate) fn refused(&self) -> Result<()> {
         let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);

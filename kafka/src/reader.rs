@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::CStr;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
@@ -115,6 +116,22 @@ impl Reader {
     /// An offset that is not in the log, a topic that is gone, a partition that gives nothing for `patience`, a broker
     /// that refuses. Rows may have been given out before.
     pub fn read(&mut self, spans: &[Span], patience: Duration, mut each: impl FnMut(usize, &Fetched)) -> Result<()> {
+        self.read_while(spans, patience, |index, row| {
+            each(index, row);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// As [`Reader::read`], until `each` breaks; the rows that were not given are kept for the next range.
+    ///
+    /// # Errors
+    /// As [`Reader::read`].
+    pub fn read_while(
+        &mut self,
+        spans: &[Span],
+        patience: Duration,
+        mut each: impl FnMut(usize, &Fetched) -> ControlFlow<()>,
+    ) -> Result<()> {
         let places = self.take_up(spans)?;
         let mut batch = Batch::default();
         let mut deadline = Deadline::after(patience);
@@ -134,9 +151,9 @@ impl Reader {
                 };
                 let given = part.give(span.end, wait_ms, &mut batch, &mut |row| each(index, row));
                 match given {
-                    Err(code) => return Err(self.explain(code, span, *place)),
-                    Ok(rows) if rows > 0 => any = true,
-                    Ok(_) => {}
+                    Err(code) => return Err(self.give_up(code, *place)),
+                    Ok(Given { ends: true, .. }) => return Ok(()),
+                    Ok(given) => any |= given.rows > 0,
                 }
                 if !self.parts[*place].is_through(span.end) {
                     waits_for.get_or_insert(index);
@@ -194,8 +211,15 @@ impl Reader {
         Ok(places)
     }
 
-    fn explain(&self, code: RDKafkaRespErr, span: &Span, place: usize) -> Error {
-        explain(&self.handle, code, &span.topic, span.partition, self.parts[place].next)
+    /// Says what a partition's error means. librdkafka reads nothing more of it and cannot be told to, so it is laid down
+    /// and taken up anew when it is read again.
+    fn give_up(&mut self, code: RDKafkaRespErr, place: usize) -> Error {
+        let part = self.parts.swap_remove(place);
+        let error = explain(&self.handle, code, &part.topic, part.id, part.next);
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&part.topic, part.id);
+        let _ = unassign(&self.handle, &list); // the first error is the one to be heard of
+        error
     }
 }
 
@@ -226,32 +250,32 @@ impl Part {
         self.next >= end
     }
 
-    /// Gives out what is there before `end`, and counts it.
+    /// Gives out what is there before `end`, until `each` breaks.
     fn give(
         &mut self,
         end: i64,
         wait_ms: i32,
         batch: &mut Batch,
-        each: &mut impl FnMut(&Fetched),
-    ) -> Result<usize, RDKafkaRespErr> {
-        let mut given = 0;
-        while self.ahead.front().is_some_and(|row| row.offset() < end) {
+        each: &mut impl FnMut(&Fetched) -> ControlFlow<()>,
+    ) -> Result<Given, RDKafkaRespErr> {
+        let mut given = Given::default();
+        while !given.ends && self.ahead.front().is_some_and(|row| row.offset() < end) {
             let row = self.ahead.pop_front().expect("a front was seen");
             self.next = row.offset() + 1;
-            each(&row);
-            given += 1;
+            given.rows += 1;
+            given.ends = each(&row).is_break();
         }
-        if !self.ahead.is_empty() || self.next >= end {
+        if given.ends || !self.ahead.is_empty() || self.next >= end {
             return Ok(given);
         }
-        let wait_ms = if given > 0 { 0 } else { wait_ms };
+        let wait_ms = if given.rows > 0 { 0 } else { wait_ms };
         let wanted = usize::try_from(end - self.next).unwrap_or(usize::MAX);
         for row in batch.take(&self.queue, wait_ms, wanted) {
             match row.error() {
-                RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR if row.offset() < end => {
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR if row.offset() < end && !given.ends => {
                     self.next = row.offset() + 1;
-                    each(&row);
-                    given += 1;
+                    given.rows += 1;
+                    given.ends = each(&row).is_break();
                 }
                 RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => self.ahead.push_back(row),
                 RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => self.end_seen = self.end_seen.max(row.offset()),
@@ -260,6 +284,14 @@ impl Part {
         }
         Ok(given)
     }
+}
+
+/// What a partition gave out.
+#[derive(Default)]
+struct Given {
+    rows: usize,
+    /// Whether no more is wanted.
+    ends: bool,
 }
 
 /// Reads everything from given offsets on, of all partitions as it comes.
@@ -523,6 +555,16 @@ fn assign(handle: &Handle, list: &TopicPartitionList) -> Result<()> {
         outcome(
             "take up partitions",
             rd::rd_kafka_incremental_assign(handle.ptr(), list.ptr()),
+        )
+    }
+}
+
+fn unassign(handle: &Handle, list: &TopicPartitionList) -> Result<()> {
+    // SAFETY: client and list are alive; the error is released by `outcome`.
+    unsafe {
+        outcome(
+            "lay down partitions",
+            rd::rd_kafka_incremental_unassign(handle.ptr(), list.ptr()),
         )
     }
 }

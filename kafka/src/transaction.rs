@@ -175,17 +175,21 @@ impl Transactions {
             self.writer.handle.serve(Duration::ZERO, |_| ());
             self.writer.handle.refused()?;
             if !again || deadline.has_passed() {
-                return Err(match is_fenced(code) {
-                    true => self.fenced(),
-                    false => Error::new(doing, code.into(), reason),
-                });
+                return Err(
+                    match is_fenced(code) || self.writer.handle.fatal().is_some_and(is_fenced) {
+                        true => self.fenced(),
+                        false => Error::new(doing, code.into(), reason),
+                    },
+                );
             }
         }
     }
 
+    /// Rows of a writer that was shut out are dropped from its queue; why, the client says apart.
     fn named(&self, error: Error) -> Error {
         match error {
             Error::Fenced { .. } => self.fenced(),
+            _ if self.writer.handle.fatal().is_some_and(is_fenced) => self.fenced(),
             other => other,
         }
     }

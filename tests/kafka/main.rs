@@ -10,10 +10,15 @@ mod access;
 mod broker;
 mod command;
 mod generate;
+mod loss;
 mod needs;
+mod query;
 mod recording;
 mod replay;
 mod role;
+mod sink;
+mod source;
+mod spark;
 mod topic;
 mod trace;
 mod values;
@@ -32,6 +37,10 @@ const SUBJECTS: &[(&str, &[Test])] = &[
     ("recording", recording::TESTS),
     ("replay", replay::TESTS),
     ("values", values::TESTS),
+    ("source", source::TESTS),
+    ("loss", loss::TESTS),
+    ("sink", sink::TESTS),
+    ("spark", spark::TESTS),
 ];
 
 /// One test waits for a broker while another computes; more would only heat the machine.

@@ -1,10 +1,11 @@
 //! JSON as Spark reads and writes it: `from_json`, `to_json`, and files of one object a line.
 //!
 //! A value that does not fit its column is NULL, the rest of the row stays; text that is no JSON makes a row of NULLs.
-//! `token` walks over the text, `value` puts what it meets straight into columns, `read` makes rows of them, `write`
-//! prints columns.
+//! `token` walks over the text, `value` puts what it meets straight into columns, `flat` does both at once for plain rows,
+//! `read` makes rows of them, `write` prints columns.
 
 mod base64;
+mod flat;
 mod read;
 mod token;
 mod value;

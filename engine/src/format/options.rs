@@ -51,6 +51,18 @@ impl Options {
         value
     }
 
+    /// The options whose names begin with `prefix`: the rest of each name, in lower case, and the value.
+    pub fn with_prefix(&mut self, prefix: &str) -> Vec<(String, String)> {
+        let of_prefix = self.given.iter().filter_map(|(name, value)| {
+            let rest = name.strip_prefix(prefix)?;
+            Some((rest.to_owned(), value.clone()))
+        });
+        let of_prefix: Vec<_> = of_prefix.collect();
+        let names = of_prefix.iter().map(|(rest, _)| format!("{prefix}{rest}"));
+        self.known.extend(names.map(|name| (name.clone(), name)));
+        of_prefix
+    }
+
     /// The value of an option, or its default.
     pub fn text_or(&mut self, name: &str, default: &str) -> String {
         self.text(name).unwrap_or_else(|| default.to_owned())

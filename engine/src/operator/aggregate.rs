@@ -18,6 +18,7 @@ use hashbrown::HashTable;
 
 use super::accumulate::{Accumulator, AggregateSpec, Argument};
 use super::group::Groups;
+use super::input::Input;
 use super::step::{self, Step};
 use super::{OperatorProgress, parallel};
 use crate::watermark::{Observed, at_or_below};
@@ -92,12 +93,7 @@ impl Aggregation {
     }
 
     /// Runs `steps` over the rows and aggregates each chunk by itself.
-    pub(crate) fn partials(
-        &self,
-        rows: Vec<RecordBatch>,
-        steps: &[Step],
-        observed: &mut Observed,
-    ) -> Result<Vec<Partial>> {
+    pub(crate) fn partials(&self, rows: Input, steps: &[Step], observed: &mut Observed) -> Result<Vec<Partial>> {
         let made = parallel::map(rows, |chunk| {
             let (chunk, seen) = step::run_steps(steps, chunk)?;
             Ok((self.plan.aggregate(&chunk)?, seen))

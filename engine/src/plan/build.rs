@@ -42,6 +42,7 @@ pub(super) fn build(
 ) -> Result<Prepared> {
     let mut builder = Builder {
         streams: vec![],
+        readers: vec![],
         delays_ms: vec![],
         settings,
     };
@@ -54,6 +55,7 @@ pub(super) fn build(
         root,
         schema,
         reads: reads.collect(),
+        readers: builder.readers,
         streams: builder.streams,
         delays_ms: builder.delays_ms,
     })
@@ -61,6 +63,7 @@ pub(super) fn build(
 
 struct Builder {
     streams: Vec<String>,
+    readers: Vec<usize>,
     delays_ms: Vec<i64>,
     settings: PlanSettings,
 }
@@ -101,10 +104,13 @@ impl Builder {
 
     fn source(&mut self, stream: &StreamTable) -> Node {
         let known = self.streams.iter().position(|name| *name == stream.name);
-        Node::Source(known.unwrap_or_else(|| {
+        let index = known.unwrap_or_else(|| {
             self.streams.push(stream.name.clone());
+            self.readers.push(0);
             self.streams.len() - 1
-        }))
+        });
+        self.readers[index] += 1;
+        Node::Source(index)
     }
 
     fn extension(&mut self, node: &dyn std::any::Any) -> Result<Node> {

@@ -32,6 +32,8 @@ pub(crate) struct Prepared {
     pub streams: Vec<String>,
     /// The columns each of them is read with, an entry for every time it is read.
     pub reads: Vec<Vec<Columns>>,
+    /// How many operators read each of them.
+    pub readers: Vec<usize>,
     /// The delay of each watermark node in milliseconds.
     pub delays_ms: Vec<i64>,
 }

@@ -8,16 +8,19 @@
 pub mod console;
 pub mod files;
 pub mod foreach_batch;
+pub mod kafka;
 pub mod memory;
 pub mod show;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
 
 use crate::{OutputMode, Result};
 
 pub use console::ConsoleSink;
 pub use files::FileSink;
 pub use foreach_batch::ForeachBatchSink;
+pub use kafka::KafkaSink;
 pub use memory::{MemorySink, MemoryTable};
 
 /// Takes the rows of batches.
@@ -28,6 +31,24 @@ pub trait Sink: Send {
     /// `STREAMING_OUTPUT_MODE.UNSUPPORTED_DATASOURCE` for files in another mode than append.
     fn check_mode(&self, mode: OutputMode) -> Result<()> {
         let _ = mode;
+        Ok(())
+    }
+
+    /// Refuses columns the sink cannot take; asked before the query starts.
+    ///
+    /// # Errors
+    /// A column that is missing, or of a type the sink cannot write.
+    fn check_columns(&self, schema: &Schema) -> Result<()> {
+        let _ = schema;
+        Ok(())
+    }
+
+    /// Gets ready for a query, told by the id of its checkpoint if it has one; before the first batch.
+    ///
+    /// # Errors
+    /// The sink cannot be reached, or does not let this query write.
+    fn open(&mut self, checkpoint_id: Option<&str>) -> Result<()> {
+        let _ = checkpoint_id;
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, StructArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Fields, SchemaRef};
 
+use super::flat::Flat;
 use super::token::{Parse, Stop};
 use super::value::{Fit, ValueReader, push_text};
 use super::{JsonOptions, ParseMode};
@@ -127,6 +128,8 @@ struct RowReader<'o> {
     fields: Fields,
     columns: Vec<Column>,
     rows: usize,
+    /// The quick way, if the schema allows one.
+    flat: Option<Flat>,
     /// The column that takes the text of rows that do not fit.
     corrupt: Option<usize>,
     options: &'o JsonOptions,
@@ -142,14 +145,36 @@ impl<'o> RowReader<'o> {
             fields: fields.clone(),
             columns,
             rows: 0,
+            flat: corrupt.is_none().then(|| Flat::of(fields, options)).flatten(),
             corrupt,
             options,
             raw,
         })
     }
 
+    /// Appends the row of a text the quick way, or nothing.
+    #[inline]
+    fn read_quickly(&mut self, text: &[u8]) -> bool {
+        let Some(flat) = &self.flat else { return false };
+        if flat.read(text, &mut self.columns).is_some() {
+            self.rows += 1;
+            return true;
+        }
+        let rows = self.rows;
+        self.columns.iter_mut().for_each(|column| column.truncate(rows));
+        false
+    }
+
     /// Appends the row a text means; a row of NULLs and `false` for blank text.
+    #[inline]
     fn read_one(&mut self, text: &[u8]) -> Result<bool> {
+        if self.read_quickly(text) {
+            return Ok(true);
+        }
+        self.read_in_full(text)
+    }
+
+    fn read_in_full(&mut self, text: &[u8]) -> Result<bool> {
         let row = self.rows;
         self.rows += 1;
         let mut reader = ValueReader::new(text, self.options, self.raw);
@@ -195,6 +220,9 @@ impl<'o> RowReader<'o> {
 
     /// Appends the rows of a line of a file.
     fn read_line(&mut self, line: &[u8], number: usize) -> Result<()> {
+        if self.read_quickly(line) {
+            return Ok(());
+        }
         let start = self.rows;
         let fit = match self.line_rows(line) {
             Ok(fit) => fit,

@@ -25,8 +25,7 @@ use skirl_engine::storage::DirStorage;
 use skirl_engine::{BatchProgress, Session};
 use skirl_generator::trace::TRACE_FILE;
 
-use super::{Request, SourceRequest, StreamRequest};
-use crate::job::SinkFormat;
+use super::{Request, SinkPlace, SourceRequest, StreamRequest, TableSource, topic};
 use crate::scenario::format_schema;
 
 /// Spark's settings that change something here.
@@ -53,11 +52,16 @@ pub(super) fn execute(request: &Request) -> Result<ExitCode> {
     let mut session = Session::new(request.conf.clone());
     let today = today();
     for stream in &request.streams {
-        add_stream(&mut session, stream, &request.conf, today).with_context(|| format!("stream `{}`", stream.name))?;
+        add_stream(&mut session, stream, request, today).with_context(|| format!("stream `{}`", stream.name))?;
     }
-    for (name, file) in &request.tables {
-        let rows = read_table(file, today).with_context(|| format!("table `{name}`"))?;
-        session.add_table(name, rows)?;
+    for table in &request.tables {
+        let added = match &table.source {
+            TableSource::File(file) => {
+                read_table(file, today).and_then(|rows| Ok(session.add_table(&table.name, rows)?))
+            }
+            TableSource::Topic(address) => topic::add_table(&mut session, table, address, request),
+        };
+        added.with_context(|| format!("table `{}`", table.name))?;
     }
     for view in &request.views {
         let made = session.create_view(&view.name, &view.sql, view.watermark.as_ref());
@@ -75,7 +79,7 @@ pub(super) fn execute(request: &Request) -> Result<ExitCode> {
     let stop = query.stop_signal();
     ctrlc::set_handler(move || stop.raise()).context("cannot listen for Ctrl-C")?;
     query.run(request.trigger.unwrap_or_default(), |batch| report(&batch))?;
-    if request.sink.format == SinkFormat::Memory {
+    if request.sink.place == SinkPlace::Memory {
         print!("{}", show(&table.rows()?, 20, 20));
     }
     Ok(ExitCode::SUCCESS)
@@ -97,12 +101,7 @@ fn today() -> i32 {
     i32::try_from(SystemClock.now_ms().div_euclid(DAY_MS)).unwrap_or_default()
 }
 
-fn add_stream(
-    session: &mut Session,
-    stream: &StreamRequest,
-    conf: &BTreeMap<String, String>,
-    today: i32,
-) -> Result<()> {
+fn add_stream(session: &mut Session, stream: &StreamRequest, request: &Request, today: i32) -> Result<()> {
     match &stream.source {
         SourceRequest::Socket { host, port } => {
             let (host, port) = (host.clone(), *port);
@@ -112,9 +111,10 @@ fn add_stream(
             })?;
         }
         SourceRequest::Directory(dir) => {
-            let options = options_in_session(&stream.options, conf);
+            let options = options_in_session(&stream.options, &request.conf);
             add_directory(session, stream, dir, &options, today)?;
         }
+        SourceRequest::Topic(address) => topic::add_stream(session, stream, address, request)?,
     }
     if let Some(watermark) = &stream.watermark {
         // The view takes the stream's name: whoever reads it reads it with its watermark.
@@ -255,22 +255,12 @@ fn read_table(file: &Path, today: i32) -> Result<RecordBatch> {
 }
 
 fn sink_of(request: &Request, table: &MemoryTable) -> Result<Box<dyn Sink>> {
-    let files = |format: &str| -> Result<Box<dyn Sink>> {
-        let dir = request
-            .sink
-            .dir
-            .as_deref()
-            .ok_or_else(|| anyhow!("the {format} sink needs a directory"))?;
-        Ok(Box::new(FileSink::new(dir, format, &request.sink.options)?))
-    };
-    let sink: Box<dyn Sink> = match request.sink.format {
-        SinkFormat::Memory => Box::new(table.sink()),
-        SinkFormat::Json => files("json")?,
-        SinkFormat::Csv => files("csv")?,
-        SinkFormat::Parquet => files("parquet")?,
-        SinkFormat::Console | SinkFormat::ForeachBatch => {
-            Box::new(ConsoleSink::new(Box::new(std::io::stdout()), &request.sink.options)?)
-        }
+    let options = &request.sink.options;
+    let sink: Box<dyn Sink> = match &request.sink.place {
+        SinkPlace::Memory => Box::new(table.sink()),
+        SinkPlace::Console => Box::new(ConsoleSink::new(Box::new(std::io::stdout()), options)?),
+        SinkPlace::Files(format, dir) => Box::new(FileSink::new(dir, format.name(), options)?),
+        SinkPlace::Topic(address) => Box::new(topic::sink(address, request)?),
     };
     sink.remarks().iter().for_each(|remark| eprintln!("sink: {remark}"));
     Ok(sink)
@@ -297,6 +287,10 @@ fn report(batch: &BatchProgress) {
         watermark.unwrap_or_default()
     );
     let _ = std::io::stdout().flush();
+    batch
+        .warnings
+        .iter()
+        .for_each(|warning| eprintln!("batch {}: {warning}", batch.batch_id));
     eprintln!("{line}");
 }
 
