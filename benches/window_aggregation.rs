@@ -45,7 +45,9 @@ fn micro_batches() -> Vec<RecordBatch> {
 /// Runs the window query to its end and sees that it has done so.
 fn run((mut query, kept): (StreamingQuery, Kept)) {
     let mut executed = 0;
-    query.run(Trigger::AvailableNow, |_| executed += 1).expect("the query runs");
+    query
+        .run(Trigger::AvailableNow, |_| executed += 1)
+        .expect("the query runs");
     assert_eq!(executed, BATCHES + 1, "five batches and one without data");
     assert!(kept.take_rows() >= 98 * 20, "nearly every window has closed");
 }
