@@ -80,7 +80,7 @@ pub fn check(specs: &[(String, StreamSpec)]) -> Vec<(String, SpecError)> {
     mistakes
 }
 
-fn refuse_mistakes(specs: &[(String, StreamSpec)]) -> Result<()> {
+pub(crate) fn refuse_mistakes(specs: &[(String, StreamSpec)]) -> Result<()> {
     let all = check(specs);
     let Some((stream, _)) = all.first().cloned() else {
         return Ok(());
@@ -226,6 +226,7 @@ pub fn run(request: &GenerateRequest, progress: &mut dyn Progress) -> Result<Sum
     target.finish(&TraceFile {
         version: 1,
         seed: Some(request.seed),
+        kafka: None,
         streams: described,
     })?;
     Ok(summary)

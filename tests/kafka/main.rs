@@ -9,8 +9,14 @@
 mod access;
 mod broker;
 mod command;
+mod generate;
 mod needs;
+mod recording;
+mod replay;
 mod role;
+mod topic;
+mod trace;
+mod values;
 
 use std::process::ExitCode;
 
@@ -22,6 +28,10 @@ const SUBJECTS: &[(&str, &[Test])] = &[
     ("access", access::TESTS),
     ("broker", broker::TESTS),
     ("command", command::TESTS),
+    ("generate", generate::TESTS),
+    ("recording", recording::TESTS),
+    ("replay", replay::TESTS),
+    ("values", values::TESTS),
 ];
 
 /// One test waits for a broker while another computes; more would only heat the machine.

@@ -116,10 +116,20 @@ impl Stream {
     /// # Errors
     /// When rows cannot be built or encoded.
     pub fn encode(&self, arrived: &Arrived, encoder: &Encoder, out: &mut Vec<u8>) -> Result<()> {
-        let sent = self.rows(arrived)?;
+        self.encode_rows(&self.rows(arrived)?, arrived, encoder, out)
+    }
+
+    /// As [`Stream::encode`], with the rows of these arrivals at hand.
+    pub(crate) fn encode_rows(
+        &self,
+        sent: &RecordBatch,
+        arrived: &Arrived,
+        encoder: &Encoder,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         match (&self.json, arrived) {
-            (Some(json), Arrived::Mixed(arrivals)) => json.encode_spoilt(&sent, |row| arrivals[row].fault, out),
-            _ => encoder.encode(&sent, out),
+            (Some(json), Arrived::Mixed(arrivals)) => json.encode_spoilt(sent, |row| arrivals[row].fault, out),
+            _ => encoder.encode(sent, out),
         }
     }
 

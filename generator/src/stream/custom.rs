@@ -22,6 +22,7 @@ use crate::seed::Seed;
 use crate::spec::{Node, Share, SpecError, StreamSpec, Table, listed, suggestion};
 
 pub use column_type::ColumnType;
+pub use literal::Literal;
 pub use model::ColumnModel;
 
 use column::{Column, Source, SourceError};
