@@ -63,7 +63,7 @@ mod tests {
             job.trigger = Trigger::Once;
             job.feed = feed;
             let trace = Trace {
-                micro_batches: (1..4).map(|rows| micro_batch(rows)).collect(),
+                micro_batches: (1..4).map(micro_batch).collect(),
             };
             let (same, trace) = as_available_now(&job, &trace);
             let rows = |micro_batch: &MicroBatch| micro_batch.rows[0].as_ref().map_or(0, RecordBatch::num_rows);

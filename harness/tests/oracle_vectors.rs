@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use skirl::case::{Case, Expected, differences, read_case, read_expected, rows_json};
+use skirl::case::{Case, Expected, differences, read_case, read_expected};
 use skirl::oracle::{self, Expectation, Freedom};
+use skirl::rows::rows_json;
 use skirl::run::Run;
 
 const UNSUPPORTED: &str = "SKIRL_UNSUPPORTED";

@@ -14,7 +14,7 @@ use super::csv::{CsvOptions, read_csv_columns};
 use super::in_order;
 use super::infer::{infer_csv, infer_json};
 use super::json::{JsonOptions, read_json_columns};
-use super::options::{Options, ParseMode};
+use super::options::{Options, ParseMode, UnknownOption};
 use super::parquet::{parquet_schema, read_parquet_columns};
 use super::text::{TextOptions, read_text, read_whole_text, text_schema};
 use crate::sql::message_type_name;
@@ -40,6 +40,16 @@ impl FileFormat {
     /// A name that is no format, a bad option.
     pub fn new(name: &str, options: &BTreeMap<String, String>, today: i32) -> Result<FileFormat> {
         Self::from_options(name, &mut Options::new(options), today)
+    }
+
+    /// The options that mean nothing to a format.
+    ///
+    /// # Errors
+    /// As [`FileFormat::new`].
+    pub fn unknown_options(name: &str, options: &BTreeMap<String, String>) -> Result<Vec<UnknownOption>> {
+        let mut options = Options::new(options);
+        Self::from_options(name, &mut options, 0)?;
+        Ok(options.unknown())
     }
 
     pub(crate) fn from_options(name: &str, options: &mut Options, today: i32) -> Result<FileFormat> {

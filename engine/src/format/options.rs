@@ -1,6 +1,7 @@
 //! Reader and writer options by Spark's names.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::time::{Pattern, PatternError};
 use crate::spelling::closest;
@@ -158,20 +159,39 @@ impl Options {
         Ok(())
     }
 
+    /// What was given and nobody asked for.
+    pub fn unknown(&self) -> Vec<UnknownOption> {
+        let ignored = self.given.keys().filter(|name| !self.known.contains_key(*name));
+        let unknown = ignored.map(|name| UnknownOption {
+            name: self.spelling[name].clone(),
+            meant: closest(name, self.known.values().map(String::as_str)).map(str::to_owned),
+        });
+        unknown.collect()
+    }
+
     /// Remarks on what was given: options nobody reads, values replaced by their default.
     pub fn remarks(&self) -> Vec<String> {
-        let ignored = self.given.keys().filter(|name| !self.known.contains_key(*name));
-        let ignored = ignored.map(|name| {
-            let meant = closest(name, self.known.values().map(String::as_str));
-            let meant = meant
-                .map(|meant| format!("; did you mean `{meant}`?"))
-                .unwrap_or_default();
-            format!(
-                "option `{}` is not known and changes nothing{meant}",
-                self.spelling[name]
-            )
-        });
+        let ignored = self.unknown().into_iter().map(|unknown| unknown.to_string());
         self.remarks.iter().cloned().chain(ignored).collect()
+    }
+}
+
+/// An option that changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownOption {
+    /// Its name, as given.
+    pub name: String,
+    /// The option that may be meant.
+    pub meant: Option<String>,
+}
+
+impl fmt::Display for UnknownOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "option `{}` is not known and changes nothing", self.name)?;
+        match &self.meant {
+            Some(meant) => write!(f, "; did you mean `{meant}`?"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -98,8 +98,9 @@ fn batch_times(interval_s: u64, start_ms: i64, work_ms: i64, batches: usize) -> 
             }
         })
         .unwrap();
-    let times = times.lock().unwrap().clone();
-    times
+    drop(query);
+    let times = Arc::into_inner(times).expect("the sink is gone with its query");
+    times.into_inner().unwrap()
 }
 
 #[test]

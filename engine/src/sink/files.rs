@@ -15,7 +15,7 @@ use super::Sink;
 use crate::format::FileFormat;
 use crate::format::csv::write_csv;
 use crate::format::json::write_json_lines;
-use crate::format::options::Options;
+use crate::format::options::{Options, UnknownOption};
 use crate::format::parquet::write_parquet;
 use crate::source::files::log::{log_lines, write_whole};
 use crate::{Error, OutputMode, Result};
@@ -37,6 +37,11 @@ const UNREAD_OPTIONS: &[(&str, &[&str])] = &[
     ("timeZone", &["utc", "gmt", "z", "+00:00", "etc/utc"]),
 ];
 
+fn read_options(format: &str, options: &mut Options) -> Result<FileFormat> {
+    options.refuse_unread(UNREAD_OPTIONS)?;
+    FileFormat::from_options(format, options, 0)
+}
+
 /// Writes batches as files of a directory.
 #[derive(Debug)]
 pub struct FileSink {
@@ -53,8 +58,7 @@ impl FileSink {
     /// A format that is none, a bad option, a log that cannot be read.
     pub fn new(dir: &Path, format: &str, options: &BTreeMap<String, String>) -> Result<FileSink> {
         let mut options = Options::new(options);
-        options.refuse_unread(UNREAD_OPTIONS)?;
-        let format = FileFormat::from_options(format, &mut options, 0)?;
+        let format = read_options(format, &mut options)?;
         let last_batch_id = log_entries(dir)?.into_keys().next_back();
         Ok(FileSink {
             dir: dir.to_owned(),
@@ -62,6 +66,16 @@ impl FileSink {
             last_batch_id,
             remarks: options.remarks(),
         })
+    }
+
+    /// The options that mean nothing to a sink of a format.
+    ///
+    /// # Errors
+    /// A format that is none, a bad option.
+    pub fn unknown_options(format: &str, options: &BTreeMap<String, String>) -> Result<Vec<UnknownOption>> {
+        let mut options = Options::new(options);
+        read_options(format, &mut options)?;
+        Ok(options.unknown())
     }
 
     /// The rows as the bytes of one file.

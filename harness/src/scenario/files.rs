@@ -36,7 +36,7 @@ fn extensions() -> Vec<&'static str> {
 }
 
 /// The format the name of a file says.
-fn format_of(path: &Path) -> Option<&'static str> {
+pub(super) fn format_of(path: &Path) -> Option<&'static str> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let (_, extension) = without_compression(&name).rsplit_once('.')?;
     let known = EXTENSIONS.iter().find(|(known, _)| *known == extension);

@@ -12,6 +12,7 @@ mod follow_up;
 mod generated;
 mod inline;
 mod mistake;
+mod options;
 mod query;
 mod save;
 mod schema;

@@ -9,6 +9,7 @@ use toml::de::DeValue;
 
 use super::analysis::ViewSpans;
 use super::duration::{parse_duration_ms, parse_time_ms};
+use super::options::Given;
 use super::section::Section;
 use crate::job::{BatchClock, DropDuplicates, Feed, OutputMode, Sink, SinkFormat, Trigger, View};
 
@@ -240,11 +241,8 @@ pub(super) fn read_sink(root: &mut Section, query: Option<&Query>, feed: &Feed, 
     }
     let format = section.choice("format", SinkFormat::ALL).unwrap_or_default();
     let checkpoint = section.boolean("checkpoint").unwrap_or(true);
-    let options = section
-        .settings("options")
-        .into_iter()
-        .map(|(name, value)| (name.into_inner(), value))
-        .collect();
+    let given = Given::take(&mut section);
+    given.note_unwritten(format);
     if *feed != Feed::Backlog && !checkpoint {
         let message = "a restart goes on from a checkpoint, and this query is given none";
         section
@@ -258,7 +256,7 @@ pub(super) fn read_sink(root: &mut Section, query: Option<&Query>, feed: &Feed, 
     Sink {
         format,
         name,
-        options,
+        options: given.values(),
         checkpoint,
     }
 }

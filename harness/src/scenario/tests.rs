@@ -354,6 +354,27 @@ fn files_that_would_be_passed_over_are_named() {
 }
 
 #[test]
+fn an_option_nobody_reads_is_a_mistake() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("rows")).unwrap();
+    std::fs::write(dir.path().join("rows/0.csv"), "a,b,c\nPorto,3,2024-12-03T10:00:00Z\n").unwrap();
+    let (before, after) = SOUND.split_once("batches =").unwrap();
+    let (_, after) = after.split_once("]\n\n").unwrap();
+    let text = format!(
+        "{before}files = \"rows\"\noptions = {{ haeder = true, maxFilesPerTrigger = 2, numRows = 3 }}\n\n{after}\n[sink]\nformat = \"console\"\noptions = {{ trunkate = false, latestFirst = true, colour = \"red\" }}\n"
+    );
+    let wrong = Scenario::parse(&dir.path().join("late.toml"), &text).unwrap_err();
+    let told = wrong.mistakes.iter();
+    let told = told.map(|mistake| format!("{}; {}", mistake.message, mistake.help.as_deref().unwrap_or_default()));
+    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"), @r"
+    option `haeder` changes nothing here; did you mean `header`?
+    option `maxFilesPerTrigger` changes nothing here; write `max_files_per_trigger`, beside `files`
+    option `trunkate` changes nothing here; did you mean `truncate`?
+    option `colour` changes nothing here; remove it
+    ");
+}
+
+#[test]
 fn strict_modes_ask_for_every_column() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("rows")).unwrap();

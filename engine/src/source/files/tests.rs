@@ -162,17 +162,17 @@ fn only_committed_files_of_a_file_sink_are_read() {
 
 #[test]
 fn what_spark_would_pass_over_or_misread_is_refused() {
-    let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\0";
-    let utf16 = b"\xff\xfe{\0}\0";
-    let row = b"{\"n\":1}\n";
-    let cases: [(&[(&str, &[u8])], &str, (&str, &str)); 7] = [
-        (&[("d=1/a", row), ("b", row)], "", ("", "")),
-        (&[("x/d=1/a", row)], "*", ("", "")),
-        (&[("a.json", gzip)], "", ("", "")),
-        (&[("a.json", utf16)], "", ("", "")),
-        (&[("d=__HIVE_DEFAULT_PARTITION__/a", row)], "", ("", "")),
-        (&[("a", row)], "", ("timeZone", "Europe/Lisbon")),
-        (&[("a", row)], "", ("ignoreCorruptFiles", "true")),
+    let gzip: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\0";
+    let utf16: &[u8] = b"\xff\xfe{\0}\0";
+    let row: &[u8] = b"{\"n\":1}\n";
+    let cases = [
+        (vec![("d=1/a", row), ("b", row)], "", ("", "")),
+        (vec![("x/d=1/a", row)], "*", ("", "")),
+        (vec![("a.json", gzip)], "", ("", "")),
+        (vec![("a.json", utf16)], "", ("", "")),
+        (vec![("d=__HIVE_DEFAULT_PARTITION__/a", row)], "", ("", "")),
+        (vec![("a", row)], "", ("timeZone", "Europe/Lisbon")),
+        (vec![("a", row)], "", ("ignoreCorruptFiles", "true")),
     ];
     let told = cases.map(|(files, path, (option, value))| {
         let dir = Directory::new();
