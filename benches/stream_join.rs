@@ -5,20 +5,40 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use datafusion::datasource::MemTable;
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::functions::datetime;
+use datafusion::logical_expr::JoinType;
+use datafusion::prelude::{SessionConfig, SessionContext, col, lit};
+use datafusion::scalar::ScalarValue;
 use skirl_benches::{JOIN_QUERY, Kept, join_session, rows, schema, start};
-use skirl_engine::OutputMode;
 use skirl_engine::source::MemoryStream;
+use skirl_engine::{OutputMode, Trigger};
 
 const ROWS: usize = 20_000;
 const BATCH_ROWS: usize = 5_000;
 /// Dense enough for some 700,000 pairs.
 const STEP_US: i64 = 140_000;
 
-const BATCH_QUERY: &str = "WITH s1 AS (SELECT district, new_scotsmen AS n, date_trunc('minute', timestamp) AS t FROM scotsmen), \
-     s2 AS (SELECT district, bagpipe_sales AS n, date_trunc('minute', timestamp) AS t FROM bagpipe) \
-     SELECT s1.district, s1.n, s2.n AS m, s1.t, s2.t AS u FROM s1 JOIN s2 ON s1.district = s2.district AND s2.t >= s1.t \
-     AND s2.t <= s1.t + INTERVAL '5 minutes'";
+/// The join as a batch query: pairs of a district within five minutes.
+async fn batch_query(context: &SessionContext) -> datafusion::error::Result<Vec<RecordBatch>> {
+    let minute = |time: &str| datetime::expr_fn::date_trunc(lit("minute"), col(time));
+    let left = context.table("scotsmen").await?.select(vec![
+        col("district"),
+        col("new_scotsmen"),
+        minute("timestamp").alias("t"),
+    ])?;
+    let right = context.table("bagpipe").await?.select(vec![
+        col("district").alias("sales_district"),
+        col("bagpipe_sales"),
+        minute("timestamp").alias("u"),
+    ])?;
+    let five_minutes = lit(ScalarValue::new_interval_mdn(0, 0, 300_000_000_000));
+    let on = [
+        col("district").eq(col("sales_district")),
+        col("u").gt_eq(col("t")),
+        col("u").lt_eq(col("t") + five_minutes),
+    ];
+    left.join_on(right, JoinType::Inner, on)?.collect().await
+}
 
 fn stream_join(c: &mut Criterion) {
     let side = |count: &str| -> Vec<RecordBatch> {
@@ -52,7 +72,7 @@ fn stream_join(c: &mut Criterion) {
             )
         };
         let run = |(mut query, kept): (skirl_engine::StreamingQuery, Kept)| {
-            query.run_available_now(|_| ()).expect("the query runs");
+            query.run(Trigger::AvailableNow, |_| ()).expect("the query runs");
             pairs = kept.take_rows();
             assert!(pairs > 500_000, "{pairs} pairs");
         };
@@ -72,8 +92,7 @@ fn stream_join(c: &mut Criterion) {
             context.register_table(name, Arc::new(table)).expect("the table is new");
         }
         b.iter(|| {
-            let answer = async { context.sql(BATCH_QUERY).await?.collect().await };
-            let answer = runtime.block_on(answer).expect("the query runs");
+            let answer = runtime.block_on(batch_query(&context)).expect("the query runs");
             let found: usize = answer.iter().map(RecordBatch::num_rows).sum();
             assert!(
                 found >= pairs,

@@ -1,22 +1,40 @@
 //! How fast is the seed's window query, beside DataFusion running the same rows as one batch query?
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use datafusion::datasource::MemTable;
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::functions::datetime;
+use datafusion::functions_aggregate::expr_fn::{avg, count, sum};
+use datafusion::prelude::{SessionConfig, SessionContext, col, lit};
+use datafusion::scalar::ScalarValue;
 use skirl_benches::{Kept, WINDOW_QUERY, rows, schema, scotsmen_session, start};
-use skirl_engine::OutputMode;
-use skirl_engine::source::MemoryStream;
+use skirl_engine::format::parquet::{read_parquet, write_parquet};
+use skirl_engine::source::{FileOrder, FileSource, MemoryStream, Source};
+use skirl_engine::{OutputMode, StreamingQuery, Trigger};
 
 const BATCHES: usize = 5;
 const BATCH_ROWS: usize = 1_000_000;
 /// 5 million rows over five hours: 100 windows of 3 minutes, 20 districts.
 const STEP_US: i64 = 3_600;
 
-const BATCH_QUERY: &str = "SELECT date_bin(INTERVAL '3 minutes', timestamp) AS w, district, count(*), sum(new_scotsmen), \
-     avg(new_scotsmen) FROM scotsmen GROUP BY w, district";
+/// The window query as a batch query: windows of three minutes, by district.
+async fn batch_query(context: &SessionContext) -> datafusion::error::Result<Vec<RecordBatch>> {
+    let three_minutes = lit(ScalarValue::new_interval_mdn(0, 0, 180_000_000_000));
+    let window = datetime::date_bin().call(vec![three_minutes, col("timestamp")]);
+    let keys = vec![window.alias("w"), col("district")];
+    let counted = col("new_scotsmen");
+    let values = vec![count(lit(1)), sum(counted.clone()), avg(counted)];
+    context
+        .table("scotsmen")
+        .await?
+        .aggregate(keys, values)?
+        .collect()
+        .await
+}
 
 fn micro_batches() -> Vec<RecordBatch> {
     (0..BATCHES)
@@ -24,7 +42,17 @@ fn micro_batches() -> Vec<RecordBatch> {
         .collect()
 }
 
-fn window_aggregation(c: &mut Criterion) {
+/// Runs the window query to its end and sees that it has done so.
+fn run((mut query, kept): (StreamingQuery, Kept)) {
+    let mut executed = 0;
+    query
+        .run(Trigger::AvailableNow, |_| executed += 1)
+        .expect("the query runs");
+    assert_eq!(executed, BATCHES + 1, "five batches and one without data");
+    assert!(kept.take_rows() >= 98 * 20, "nearly every window has closed");
+}
+
+fn from_memory(c: &mut Criterion) {
     let batches = micro_batches();
     let mut group = c.benchmark_group("window_aggregation/5M_rows_from_memory");
     group
@@ -39,13 +67,8 @@ fn window_aggregation(c: &mut Criterion) {
                     .iter()
                     .for_each(|batch| source.add(batch.clone()).expect("rows fit"));
                 let kept = Kept::default();
-                (start(&scotsmen_session(&source), WINDOW_QUERY, mode, &kept), kept)
-            };
-            let run = |(mut query, kept): (skirl_engine::StreamingQuery, Kept)| {
-                let mut executed = 0;
-                query.run_available_now(|_| executed += 1).expect("the query runs");
-                assert_eq!(executed, BATCHES + 1, "five batches and one without data");
-                assert!(kept.take_rows() >= 98 * 20, "nearly every window has closed");
+                let session = scotsmen_session(move || Ok(Box::new(source.source(Some(1)))));
+                (start(&session, WINDOW_QUERY, mode, &kept), kept)
             };
             b.iter_batched(start, run, BatchSize::PerIteration);
         });
@@ -62,9 +85,47 @@ fn window_aggregation(c: &mut Criterion) {
             .register_table("scotsmen", Arc::new(table))
             .expect("the table is new");
         b.iter(|| {
-            let answer = async { context.sql(BATCH_QUERY).await?.collect().await };
-            let answer = runtime.block_on(answer).expect("the query runs");
+            let answer = runtime.block_on(batch_query(&context)).expect("the query runs");
             assert!(answer.iter().map(RecordBatch::num_rows).sum::<usize>() >= 100 * 20);
+        });
+    });
+    group.finish();
+}
+
+/// The same rows from a directory of Parquet files, one a micro-batch, beside only reading them.
+fn from_parquet(c: &mut Criterion) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let files: Vec<PathBuf> = (0..BATCHES)
+        .map(|file| directory.path().join(format!("{file}.parquet")))
+        .collect();
+    for (path, rows) in files.iter().zip(micro_batches()) {
+        std::fs::write(path, write_parquet(&rows).expect("rows can be written")).expect("a file can be written");
+    }
+    let mut group = c.benchmark_group("window_aggregation/5M_rows_from_parquet");
+    group
+        .sample_size(10)
+        .throughput(Throughput::Elements((BATCHES * BATCH_ROWS) as u64));
+
+    group.bench_function("skirl_append", |b| {
+        let start = || {
+            let path = directory.path().to_str().expect("a path of letters").to_string();
+            let options = BTreeMap::from([("maxFilesPerTrigger".to_string(), "1".to_string())]);
+            let source = move || {
+                let schema = schema("new_scotsmen");
+                let source = FileSource::new(&path, "parquet", &schema, &options, FileOrder::Name, 0)?;
+                Ok(Box::new(source) as Box<dyn Source>)
+            };
+            let kept = Kept::default();
+            let query = start(&scotsmen_session(source), WINDOW_QUERY, OutputMode::Append, &kept);
+            (query, kept)
+        };
+        b.iter_batched(start, run, BatchSize::PerIteration);
+    });
+    group.bench_function("only_reading", |b| {
+        b.iter(|| {
+            let read = read_parquet(&files, &schema("new_scotsmen"), 2).expect("files can be read");
+            let rows: usize = read.iter().map(RecordBatch::num_rows).sum();
+            assert_eq!(rows, BATCHES * BATCH_ROWS);
         });
     });
     group.finish();
@@ -84,5 +145,5 @@ fn cut(batches: &[RecordBatch], core: usize) -> Vec<RecordBatch> {
         .collect()
 }
 
-criterion_group!(benches, window_aggregation);
+criterion_group!(benches, from_memory, from_parquet);
 criterion_main!(benches);

@@ -15,11 +15,13 @@ mod query;
 mod session;
 pub mod sink;
 pub mod source;
+pub mod spelling;
 pub mod sql;
 pub mod storage;
 mod trigger;
 pub mod watermark;
 
+pub use checkpoint::{LoggedBatch, read_offset_log};
 pub use error::{Error, Result};
 pub use progress::{BatchProgress, OperatorProgress};
 pub use query::{RunningQuery, StreamWriter, StreamingQuery};

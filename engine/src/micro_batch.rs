@@ -9,7 +9,7 @@ use arrow::datatypes::SchemaRef;
 
 use crate::checkpoint::{Checkpoint, OffsetEntry, OffsetMetadata, Resumed};
 use crate::clock::Clock;
-use crate::operator::Turn;
+use crate::operator::{Incoming, Input, Turn};
 use crate::plan::Prepared;
 use crate::progress::BatchProgress;
 use crate::sink::Sink;
@@ -84,6 +84,9 @@ impl MicroBatches {
             conf,
             position,
         };
+        for source in &mut batches.sources {
+            source.use_clock(Arc::clone(&batches.clock));
+        }
         batches.restore(&resumed)?;
         Ok(batches)
     }
@@ -96,10 +99,27 @@ impl MicroBatches {
             source.restore(checkpoint.source_dir(index).as_deref())?;
         }
         if let Some((last, _)) = &resumed.committed {
+            if checkpoint.is_spark_s() {
+                return self.refuse_state();
+            }
             let tables = checkpoint.read_state(last.batch_id)?;
             self.prepared.root.restore(&mut tables.into_iter())?;
         }
         Ok(())
+    }
+
+    /// Spark's state cannot be read; a query without any can go on from Spark's offsets.
+    fn refuse_state(&self) -> Result<()> {
+        let mut tables = Vec::new();
+        self.prepared.root.snapshot(&mut tables)?;
+        if tables.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Invalid(
+            "the checkpoint is Spark's: its offsets can be taken up, its state cannot, and this query has state; start it with a \
+             checkpoint of its own"
+                .into(),
+        ))
     }
 
     /// From here on, only what is available now.
@@ -156,50 +176,75 @@ impl MicroBatches {
 
     fn run(&mut self, batch: OffsetEntry) -> Result<BatchProgress> {
         let watermark_ms = batch.metadata.batch_watermark_ms;
-        let input = self.read(&batch)?;
         self.batch_time.set(batch.metadata.batch_timestamp_ms);
-        let mut turn = Turn {
-            input: &input,
-            late_ms: self.position.late_ms,
-            evict_ms: watermark_ms,
-            mode: self.mode,
-            observed: Observed::default(),
-        };
         // A watermark above a watermark is an error also where no operator asks.
-        self.prepared.root.output_watermark(turn.evict_ms)?;
-        let emitted = self.prepared.root.run(&mut turn)?;
-        let observed = turn.observed;
-        let rows = one_batch(emitted, &self.prepared.schema)?;
+        self.prepared.root.output_watermark(watermark_ms)?;
+        let Emitted {
+            rows,
+            observed,
+            input_rows,
+        } = self.emit(&batch)?;
         self.sink.write(batch.batch_id, &rows, self.mode)?; // a sink ignores an id it already has
-        let input_rows = input
-            .iter()
-            .map(|rows| rows.iter().map(|b| b.num_rows() as u64).sum())
-            .collect();
 
         self.position.tracker.advance(&observed);
         self.commit(&batch)?;
         let mut operators = Vec::new();
         self.prepared.root.progress(&mut operators);
+        let warnings = self.sources.iter_mut().flat_map(|source| source.warnings()).collect();
         Ok(BatchProgress {
             batch_id: batch.batch_id,
             watermark_ms: self.position.tracker.is_watermarked().then_some(watermark_ms),
             input_rows,
             output_rows: rows.num_rows() as u64,
             operators,
+            warnings,
         })
     }
 
-    fn read(&mut self, batch: &OffsetEntry) -> Result<Vec<Vec<RecordBatch>>> {
+    /// Reads the batch and runs it through the operators. A source with much to read does so on a thread of its own, while
+    /// operators work on what it has read.
+    fn emit(&mut self, batch: &OffsetEntry) -> Result<Emitted> {
+        let readers = &self.prepared.readers;
+        let root = &mut self.prepared.root;
+        let mut pumps = Vec::new();
+        let mut supplies = Vec::new();
         let spans = self.position.ends.iter().zip(&batch.ends);
-        let rows = self
-            .sources
-            .iter_mut()
-            .zip(spans)
-            .map(|(source, (start, end))| match end {
-                Some(end) if start.as_ref() != Some(end) => source.read(start.as_ref(), end),
-                _ => Ok(vec![]),
+        for ((source, (start, end)), readers) in self.sources.iter_mut().zip(spans).zip(readers) {
+            supplies.push(match end {
+                Some(end) if start.as_ref() != Some(end) => {
+                    // Rows on their way can be had once only.
+                    if *readers == 1 && source.has_many(start.as_ref(), end) {
+                        let (pump, incoming) = Incoming::new();
+                        pumps.push((pump, source, start.as_ref(), end));
+                        Supply::Coming(incoming)
+                    } else {
+                        Supply::Here(source.read(start.as_ref(), end)?)
+                    }
+                }
+                _ => Supply::Here(vec![]),
             });
-        rows.collect()
+        }
+        let input: Vec<Input> = supplies.iter().map(Supply::input).collect();
+        let mut turn = Turn {
+            input: &input,
+            late_ms: self.position.late_ms,
+            evict_ms: batch.metadata.batch_watermark_ms,
+            mode: self.mode,
+            observed: Observed::default(),
+        };
+        let emitted = std::thread::scope(|scope| {
+            for (pump, source, start, end) in pumps {
+                scope.spawn(move || pump.run(source.as_mut(), start, end));
+            }
+            let emitted = root.run(&mut turn);
+            supplies.iter().for_each(Supply::close); // no source waits for operators that have failed
+            emitted
+        });
+        Ok(Emitted {
+            rows: one_batch(emitted?, &self.prepared.schema)?,
+            observed: turn.observed,
+            input_rows: supplies.iter().map(Supply::rows).collect(),
+        })
     }
 
     fn commit(&mut self, batch: &OffsetEntry) -> Result<()> {
@@ -223,6 +268,41 @@ impl MicroBatches {
         self.position.next_batch = batch.batch_id + 1;
         self.position.ends = batch.ends.clone();
         Ok(())
+    }
+}
+
+/// What a batch emitted, and what was seen on the way.
+struct Emitted {
+    rows: RecordBatch,
+    observed: Observed,
+    input_rows: Vec<u64>,
+}
+
+/// The rows of a source for one batch.
+enum Supply {
+    Here(Vec<RecordBatch>),
+    Coming(Incoming),
+}
+
+impl Supply {
+    fn input(&self) -> Input<'_> {
+        match self {
+            Supply::Here(rows) => Input::Here(rows.clone()),
+            Supply::Coming(incoming) => Input::Coming(incoming),
+        }
+    }
+
+    fn close(&self) {
+        if let Supply::Coming(incoming) = self {
+            incoming.close();
+        }
+    }
+
+    fn rows(&self) -> u64 {
+        match self {
+            Supply::Here(rows) => rows.iter().map(|batch| batch.num_rows() as u64).sum(),
+            Supply::Coming(incoming) => incoming.rows(),
+        }
     }
 }
 

@@ -15,4 +15,6 @@ pub struct BatchProgress {
     pub output_rows: u64,
     /// Stateful operators, topmost first.
     pub operators: Vec<OperatorProgress>,
+    /// What sources warn of: rows that were gone before they could be read.
+    pub warnings: Vec<String>,
 }

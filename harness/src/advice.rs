@@ -2,7 +2,7 @@
 //!
 //! To add a piece of advice, write a function from [`Subject`] to sentences and add it to [`advise`].
 
-use crate::job::{Job, OutputMode, SinkFormat};
+use crate::job::{Job, OutputMode};
 use crate::oracle::{Admission, Advice, Expectation};
 use crate::rows::shown_watermark;
 use crate::scenario::Stream;
@@ -81,22 +81,13 @@ fn held_watermark(subject: &Subject) -> Option<String> {
 
 /// Options that belong to a source and are given to a sink, or the other way round: Spark ignores them silently.
 fn misplaced_options(subject: &Subject) -> Vec<String> {
-    let belongs = |option: &str, known: &[&str]| known.iter().any(|name| name.eq_ignore_ascii_case(option));
-    let of_sink = subject
-        .job
-        .sink
-        .options
-        .keys()
-        .filter(|option| belongs(option, SOURCE_OPTIONS));
-    let format = SinkFormat::ALL
-        .iter()
-        .find(|(_, format)| *format == subject.job.sink.format)
-        .map_or("", |(name, _)| name);
+    let of_sink = subject.job.sink.options.keys().filter(|option| is_of_sources(option));
+    let format = subject.job.sink.format.name();
     let mut advice: Vec<String> = of_sink
         .map(|option| format!("`{option}` is an option of a source; given to the {format} sink it changes nothing"))
         .collect();
     for stream in subject.streams {
-        let misplaced = stream.options.keys().filter(|option| belongs(option, SINK_OPTIONS));
+        let misplaced = stream.options.keys().filter(|option| is_of_sinks(option));
         advice.extend(misplaced.map(|option| {
             format!(
                 "`{option}` is an option of a sink; given to the stream `{}` it changes nothing",
@@ -105,6 +96,16 @@ fn misplaced_options(subject: &Subject) -> Vec<String> {
         }));
     }
     advice
+}
+
+/// Whether only sources know an option.
+pub(crate) fn is_of_sources(option: &str) -> bool {
+    SOURCE_OPTIONS.iter().any(|name| name.eq_ignore_ascii_case(option))
+}
+
+/// Whether only sinks know an option.
+pub(crate) fn is_of_sinks(option: &str) -> bool {
+    SINK_OPTIONS.iter().any(|name| name.eq_ignore_ascii_case(option))
 }
 
 /// Options only sources know, by Spark's names.

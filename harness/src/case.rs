@@ -7,15 +7,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, new_null_array};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, SchemaRef, TimeUnit};
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::DateTime;
 use serde_json::{Map, Value};
 use skirl_engine::sql::{WatermarkSpec, timestamp_type};
 
-use crate::job::{BatchClock, DropDuplicates, Feed, Job, OutputMode, Sink, View};
+use crate::job::{BatchClock, DropDuplicates, Feed, Job, OutputMode, Sink, Trigger, View};
+use crate::rows::{base64_decoded, iso, rows_json, same_value, sorted};
 use crate::run::{OutputBatch, Run};
 use crate::trace::{MicroBatch, Trace};
 
@@ -138,6 +138,7 @@ pub fn parse_case(case: &Value) -> Result<Case> {
             }
         },
         clock: case_clock(),
+        trigger: Trigger::AvailableNow,
         sink: Sink::default(),
     };
     Ok(Case {
@@ -407,7 +408,7 @@ fn batch_differences(expected: &ExpectedBatch, actual: &OutputBatch) -> Vec<Stri
     }
     let wanted = expected.rows.as_deref().unwrap_or_default();
     let rows = rows_json(&actual.rows);
-    let agree = wanted.len() == rows.len() && sorted(wanted.to_vec()).iter().zip(&rows).all(|(a, b)| same(a, b));
+    let agree = wanted.len() == rows.len() && sorted(wanted.to_vec()).iter().zip(&rows).all(|(a, b)| same_value(a, b));
     if !agree {
         let missing = without(wanted, &rows);
         let extra = without(&rows, wanted);
@@ -427,7 +428,7 @@ fn without(rows: &[Value], others: &[Value]) -> Vec<Value> {
     let mut others = others.to_vec();
     let mut left = vec![];
     for row in rows {
-        match others.iter().position(|other| same(row, other)) {
+        match others.iter().position(|other| same_value(row, other)) {
             Some(at) => drop(others.swap_remove(at)),
             None => left.push(row.clone()),
         }
@@ -435,207 +436,15 @@ fn without(rows: &[Value], others: &[Value]) -> Vec<Value> {
     left
 }
 
-/// Whether two values agree; doubles within 1e-12, relative.
-fn same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
-        (Value::Number(a), Value::Number(b)) if a.is_f64() || b.is_f64() => {
-            let (a, b) = (a.as_f64().unwrap_or(f64::NAN), b.as_f64().unwrap_or(f64::NAN));
-            a == b || (a - b).abs() <= 1e-12 * a.abs().max(b.abs())
-        }
-        _ => a == b,
-    }
-}
-
-/// Rows as the vectors write them, in the order of their compact JSON text.
-///
-/// Timestamps have six decimals and Z; structs and arrays are lists, maps sorted lists of pairs, decimals strings, binary
-/// base64, a float the double of the same value; NaN and the infinities are strings.
-pub fn rows_json(rows: &RecordBatch) -> Vec<Value> {
-    let row = |at: usize| Value::Array(rows.columns().iter().map(|column| value_json(column, at)).collect());
-    sorted((0..rows.num_rows()).map(row).collect())
-}
-
-/// JSON in the order of code points of its compact text.
-pub fn sorted(values: Vec<Value>) -> Vec<Value> {
-    let mut keyed: Vec<(String, Value)> = values.into_iter().map(|v| (v.to_string(), v)).collect();
-    keyed.sort_by(|(a, _), (b, _)| a.cmp(b));
-    keyed.into_iter().map(|(_, v)| v).collect()
-}
-
-/// One value as the vectors write it.
-pub fn value_json(column: &ArrayRef, row: usize) -> Value {
-    if column.is_null(row) {
-        return Value::Null;
-    }
-    match column.data_type() {
-        DataType::Null => Value::Null,
-        DataType::Boolean => column.as_boolean().value(row).into(),
-        DataType::Int8 => column.as_primitive::<arrow::datatypes::Int8Type>().value(row).into(),
-        DataType::Int16 => column.as_primitive::<arrow::datatypes::Int16Type>().value(row).into(),
-        DataType::Int32 => column.as_primitive::<arrow::datatypes::Int32Type>().value(row).into(),
-        DataType::Int64 => column.as_primitive::<arrow::datatypes::Int64Type>().value(row).into(),
-        DataType::Float32 => double_json(column.as_primitive::<Float32Type>().value(row).into()),
-        DataType::Float64 => double_json(column.as_primitive::<Float64Type>().value(row)),
-        DataType::Utf8 => column.as_string::<i32>().value(row).into(),
-        DataType::Binary => base64_encoded(column.as_binary::<i32>().value(row)).into(),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => iso(column
-            .as_primitive::<arrow::datatypes::TimestampMicrosecondType>()
-            .value(row))
-        .into(),
-        DataType::Duration(TimeUnit::Microsecond) => interval(
-            column
-                .as_primitive::<arrow::datatypes::DurationMicrosecondType>()
-                .value(row),
-        )
-        .into(),
-        DataType::Decimal128(..) => column
-            .as_primitive::<arrow::datatypes::Decimal128Type>()
-            .value_as_string(row)
-            .into(),
-        DataType::Struct(_) => column
-            .as_struct()
-            .columns()
-            .iter()
-            .map(|c| value_json(c, row))
-            .collect::<Vec<_>>()
-            .into(),
-        DataType::List(_) => list_json(&column.as_list::<i32>().value(row)).into(),
-        DataType::Map(..) => {
-            let pairs: ArrayRef = Arc::new(column.as_map().value(row));
-            sorted(list_json(&pairs)).into()
-        }
-        // Dates, and whatever else a query may return, as Arrow writes them.
-        _ => match ArrayFormatter::try_new(column, &FormatOptions::default()) {
-            Ok(formatter) => formatter.value(row).to_string().into(),
-            Err(error) => error.to_string().into(),
-        },
-    }
-}
-
-/// A day-time interval as Python writes it, which wrote the vectors: `-1 day, 10:45:44.321099`.
-fn interval(micros: i64) -> String {
-    const DAY_US: i64 = 86_400_000_000;
-    let (days, clock) = (micros.div_euclid(DAY_US), micros.rem_euclid(DAY_US));
-    let (seconds, fraction) = (clock / 1_000_000, clock % 1_000_000);
-    let mut text = match days {
-        0 => String::new(),
-        -1 | 1 => format!("{days} day, "),
-        _ => format!("{days} days, "),
-    };
-    text.push_str(&format!(
-        "{}:{:02}:{:02}",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60
-    ));
-    if fraction != 0 {
-        text.push_str(&format!(".{fraction:06}"));
-    }
-    text
-}
-
-fn list_json(values: &ArrayRef) -> Vec<Value> {
-    (0..values.len()).map(|at| value_json(values, at)).collect()
-}
-
-fn double_json(value: f64) -> Value {
-    match value {
-        v if v.is_nan() => "NaN".into(),
-        f64::INFINITY => "Infinity".into(),
-        f64::NEG_INFINITY => "-Infinity".into(),
-        v => v.into(),
-    }
-}
-
-/// Microseconds since 1970-01-01T00:00:00 UTC, six decimals and Z.
-pub fn iso(micros: i64) -> String {
-    match DateTime::from_timestamp_micros(micros) {
-        Some(time) => time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
-        None => format!("{micros} us"),
-    }
-}
-
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-fn base64_encoded(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for at in 0..4 {
-            let sextet = (bits >> (18 - 6 * at)) & 63;
-            text.push(if at <= chunk.len() {
-                BASE64[sextet as usize] as char
-            } else {
-                '='
-            });
-        }
-    }
-    text
-}
-
-fn base64_decoded(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = vec![];
-    let (mut bits, mut count) = (0u32, 0);
-    for letter in text.bytes().filter(|b| *b != b'=') {
-        let sextet = BASE64.iter().position(|b| *b == letter)?;
-        bits = bits << 6 | sextet as u32;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-            bits &= (1 << count) - 1;
-        }
-    }
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn base64_survives_a_round_trip() {
-        for (bytes, text) in [
-            (&b""[..], ""),
-            (b"f", "Zg=="),
-            (b"fo", "Zm8="),
-            (b"foo", "Zm9v"),
-            (&[0, 255, 16], "AP8Q"),
-        ] {
-            assert_eq!(base64_encoded(bytes), text);
-            assert_eq!(base64_decoded(text).as_deref(), Some(bytes));
-        }
-    }
-
-    #[test]
-    fn times_have_six_decimals() {
-        assert_eq!(iso(0), "1970-01-01T00:00:00.000000Z");
-        assert_eq!(iso(-1), "1969-12-31T23:59:59.999999Z");
+    fn a_time_without_a_zone_is_in_utc() {
         assert_eq!(
             micros_of("2024-12-03T10:00:00.001Z"),
             micros_of("2024-12-03 10:00:00.001")
         );
-    }
-
-    #[test]
-    fn intervals_are_written_as_python_writes_them() {
-        for (micros, text) in [
-            (0, "0:00:00"),
-            (300_000_000, "0:05:00"),
-            (86_400_000_000, "1 day, 0:00:00"),
-            (-47_655_678_901, "-1 day, 10:45:44.321099"),
-            (5_145_255_678_901, "59 days, 13:14:15.678901"),
-        ] {
-            assert_eq!(interval(micros), text);
-        }
-    }
-
-    #[test]
-    fn doubles_agree_within_a_trillionth() {
-        assert!(same(&1.0.into(), &(1.0 + 1e-13).into()));
-        assert!(!same(&1.0.into(), &(1.0 + 1e-11).into()));
-        assert!(same(&1.into(), &1.into()));
-        assert!(!same(&1.into(), &2.into()));
     }
 }

@@ -3,12 +3,15 @@
 //! Values are JSON in the form of the vectors: timestamps with six decimals and a Z, structs as lists, decimals as
 //! text, binary as base64.
 
+mod json;
+
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 use serde_json::Value;
 
-use crate::case::value_json;
+pub(crate) use json::base64_decoded;
+pub use json::{iso, rows_json, sorted, value_json};
 
 /// One row, a value per column.
 pub type Row = Vec<Value>;
@@ -184,6 +187,7 @@ mod tests {
         for (a, b, same) in [
             (json!(0.1), json!(0.1 + 1e-17), true),
             (json!(1e20), json!(1e20 + 1e6), true),
+            (json!(1.0), json!(1.0 + 1e-11), false),
             (json!(1.0), json!(1.000001), false),
             (json!(1), json!(1.0), true),
             (json!("NaN"), json!("NaN"), true),

@@ -111,22 +111,42 @@ fn scenarios_are_listed_with_their_titles() {
 #[test]
 fn help_names_every_command() {
     let dir = directory(&[]);
-    insta::assert_snapshot!(help(dir.path(), &["--help"]), @r"
+    insta::assert_snapshot!(help(dir.path(), &["--help"]), @"
     Test stream processors against scenarios
 
     Usage: skirl <COMMAND>
 
     Commands:
-      run       Run scenarios and check what comes out
-      replay    Run a saved failure again, step for step
-      generate  Make streams with rows that come late, twice or never
-      query     Run a streaming query on directories or sockets and print its batches
-      list      List scenarios with their titles
-      help      Print this message or the help of the given subcommand(s)
+      run        Run scenarios and check what comes out
+      replay     Run a saved failure again, step for step
+      generate   Make streams with rows that come late, twice or never
+      record     Record Kafka topics into a trace
+      replay-to  Put a recorded trace back to Kafka, byte for byte
+      fit        Write a scenario whose generated streams look like a trace
+      query      Run a streaming query on directories or sockets and print its batches
+      list       List scenarios with their titles
+      broker     Start and stop a throwaway Apache Kafka on this machine
+      help       Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help     Print help
       -V, --version  Print version
+    ");
+    insta::assert_snapshot!(help(dir.path(), &["broker", "start", "--help"]), @r"
+    Start a cluster in the background; print where clients connect
+
+    Usage: skirl broker start [OPTIONS]
+
+    Options:
+          --nodes <N>            How many brokers; with three, one can be lost [default: 1]
+          --tls                  Listen with TLS too, with and without a certificate of the client's
+          --sasl                 Listen with passwords too, for a user `skirl` whose password is in the files that are named
+          --setting <KEY=VALUE>  A setting of Kafka's
+          --dir <DIR>            Where data, logs and certificates go, a new or empty directory; without, below target/ or the user's cache
+          --keep                 Leave them there when the cluster stops
+          --foreground           Stay until Ctrl-C, SIGTERM or `skirl broker stop`
+          --until-eof            Stop when standard input ends, so when whoever holds its other end is gone
+      -h, --help                 Print help
     ");
     insta::assert_snapshot!(help(dir.path(), &["run", "--help"]), @r"
     Run scenarios and check what comes out
@@ -167,10 +187,531 @@ fn help_names_every_command() {
     ");
 }
 
+const ROWS: &str = "{\"n\":1}\n{\"n\":2}\n";
+
+/// What `skirl query` prints over a directory `rows` with one JSON file, and how it ends.
+#[track_caller]
+fn query(files: &[(&str, &str)], arguments: &[&str]) -> String {
+    let dir = directory(files);
+    let output = skirl(dir.path(), &[&["query"], arguments].concat());
+    format!("{}[{}]", text(&output), output.status.code().unwrap_or(-1))
+}
+
+#[test]
+fn every_sink_takes_the_rows_of_a_query() {
+    let rows = [("rows/a.json", ROWS)];
+    let stream = [
+        "SELECT n FROM s",
+        "--stream=s=rows",
+        "--schema=s=n INT",
+        "--trigger=once",
+    ];
+    let told = |sink: &[&str]| query(&rows, &[stream.as_slice(), sink].concat());
+    insta::assert_snapshot!(told(&[]), @r"
+    -------------------------------------------
+    Batch: 0
+    -------------------------------------------
+    +---+
+    |  n|
+    +---+
+    |  1|
+    |  2|
+    +---+
+
+    batch 0: 2 rows in, 2 rows out
+    [0]
+    ");
+    insta::assert_snapshot!(told(&["--sink=memory", "--name=seen"]), @r"
+    +---+
+    |  n|
+    +---+
+    |  1|
+    |  2|
+    +---+
+    batch 0: 2 rows in, 2 rows out
+    [0]
+    ");
+    for format in ["json", "csv", "parquet"] {
+        let dir = directory(&rows);
+        let sink = format!("--sink={format}:out");
+        let run = || {
+            let arguments = [&["query"], stream.as_slice(), &[sink.as_str(), "--checkpoint=kept"]].concat();
+            let output = skirl(dir.path(), &arguments);
+            assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+            text(&output)
+        };
+        assert_eq!(run(), "batch 0: 2 rows in, 2 rows out\n");
+        assert_eq!(run(), "", "the second run goes on where the first ended");
+        // What a sink wrote can be read as a stream again.
+        let columns = if format == "csv" { "`_c0` AS n" } else { "n" };
+        let sql = format!("SELECT {columns} FROM s");
+        let back = skirl(dir.path(), &["query", &sql, "--stream=s=out", "--trigger=once"]);
+        assert!(text(&back).contains("2 rows in, 2 rows out"), "{}", text(&back));
+    }
+}
+
+#[test]
+fn every_format_of_files_is_told_by_its_name_or_said() {
+    let files = [
+        ("json/a.json", ROWS),
+        ("csv/a.csv", "n\n1\n2\n"),
+        ("text/a.txt", "1\n2\n"),
+        ("partitioned/district=Porto/a.json", ROWS),
+        ("nameless/a", ROWS),
+    ];
+    let told = |arguments: &[&str]| query(&files, &[arguments, &["--trigger=once"]].concat());
+    for arguments in [
+        &["SELECT n FROM s", "--stream=s=json"][..],
+        &["SELECT n FROM s", "--stream=s=csv", "--option=s.header=true"],
+        &["SELECT value FROM s", "--stream=s=text"],
+        &["SELECT n, district FROM s", "--stream=s=partitioned"],
+        &["SELECT n FROM s", "--stream=s=nameless", "--format=s=json"],
+    ] {
+        let told = told(arguments);
+        assert!(told.ends_with("batch 0: 2 rows in, 2 rows out\n[0]"), "{told}");
+    }
+    insta::assert_snapshot!(told(&["SELECT n FROM s", "--stream=s=nameless"]), @"
+    error: stream `s`: the name of nameless/a tells no format; give it: `--format NAME=csv|json|parquet|text`
+    [2]
+    ");
+    insta::assert_snapshot!(told(&["SELECT _c0 FROM s", "--stream=s=csv", "--option=s.haeder=true", "--sink=memory", "--name=t"]), @r"
+    +---+
+    |_c0|
+    +---+
+    |  n|
+    |  1|
+    |  2|
+    +---+
+    stream `s`: option `haeder` is not known and changes nothing; did you mean `header`?
+    stream `s`: columns inferred; to fix them: --schema s='`_c0` string'
+    stream `s`: the first line is taken for a row; if it has the names, add --option s.header=true
+    batch 0: 3 rows in, 3 rows out
+    [0]
+    ");
+}
+
+#[test]
+fn triggers_end_by_themselves() {
+    let files = [("rows/a.json", ROWS), ("rows/b.json", ROWS)];
+    for (trigger, told) in [
+        ("once", "batch 0: 4 rows in, 4 rows out\n"),
+        (
+            "available-now",
+            "batch 0: 2 rows in, 2 rows out\nbatch 1: 2 rows in, 2 rows out\n",
+        ),
+    ] {
+        let trigger = format!("--trigger={trigger}");
+        let schema = "--schema=s=n INT";
+        let limit = "--option=s.maxFilesPerTrigger=1";
+        let sink = ["--sink=json:out", "--checkpoint=kept"];
+        let arguments = [
+            "SELECT n FROM s",
+            "--stream=s=rows",
+            schema,
+            &trigger,
+            limit,
+            sink[0],
+            sink[1],
+        ];
+        assert_eq!(query(&files, &arguments), format!("{told}[0]"));
+    }
+}
+
+#[test]
+fn a_socket_is_a_stream_of_lines() {
+    use std::io::Write;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let sender = std::thread::spawn(move || {
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.write_all(b"Porto\nFaro\nPorto\nend\n").unwrap();
+    });
+    let dir = directory(&[]);
+    let stream = format!("--stream=lines=socket://127.0.0.1:{port}");
+    // The query fails on purpose when the last line is there: nothing else would end it.
+    let sql = "SELECT value, CAST(CASE WHEN value = 'end' THEN 'x' ELSE '1' END AS INT) AS n FROM lines";
+    let output = skirl(dir.path(), &["query", sql, &stream]);
+    sender.join().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output).contains("'x'"), "{}", text(&output));
+}
+
+#[test]
+fn what_a_query_cannot_do_is_told_with_what_to_write() {
+    let files = [
+        ("rows/a.json", ROWS),
+        ("trace/trace.toml", "version = 1\n"),
+        ("trace/s/000000.jsonl", ROWS),
+    ];
+    let told: Vec<String> = [
+        &["SELECT n FROM s", "--stream=s=nowhere"][..],
+        &["SELECT n FROM s", "--stream=s=trace"],
+        &["SELECT n FROM s", "--stream=s=rows", "--watermark=s=n,10 seconds"],
+        &["SELECT m FROM s", "--stream=s=rows"],
+        &["SELECT n FROM s", "--stream=s=rows", "--table=t=missing.csv"],
+        &["SELECT n FROM s", "--stream=s=rows", "--sink=json:out"],
+        &[
+            "SELECT n FROM s",
+            "--stream=s=rows",
+            "--conf=spark.sql.session.timeZone=Europe/Lisbon",
+        ],
+        &[
+            "SELECT n FROM s",
+            "--stream=s=rows",
+            "--option=s.timeZone=Europe/Lisbon",
+        ],
+    ]
+    .into_iter()
+    .map(|arguments| {
+        let told = query(
+            &files,
+            &[arguments, &["--trigger=once", "--conf=spark.sql.ansi.enabld=false"]].concat(),
+        );
+        let last = told.lines().rev().nth(1).unwrap_or_default().to_string();
+        assert!(
+            told.starts_with(
+                "setting `spark.sql.ansi.enabld` changes nothing here; did you mean `spark.sql.ansi.enabled`?\n"
+            ) || told.contains("--checkpoint"),
+            "{told}"
+        );
+        last
+    })
+    .collect();
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    error: stream `s`: path does not exist: nowhere
+    error: stream `s`: trace is a trace, with a directory for each stream; write `--stream s=trace/s`
+    error: stream `s`: watermark: The event time `n` has the invalid type "BIGINT", but expected "TIMESTAMP". Give it the type TIMESTAMP with --schema.
+    error: A column, variable, or function parameter with name `m` cannot be resolved. Did you mean one of the following? [`n`].
+    error: table `t`: cannot read missing.csv: No such file or directory (os error 2)
+    error: a json sink needs `--checkpoint DIR`: it tells which batches the files have, also after a stop
+    error: `spark.sql.session.timeZone` is `Europe/Lisbon`, under which Spark gives results that Skirl does not give yet; write `UTC`
+    error: stream `s`: option `timeZone` is `Europe/Lisbon`, which means something to Spark that Skirl does not do yet; remove it
+    "#);
+}
+
+#[test]
+fn numbers_below_zero_are_answered_by_what_they_are_for() {
+    let dir = directory(&[]);
+    let told = [["--rows", "-4"], ["--batch", "-3s"], ["--start", "-1"]].map(|[option, value]| {
+        let output = skirl(dir.path(), &["generate", "scotsmen", option, value]);
+        assert_eq!(output.status.code(), Some(2));
+        text(&output).lines().next().unwrap_or_default().to_string()
+    });
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    error: invalid value '-4' for '--rows <N>': `-4` is not a number of rows; write for example 2000, 50k, 1M or 1.5M
+    error: `batch` must be longer than nothing, such as "5s"
+    error: `start`: `-1` is not a time; write for example "2024-01-01T10:00:00Z"
+    "#);
+}
+
+#[test]
+fn help_shows_how_topics_are_made_recorded_and_put_back() {
+    let dir = directory(&[]);
+    insta::assert_snapshot!(help(dir.path(), &["generate", "--help"]), @"
+    Make streams with rows that come late, twice or never.
+
+    skirl generate scotsmen --rows 1M --lateness pareto,share=5%,max=2m --seed 7 --to out/ --format parquet
+
+    skirl generate --scenario burst.toml --to kafka://localhost:9092/{stream} --rate 50k/s
+
+    Usage: skirl generate [OPTIONS] [KIND]
+
+    Arguments:
+      [KIND]
+              What the rows are: scotsmen, bagpipe or weather
+
+    Options:
+          --scenario <FILE>
+              Make the streams of a scenario file instead
+
+          --rows <N>
+              How many rows: 2000, 50k, 1M
+
+              [default: 1000]
+
+          --lateness <LAYERS>
+              How rows are late: layers such as `pareto,share=5%,max=2m`, joined by `+`
+
+          --batch <SPAN|N>
+              A micro-batch for every such span of arrival time, or for so many rows
+
+          --start <TIME>
+              Event time of the first row
+
+          --seed <N>
+              What the rows are made from: the same seed, the same bytes
+
+          --to <DIR|kafka://...>
+              The directory the trace is written to, or a topic for each stream: kafka://HOST:PORT/ and a name, with {stream} for the stream's; without, rows go to standard output
+
+          --format <FORMAT>
+              json, csv or parquet (to Kafka: json or csv)
+
+              [default: json]
+
+          --shard <K/N>
+              Write only every n-th micro-batch, such as 1/4 for the first of four machines
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Kafka:
+          --key <COLUMN>
+              The column rows are partitioned by; without, `district`, else the first column of texts
+
+          --no-key
+              Rows have no key and go to any partition
+
+          --partitions <N>
+              Partitions of a topic that is made; a topic that is there must have as many
+
+          --topic-setting <NAME=VALUE>
+              A setting of a topic that is made, such as retention.ms=-1
+
+          --rate <RATE>
+              Rows a second, such as 50k/s, or a pace: bursts,burst_rate=50k,every=10s,lasts=1s or ramp,0s=1k,30s=50k; without, as fast as it goes
+
+          --speed <FACTOR>
+              Send rows when they arrive in the stream's own time, so many times as fast
+
+          --timestamps <WHICH>
+              The time Kafka keeps with a row: of sending (now), or of its arrival in the stream's own time (original)
+
+              [default: now]
+
+          --allow-existing
+              Add rows to topics that are there already
+
+          --kafka-properties <FILE>
+              A file of client properties, by librdkafka's names or Java's; those of the environment are SKIRL_KAFKA_<NAME>
+    ");
+    insta::assert_snapshot!(help(dir.path(), &["record", "--help"]), @r#"
+    Record Kafka topics into a trace.
+
+    Keys, values, headers, timestamps, partitions and offsets are kept as they are, so that `skirl replay-to` can put them back; values that are JSON become the rows of a stream, which a scenario reads as `files`. Ctrl-C ends a recording with a complete trace.
+
+    skirl record --from kafka://localhost:9092 --topics scotsmen,bagpipe --for 60s --to trace/
+
+    Usage: skirl record [OPTIONS] --from <kafka://HOST:PORT> --to <DIR>
+
+    Options:
+          --from <kafka://HOST:PORT>
+              The brokers, and perhaps the one topic
+
+          --topics <TOPIC,...>
+              The topics; each becomes a stream
+
+          --to <DIR>
+              The directory of the trace
+
+          --start <WHERE>
+              Where to begin: earliest, latest, a time, or offsets as Spark writes them, {"scotsmen":{"0":12,"1":-2}}; without, latest, or earliest where `--until-end` or `--until-offsets` says where to end
+
+          --for <SPAN>
+              End after this time
+
+          --rows <N>
+              End after so many records
+
+          --until-end
+              End where the topics end when the recording begins
+
+          --until-offsets <JSON>
+              End before these offsets, as Spark writes them; partitions that are not named, where they end now
+
+          --batch <SPAN|N>
+              A micro-batch for every such span of timestamps, or for so many records of all topics together
+
+              [default: 1s]
+
+          --schema <TOPIC=DDL>
+              The columns of a topic's values; without, they are inferred from the first 10,000 and shown
+
+          --bytes-only
+              Keep values as bytes and read none as rows
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Kafka:
+          --kafka-properties <FILE>
+              A file of client properties, by librdkafka's names or Java's; those of the environment are SKIRL_KAFKA_<NAME>
+    "#);
+    insta::assert_snapshot!(help(dir.path(), &["replay-to", "--help"]), @"
+    Put a recorded trace back to Kafka, byte for byte.
+
+    Keys, values, headers and partitions are those that were recorded, in their order and with their gaps in time.
+
+    skirl replay-to kafka://localhost:9092 trace/ --speed 10
+
+    Usage: skirl replay-to [OPTIONS] <kafka://HOST:PORT> <TRACE>
+
+    Arguments:
+      <kafka://HOST:PORT>
+              The brokers, and perhaps a topic, with {stream} for each stream's name; without, topics are named as they were
+
+      <TRACE>
+              The directory of the trace
+
+    Options:
+          --speed <FACTOR|max>
+              How many times as fast as it was recorded, or max for as fast as it goes
+
+              [default: 1]
+
+          --repartition <HOW>
+              Where records go if a topic has not as many partitions as the recorded one: where their keys lead (key), or to their partition's number modulo how many there are (modulo)
+
+          --timestamps <WHICH>
+              The time Kafka keeps with a record: of sending (now), or as it was recorded (original)
+
+              [default: now]
+
+          --partitions <N>
+              Partitions of a topic that is made; without, as many as the recorded one had
+
+          --topic-setting <NAME=VALUE>
+              A setting of a topic that is made, such as retention.ms=-1
+
+          --allow-existing
+              Add records to topics that are there already
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Kafka:
+          --kafka-properties <FILE>
+              A file of client properties, by librdkafka's names or Java's; those of the environment are SKIRL_KAFKA_<NAME>
+    ");
+    insta::assert_snapshot!(help(dir.path(), &["fit", "--help"]), @"
+    Write a scenario whose generated streams look like a trace.
+
+    Measures columns, key skew, pace, lateness by partition, copies and NULLs of a trace that `skirl record` or `skirl generate` wrote. The disorder cards of the trace and of the look-alike go to standard error.
+
+    skirl fit trace/ --to look_alike.toml && skirl generate --scenario look_alike.toml --seed 7 --to out/
+
+    Usage: skirl fit [OPTIONS] <TRACE>
+
+    Arguments:
+      <TRACE>
+              The directory of the trace
+
+    Options:
+          --to <FILE>
+              The file to write; without, the scenario goes to standard output
+
+          --schema <STREAM=DDL>
+              The columns of a stream, instead of those the trace says
+
+          --event-time <STREAM=COLUMN>
+              The column with the event time of a stream; without, the TIMESTAMP column that follows the order of arrival best
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
+}
+
+#[test]
+fn wrong_words_about_kafka_say_what_to_write() {
+    let dir = directory(&[
+        ("counts.toml", SCENARIO),
+        ("kafka.properties", "sasl.pasword=planted\n"),
+    ]);
+    let to = "--to=kafka://127.0.0.1:1/x";
+    let from = "--from=kafka://127.0.0.1:1/x";
+    let wrong: [&[&str]; 19] = [
+        &["generate", "weather", "--to=kafka://localhost"],
+        &["generate", "weather", "--to=kafka://localhost:9092/a b"],
+        &["generate", "weather", "--rate=5k/s"],
+        &["generate", "weather", to, "--rate=5q"],
+        &["generate", "weather", to, "--rate=burst,rate=1"],
+        &["generate", "weather", to, "--timestamps=event"],
+        &["generate", "weather", to, "--format=parquet"],
+        &["generate", "weather", to, "--format=avro"],
+        &["generate", "weather", to, "--shard=1/2"],
+        &["generate", "weather", to, "--topic-setting=retention"],
+        &["generate", "weather", to, "--kafka-properties=kafka.properties"],
+        &["record", "--from=localhost:9092", "--topics=x", "--to=trace"],
+        &["record", from, "--topics=y", "--to=trace"],
+        &["record", from, "--to=trace", "--batch=0"],
+        &["record", from, "--to=trace", "--until-offsets={\"x\":1}"],
+        &["record", from, "--to=trace", "--schema=x=n INTT"],
+        &["replay-to", "kafka://127.0.0.1:1", "trace", "--speed=0"],
+        &["replay-to", "kafka://127.0.0.1:1", "trace", "--repartition=hash"],
+        &["fit", "nowhere"],
+    ];
+    let told = wrong.iter().map(|arguments| {
+        let output = skirl(dir.path(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+        let told = text(&output);
+        assert!(!told.contains("planted"), "{told}");
+        let lines = told
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with("For more information"));
+        lines.map(|line| format!("{line}\n")).collect::<String>()
+    });
+    insta::assert_snapshot!(told.collect::<String>(), @r#"
+    error: `localhost` in `kafka://localhost` has no host and port; write `kafka://host:port/topic`
+    error: `a b` is no topic name; it takes up to 249 letters, digits, `.`, `_` and `-`
+    error: `--rate` is about Kafka; give the brokers too: `--to kafka://host:port/topic`
+    error: invalid value '5q' for '--rate <RATE>': `5q` is no rate; write for example 50k/s or 600/m
+    error: invalid value 'burst,rate=1' for '--rate <RATE>': unknown pace `burst` (did you mean `bursts`?); the paces are `constant`, `poisson`, `daily`, `bursts`, `ramp`, `steps`
+    error: invalid value 'event' for '--timestamps <WHICH>': `event` is neither `now` nor `original`
+    error: Parquet is a format of files, not of single rows; send `json` or `csv`
+    error: invalid value 'avro' for '--format <FORMAT>': `avro`: values in the Confluent wire format (Avro or Protobuf with a schema registry) are recorded and replayed as they are, but not generated; write `json` or `csv`
+    error: `--shard` shares the files of a trace among machines; leave it out for Kafka
+    error: `retention` has no name and value; write for example `--topic-setting retention.ms=-1`
+    error: kafka.properties, line 1: there is no property `sasl.pasword`; did you mean `sasl.password`?
+    error: `localhost:9092` is no Kafka address; write `kafka://host:port/topic`
+    error: `--from` names the topic `x` and `--topics` others; name all there
+    error: invalid value '0' for '--batch <SPAN|N>': a micro-batch of 0 records would hold none
+    error: invalid value '{"x":1}' for '--until-offsets <JSON>': `{"x":1}` holds no offsets: invalid type: integer `1`, expected a map at line 1 column 6; write for example {"scotsmen":{"0":12,"1":-1}}
+    error: schema of `x`: `n INTT` is no schema: Unsupported data type "INTT".; write `name TYPE` for each column, of STRING, INT, BIGINT, DOUBLE, BOOLEAN, TIMESTAMP, DATE, DECIMAL(10, 2) and Spark's other types
+    error: invalid value '0' for '--speed <FACTOR|max>': `0` is no number above 0; write for example 10 or 0.5
+    error: invalid value 'hash' for '--repartition <HOW>': `hash` is neither `key` nor `modulo`
+    error: nowhere is no trace: it has no readable trace.toml (No such file or directory (os error 2)); give a directory that `skirl record` or `skirl generate` wrote
+    "#);
+}
+
+#[test]
+fn a_wrong_scenario_is_told_in_every_report() {
+    let wrong = SCENARIO.replace("title", "titel").replace("\"update\"", "\"updaet\"");
+    let dir = directory(&[("wrong.toml", &wrong)]);
+    let output = skirl(
+        dir.path(),
+        &["run", ".", "--report=json", "--junit=out.xml", "--results=out.jsonl"],
+    );
+    assert_eq!(output.status.code(), Some(2));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let summary = "./wrong.toml:2:1: the scenario has no key `titel`; did you mean `title`? (and one more mistake)";
+    assert_eq!(report["scenarios"][0]["error"]["message"], summary);
+    for file in ["out.xml", "out.jsonl"] {
+        let text = std::fs::read_to_string(dir.path().join(file)).unwrap();
+        assert!(text.contains("has no key `titel`; did you mean `title`?"), "{text}");
+    }
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_told_within_seconds() {
+    let dir = directory(&[]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skirl"));
+    command.args(["generate", "weather", "--to=kafka://127.0.0.1:1/x"]);
+    command.env("SKIRL_KAFKA_SOCKET_CONNECTION_SETUP_TIMEOUT_MS", "1500");
+    let output = command.current_dir(dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(
+        text(&output).contains("no broker answers at 127.0.0.1:1 within 1 s"),
+        "{}",
+        text(&output)
+    );
+}
+
 fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
-        std::fs::write(dir.path().join(name), text).unwrap();
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
     }
     dir
 }

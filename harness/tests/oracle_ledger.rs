@@ -1,8 +1,9 @@
 //! What became of each input row, what an output row was made of, and what the oracle remarks on a query.
 
 use serde_json::{Value, json};
-use skirl::case::{parse_case, rows_json};
+use skirl::case::parse_case;
 use skirl::oracle::{self, Admission, Advice, Expectation, Freedom};
+use skirl::rows::rows_json;
 
 const WINDOWS: &str = "SELECT window.start AS b, count(*) AS c FROM s GROUP BY window(timestamp, '3 minutes')";
 

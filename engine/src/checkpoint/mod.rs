@@ -3,7 +3,9 @@
 //!
 //! Layout: `metadata`, `offsets/N`, `commits/N`, `state/N/OPERATOR`; `sources/I/` belongs to source `I`.
 
-use std::path::PathBuf;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::ipc::reader::StreamReader;
@@ -11,7 +13,7 @@ use arrow::ipc::writer::StreamWriter;
 use serde::{Deserialize, Serialize};
 
 use crate::source::Offset;
-use crate::storage::Storage;
+use crate::storage::{DirStorage, Storage};
 use crate::{Error, Result};
 
 /// Log entries kept behind the newest, as Spark's `minBatchesToRetain`.
@@ -46,7 +48,45 @@ struct CommitMetadata {
 
 #[derive(Serialize, Deserialize)]
 struct QueryMetadata {
-    query: String,
+    /// Tells this checkpoint from all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    /// The query; none where Spark wrote the checkpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    query: Option<String>,
+}
+
+/// A batch of an offset log: what it ended with, whoever wrote the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoggedBatch {
+    /// Its number.
+    pub batch_id: u64,
+    /// The watermark in force, in milliseconds since 1970-01-01T00:00:00 UTC; 0 before it moved.
+    pub watermark_ms: i64,
+    /// Where each source ended; `None` for one without any rows yet.
+    pub ends: Vec<Option<Offset>>,
+}
+
+/// The batches of the offset log in a checkpoint directory, Skirl's or Spark's, as far as it still has them.
+///
+/// # Errors
+/// An entry that cannot be read.
+pub fn read_offset_log(dir: &Path) -> Result<Vec<LoggedBatch>> {
+    if !dir.is_dir() {
+        return Ok(vec![]);
+    }
+    let log = Log(Box::new(DirStorage::new(dir)?));
+    let mut numbers: Vec<u64> = log.numbers("offsets")?;
+    numbers.sort_unstable();
+    let batch = |batch_id| {
+        let entry = log.offsets(batch_id)?;
+        Ok(LoggedBatch {
+            batch_id,
+            watermark_ms: entry.metadata.batch_watermark_ms,
+            ends: entry.ends,
+        })
+    };
+    numbers.into_iter().map(batch).collect()
 }
 
 /// Where a resumed query stands.
@@ -60,8 +100,13 @@ pub(crate) struct Resumed {
 
 /// The checkpoint of one query.
 pub(crate) struct Checkpoint {
-    storage: Box<dyn Storage>,
+    log: Log,
+    id: String,
+    is_spark_s: bool,
 }
+
+/// The files of a checkpoint.
+struct Log(Box<dyn Storage>);
 
 impl Checkpoint {
     /// Opens a checkpoint for `query`, a text that tells one query from another.
@@ -69,34 +114,54 @@ impl Checkpoint {
     /// # Errors
     /// The checkpoint belongs to another query, or cannot be read.
     pub(crate) fn open(mut storage: Box<dyn Storage>, query: &str) -> Result<Self> {
-        match storage.read("metadata")? {
-            None => {
-                let metadata = serde_json::to_vec(&QueryMetadata {
-                    query: query.to_string(),
-                });
-                storage.write("metadata", &metadata.expect("a string is JSON"))?;
-            }
-            Some(bytes) => {
-                let known: QueryMetadata = parse("metadata", &String::from_utf8_lossy(&bytes))?;
-                if known.query != query {
-                    return Err(Error::Invalid(format!(
-                        "{} belongs to another query; choose another directory\n  it has: {}\n  this is: {query}",
-                        storage
-                            .dir()
-                            .map_or("the checkpoint".into(), |d| format!("checkpoint {}", d.display())),
-                        known.query,
-                    )));
-                }
-            }
+        let known: QueryMetadata = match storage.read("metadata")? {
+            Some(bytes) => parse("metadata", &String::from_utf8_lossy(&bytes))?,
+            None => QueryMetadata {
+                id: None,
+                query: Some(query.to_string()),
+            },
+        };
+        if let Some(other) = known.query.as_deref().filter(|known| *known != query) {
+            return Err(Error::Invalid(format!(
+                "{} belongs to another query; choose another directory\n  it has: {other}\n  this is: {query}",
+                storage
+                    .dir()
+                    .map_or("the checkpoint".into(), |d| format!("checkpoint {}", d.display())),
+            )));
         }
-        Ok(Self { storage })
+        let is_spark_s = known.query.is_none();
+        let id = match known.id {
+            Some(id) => id,
+            None => {
+                let id = new_id();
+                let metadata = QueryMetadata {
+                    id: Some(id.clone()),
+                    query: known.query,
+                };
+                storage.write("metadata", &serde_json::to_vec(&metadata).expect("strings are JSON"))?;
+                id
+            }
+        };
+        Ok(Self {
+            log: Log(storage),
+            id,
+            is_spark_s,
+        })
+    }
+
+    /// What tells this checkpoint from all others.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whether Spark wrote it. Its offsets can be taken up, its state cannot be read.
+    pub(crate) fn is_spark_s(&self) -> bool {
+        self.is_spark_s
     }
 
     /// Where source `index` may keep a log of its own.
     pub(crate) fn source_dir(&self, index: usize) -> Option<PathBuf> {
-        self.storage
-            .dir()
-            .map(|dir| dir.join("sources").join(index.to_string()))
+        self.log.0.dir().map(|dir| dir.join("sources").join(index.to_string()))
     }
 
     /// Where the query stands.
@@ -104,16 +169,16 @@ impl Checkpoint {
     /// # Errors
     /// A log entry that cannot be read, or one that is missing.
     pub(crate) fn resume(&self) -> Result<Resumed> {
-        let newest_commit = self.newest("commits")?;
-        let pending = match self.newest("offsets")? {
-            Some(batch_id) if newest_commit.is_none_or(|commit| batch_id > commit) => Some(self.offsets(batch_id)?),
+        let newest_commit = self.log.newest("commits")?;
+        let pending = match self.log.newest("offsets")? {
+            Some(batch_id) if newest_commit.is_none_or(|commit| batch_id > commit) => Some(self.log.offsets(batch_id)?),
             _ => None,
         };
         let committed = match newest_commit {
             Some(batch_id) => {
                 let name = format!("commits/{batch_id}");
-                let metadata: CommitMetadata = parse(&name, self.log_lines(&name)?.first().map_or("", |l| l))?;
-                Some((self.offsets(batch_id)?, metadata.next_batch_watermark_ms))
+                let metadata: CommitMetadata = parse(&name, self.log.lines(&name)?.first().map_or("", |l| l))?;
+                Some((self.log.offsets(batch_id)?, metadata.next_batch_watermark_ms))
             }
             None => None,
         };
@@ -127,10 +192,11 @@ impl Checkpoint {
             text.push('\n');
             text.push_str(&end.as_ref().map_or("-".to_string(), |offset| offset.0.to_string()));
         }
-        self.storage
+        self.log
+            .0
             .write(&format!("offsets/{}", entry.batch_id), text.as_bytes())?;
         if let Some(old) = entry.batch_id.checked_sub(KEPT_BATCHES) {
-            self.storage.remove(&format!("offsets/{old}"))?;
+            self.log.0.remove(&format!("offsets/{old}"))?;
         }
         Ok(())
     }
@@ -143,9 +209,9 @@ impl Checkpoint {
                 next_batch_watermark_ms
             })
         );
-        self.storage.write(&format!("commits/{batch_id}"), text.as_bytes())?;
+        self.log.0.write(&format!("commits/{batch_id}"), text.as_bytes())?;
         if let Some(old) = batch_id.checked_sub(KEPT_BATCHES) {
-            self.storage.remove(&format!("commits/{old}"))?;
+            self.log.0.remove(&format!("commits/{old}"))?;
         }
         Ok(())
     }
@@ -155,10 +221,11 @@ impl Checkpoint {
         for (index, table) in tables.iter().enumerate() {
             let mut writer = StreamWriter::try_new(Vec::new(), &table.schema())?;
             writer.write(table)?;
-            self.storage
+            self.log
+                .0
                 .write(&format!("state/{batch_id}/{index}"), &writer.into_inner()?)?;
             if let Some(old) = batch_id.checked_sub(KEPT_SNAPSHOTS) {
-                self.storage.remove(&format!("state/{old}/{index}"))?;
+                self.log.0.remove(&format!("state/{old}/{index}"))?;
             }
         }
         Ok(())
@@ -170,26 +237,28 @@ impl Checkpoint {
     /// A table that cannot be read.
     pub(crate) fn read_state(&self, batch_id: u64) -> Result<Vec<RecordBatch>> {
         let mut tables = Vec::new();
-        while let Some(bytes) = self.storage.read(&format!("state/{batch_id}/{}", tables.len()))? {
+        while let Some(bytes) = self.log.0.read(&format!("state/{batch_id}/{}", tables.len()))? {
             let mut reader = StreamReader::try_new(bytes.as_slice(), None)?;
             let empty = RecordBatch::new_empty(reader.schema());
             tables.push(reader.next().transpose()?.unwrap_or(empty));
         }
         Ok(tables)
     }
+}
+
+impl Log {
+    fn numbers(&self, log: &str) -> Result<Vec<u64>> {
+        let names = self.0.list(log)?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
 
     fn newest(&self, log: &str) -> Result<Option<u64>> {
-        Ok(self
-            .storage
-            .list(log)?
-            .iter()
-            .filter_map(|name| name.parse().ok())
-            .max())
+        Ok(self.numbers(log)?.into_iter().max())
     }
 
     fn offsets(&self, batch_id: u64) -> Result<OffsetEntry> {
         let name = format!("offsets/{batch_id}");
-        let mut lines = self.log_lines(&name)?.into_iter();
+        let mut lines = self.lines(&name)?.into_iter();
         let metadata = parse(&name, &lines.next().unwrap_or_default())?;
         let ends = lines.map(|line| match line.as_str() {
             "-" => Ok(None),
@@ -203,8 +272,8 @@ impl Checkpoint {
     }
 
     /// The lines of a log entry after its version.
-    fn log_lines(&self, name: &str) -> Result<Vec<String>> {
-        let bytes = self.storage.read(name)?.ok_or_else(|| {
+    fn lines(&self, name: &str) -> Result<Vec<String>> {
+        let bytes = self.0.read(name)?.ok_or_else(|| {
             Error::Invalid(format!(
                 "the checkpoint has no `{name}`; it is incomplete and cannot be resumed from"
             ))
@@ -219,6 +288,20 @@ impl Checkpoint {
             ))),
         }
     }
+}
+
+/// An id nobody else has, in the form of a UUID. What std has of chance is enough for that, and no result depends on it.
+fn new_id() -> String {
+    let word = || RandomState::new().build_hasher().finish();
+    let (high, low) = (word(), word());
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        high >> 32,
+        high >> 16 & 0xffff,
+        high & 0xffff,
+        low >> 48,
+        low & 0xffff_ffff_ffff
+    )
 }
 
 fn to_json(value: &impl Serialize) -> String {
@@ -267,6 +350,49 @@ mod tests {
             pending: Some(entry(1)),
         };
         assert_eq!(checkpoint.resume().unwrap(), both);
+    }
+
+    #[test]
+    fn an_offset_log_of_spark_s_is_read_and_taken_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let metadata = r#"{"id":"d366a8bf-db79-42ca-b5a4-d9ca0a11d63e"}"#;
+        let conf = r#"{"spark.sql.streaming.stateStore.providerClass":"x","spark.sql.shuffle.partitions":"4"}"#;
+        let mut storage = DirStorage::new(dir.path()).unwrap();
+        storage.write("metadata", metadata.as_bytes()).unwrap();
+        for (batch, end) in [(0, 12), (1, 20)] {
+            let entry = format!(
+                "v1\n{{\"batchWatermarkMs\":{batch},\"batchTimestampMs\":5,\"conf\":{conf}}}\n{{\"t\":{{\"0\":{end}}}}}"
+            );
+            storage.write(&format!("offsets/{batch}"), entry.as_bytes()).unwrap();
+            storage.write(&format!("offsets/.{batch}.crc"), b"x").unwrap();
+        }
+        storage.write("commits/0", b"v1\n{\"nextBatchWatermarkMs\":1}").unwrap();
+
+        let log = read_offset_log(dir.path()).unwrap();
+        let ends: Vec<String> = log
+            .iter()
+            .map(|batch| batch.ends[0].as_ref().unwrap().0.to_string())
+            .collect();
+        assert_eq!(ends, [r#"{"t":{"0":12}}"#, r#"{"t":{"0":20}}"#]);
+        let checkpoint = Checkpoint::open(Box::new(storage), "any query").unwrap();
+        assert!(checkpoint.is_spark_s() && checkpoint.id().starts_with("d366a8bf-"));
+        let resumed = checkpoint.resume().unwrap();
+        assert_eq!(resumed.committed.unwrap().0.batch_id, 0);
+        assert_eq!(resumed.pending.unwrap().batch_id, 1);
+    }
+
+    #[test]
+    fn a_checkpoint_has_an_id_for_life_and_no_two_have_the_same() {
+        let open = |storage: &MemoryStorage| {
+            Checkpoint::open(Box::new(storage.clone()), "q")
+                .unwrap()
+                .id()
+                .to_string()
+        };
+        let (one, other) = (MemoryStorage::default(), MemoryStorage::default());
+        assert_eq!(open(&one), open(&one));
+        assert_ne!(open(&one), open(&other));
+        assert_eq!(open(&one).len(), 36);
     }
 
     #[test]

@@ -1,19 +1,24 @@
 //! JSON as Spark reads and writes it: `from_json`, `to_json`, and files of one object a line.
 //!
 //! A value that does not fit its column is NULL, the rest of the row stays; text that is no JSON makes a row of NULLs.
-//! [`token`] walks over the text, [`read`] puts what it meets straight into columns, [`write`] prints columns.
+//! `token` walks over the text, `value` puts what it meets straight into columns, `flat` does both at once for plain rows,
+//! `read` makes rows of them, `write` prints columns.
 
+mod base64;
+mod flat;
 mod read;
 mod token;
+mod value;
 mod write;
 
 use std::collections::BTreeMap;
 
-pub(crate) use read::{corrupt_column, describe_row, malformed, parse_grouped_decimal};
+pub(crate) use read::read_json_columns;
 pub use read::{from_json, parse_json_column, read_json_lines};
 pub(crate) use token::{Number, Parse, Tokens, simple_double};
 pub use write::{to_json, write_json_lines};
 
+use super::encoding::Encoding;
 use super::options::{Options, ParseMode, TimeFormat};
 use super::time::Pattern;
 use crate::{Error, Result};
@@ -43,6 +48,8 @@ pub struct JsonOptions {
     pub primitives_as_string: bool,
     /// What looks like a timestamp is inferred as TIMESTAMP.
     pub infer_timestamp: bool,
+    /// How the bytes of a file are text; none: UTF-8, or what a file read as a whole shows.
+    pub encoding: Option<Encoding>,
     /// What is allowed beyond JSON.
     pub(crate) lenient: Lenient,
     remarks: Vec<String>,
@@ -73,6 +80,12 @@ impl JsonOptions {
     }
 
     pub(crate) fn from_options(options: &mut Options, today: i32) -> Result<JsonOptions> {
+        let encoding = Encoding::from_options(options)?;
+        let multi_line = options.flag("multiLine", false)?;
+        let line_separator = options.text("lineSep").filter(|separator| !separator.is_empty());
+        if let (Some(encoding), false) = (encoding, multi_line) {
+            encoding.check_json_lines(line_separator.is_some())?;
+        }
         Ok(JsonOptions {
             mode: options.parse_mode(),
             corrupt_column: options.text_or("columnNameOfCorruptRecord", "_corrupt_record"),
@@ -81,8 +94,9 @@ impl JsonOptions {
             date_format: options.pattern("dateFormat")?,
             today,
             write_nulls: !options.flag("ignoreNullFields", true)?,
-            multi_line: options.flag("multiLine", false)?,
-            line_separator: options.text("lineSep").filter(|separator| !separator.is_empty()),
+            multi_line,
+            line_separator,
+            encoding,
             primitives_as_string: options.flag("primitivesAsString", false)?,
             infer_timestamp: options.flag("inferTimestamp", false)?,
             lenient: Lenient {

@@ -4,21 +4,29 @@
 //! [`csv`], [`parquet`] and [`text`] read and write whole columns, [`infer`] finds the schema a file suggests and
 //! [`options`] understands Spark's names for all their settings.
 //!
-//! To add a format, write `format/<name>.rs` and give it a variant in [`FileFormat`](crate::source::files::FileFormat).
+//! To add a format, write `format/<name>.rs` and give it a variant in [`FileFormat`].
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) mod column;
+pub mod columns;
+pub(crate) mod compression;
 pub mod csv;
+pub mod encoding;
+pub(crate) mod file;
 pub mod infer;
 pub mod json;
+pub(crate) mod malformed;
 pub mod number;
 pub mod options;
 pub mod parquet;
 pub mod text;
 pub mod time;
 #[cfg(test)]
-mod vectors;
+pub(crate) mod vectors;
+
+pub use compression::without_compression;
+pub use file::FileFormat;
 
 /// Applies `work` to every item on up to `threads` threads; the results keep the order of the items.
 pub(crate) fn in_order<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {

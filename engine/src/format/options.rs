@@ -1,8 +1,10 @@
 //! Reader and writer options by Spark's names.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::time::{Pattern, PatternError};
+use crate::spelling::closest;
 use crate::{Error, Result};
 
 /// What to do with a row that does not fit its schema.
@@ -25,7 +27,8 @@ pub struct Options {
     given: BTreeMap<String, String>,
     /// The names as written, by their lower-case form.
     spelling: BTreeMap<String, String>,
-    known: std::collections::BTreeSet<String>,
+    /// The names that were asked for, in the same way.
+    known: BTreeMap<String, String>,
     remarks: Vec<String>,
 }
 
@@ -43,10 +46,22 @@ impl Options {
 
     /// The value of an option.
     pub fn text(&mut self, name: &str) -> Option<String> {
-        let name = name.to_ascii_lowercase();
-        let value = self.given.get(&name).cloned();
-        self.known.insert(name);
+        let lower = name.to_ascii_lowercase();
+        let value = self.given.get(&lower).cloned();
+        self.known.insert(lower, name.to_owned());
         value
+    }
+
+    /// The options whose names begin with `prefix`: the rest of each name, in lower case, and the value.
+    pub fn with_prefix(&mut self, prefix: &str) -> Vec<(String, String)> {
+        let of_prefix = self.given.iter().filter_map(|(name, value)| {
+            let rest = name.strip_prefix(prefix)?;
+            Some((rest.to_owned(), value.clone()))
+        });
+        let of_prefix: Vec<_> = of_prefix.collect();
+        let names = of_prefix.iter().map(|(rest, _)| format!("{prefix}{rest}"));
+        self.known.extend(names.map(|name| (name.clone(), name)));
+        of_prefix
     }
 
     /// The value of an option, or its default.
@@ -127,11 +142,56 @@ impl Options {
         }
     }
 
+    /// Refuses options that mean something to Spark and nothing here, except with values that change nothing: `names` has
+    /// both, values in lower case.
+    ///
+    /// # Errors
+    /// `SKIRL_UNSUPPORTED` for the first such option.
+    pub(crate) fn refuse_unread(&mut self, names: &[(&str, &[&str])]) -> Result<()> {
+        for (name, harmless) in names {
+            let Some(value) = self.text(name) else { continue };
+            if !harmless.contains(&value.to_ascii_lowercase().as_str()) {
+                return Err(Error::unsupported(format!(
+                    "option `{name}` is `{value}`, which means something to Spark that Skirl does not do yet; remove it"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was given and nobody asked for.
+    pub fn unknown(&self) -> Vec<UnknownOption> {
+        let ignored = self.given.keys().filter(|name| !self.known.contains_key(*name));
+        let unknown = ignored.map(|name| UnknownOption {
+            name: self.spelling[name].clone(),
+            meant: closest(name, self.known.values().map(String::as_str)).map(str::to_owned),
+        });
+        unknown.collect()
+    }
+
     /// Remarks on what was given: options nobody reads, values replaced by their default.
     pub fn remarks(&self) -> Vec<String> {
-        let ignored = self.given.keys().filter(|name| !self.known.contains(*name));
-        let ignored = ignored.map(|name| format!("option `{}` is not known and changes nothing", self.spelling[name]));
+        let ignored = self.unknown().into_iter().map(|unknown| unknown.to_string());
         self.remarks.iter().cloned().chain(ignored).collect()
+    }
+}
+
+/// An option that changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownOption {
+    /// Its name, as given.
+    pub name: String,
+    /// The option that may be meant.
+    pub meant: Option<String>,
+}
+
+impl fmt::Display for UnknownOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "option `{}` is not known and changes nothing", self.name)?;
+        match &self.meant {
+            Some(meant) => write!(f, "; did you mean `{meant}`?"),
+            None => Ok(()),
+        }
     }
 }
 

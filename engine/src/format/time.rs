@@ -95,7 +95,8 @@ pub fn parse_date(text: &[u8]) -> Option<i32> {
 }
 
 /// The common case without a detour: `2024-12-03T10:00:00`, maybe a fraction, maybe `Z`.
-fn parse_iso(text: &[u8]) -> Option<i64> {
+#[inline]
+pub(crate) fn parse_iso(text: &[u8]) -> Option<i64> {
     let (date, time) = (text.get(..10)?, text.get(11..19)?);
     if date[4] != b'-' || date[7] != b'-' || !matches!(text[10], b'T' | b' ') || time[2] != b':' || time[5] != b':' {
         return None;

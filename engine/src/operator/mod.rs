@@ -7,6 +7,7 @@ mod accumulate;
 mod aggregate;
 mod expand;
 mod group;
+mod input;
 mod join;
 mod limit;
 mod parallel;
@@ -18,10 +19,12 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 pub(crate) use accumulate::{AggregateKind, AggregateSpec};
-pub(crate) use aggregate::{AggregateCall, Aggregation, AggregationPlan};
+pub(crate) use aggregate::{AggregateCall, Aggregation, AggregationPlan, Over};
 pub(crate) use expand::Expand;
+pub(crate) use input::{Incoming, Input};
 pub(crate) use join::{Eviction, JoinPlan, SidePlan, StateBound, StreamJoin, TimeRange};
 pub(crate) use limit::Limit;
+pub(crate) use parallel::CHUNK_ROWS;
 pub(crate) use sort::{Slice, Sort};
 pub(crate) use static_join::{Leaf, StaticJoin};
 pub(crate) use step::{Observe, Step, WindowStep};
@@ -32,7 +35,7 @@ use crate::{OutputMode, Result};
 /// Everything an operator may know of the micro-batch it runs in.
 pub(crate) struct Turn<'a> {
     /// Rows of each source.
-    pub input: &'a [Vec<RecordBatch>],
+    pub input: &'a [Input<'a>],
     /// Global watermark of the previous batch in milliseconds: bounds late rows.
     pub late_ms: i64,
     /// Global watermark of this batch in milliseconds: bounds eviction.
@@ -87,9 +90,9 @@ impl Node {
         let inputs_late = self.input_watermark(turn.late_ms)?;
         let inputs_evict = self.input_watermark(turn.evict_ms)?;
         match self {
-            Node::Source(index) => Ok(turn.input[*index].clone()),
+            Node::Source(index) => turn.input[*index].all(),
             Node::Stateless { input, steps } => {
-                let rows = input.run(turn)?;
+                let rows = input.supply(turn)?;
                 let made = parallel::map(rows, |batch| step::run_steps(steps, batch))?;
                 Ok(collect(made, &mut turn.observed))
             }
@@ -109,10 +112,10 @@ impl Node {
             Node::Aggregate { input, operator } => {
                 let rows = if let Node::Stateless { input, steps } = &mut **input {
                     // One pass over the rows: steps and partial aggregation together, chunk by chunk.
-                    let rows = input.run(turn)?;
+                    let rows = input.supply(turn)?;
                     operator.partials(rows, steps, &mut turn.observed)?
                 } else {
-                    let rows = input.run(turn)?;
+                    let rows = input.supply(turn)?;
                     operator.partials(rows, &[], &mut turn.observed)?
                 };
                 operator.run(rows, inputs_late, inputs_evict, turn.mode)
@@ -134,6 +137,14 @@ impl Node {
                 let rows = input.run(turn)?;
                 Ok(slice.run(rows))
             }
+        }
+    }
+
+    /// What the operator emits, for one who can work on rows while they come: a source's rows, as they are.
+    fn supply<'a>(&mut self, turn: &mut Turn<'a>) -> Result<Input<'a>> {
+        match self {
+            Node::Source(index) => Ok(turn.input[*index].clone()),
+            other => Ok(Input::Here(other.run(turn)?)),
         }
     }
 

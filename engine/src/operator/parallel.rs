@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::RecordBatch;
 
+use super::input::{Incoming, Input};
 use crate::Result;
 
 /// Rows of a chunk: a larger batch is cut, whatever the number of cores, so that partial sums are always the same.
-pub(super) const CHUNK_ROWS: usize = 1 << 16;
+pub(crate) const CHUNK_ROWS: usize = 1 << 15;
 
 /// Below so many rows a second thread costs more than it brings.
 const PARALLEL_ROWS: usize = 1 << 17;
@@ -16,13 +17,55 @@ const PARALLEL_ROWS: usize = 1 << 17;
 /// `f` of each chunk, in order.
 ///
 /// # Errors
-/// The first chunk's error, in order.
-pub(super) fn map<T: Send>(rows: Vec<RecordBatch>, f: impl Fn(RecordBatch) -> Result<T> + Sync) -> Result<Vec<T>> {
+/// The first chunk's error, in order; of rows that are still coming, the error that was met first.
+pub(super) fn map<T: Send>(rows: Input, f: impl Fn(RecordBatch) -> Result<T> + Sync) -> Result<Vec<T>> {
+    match rows {
+        Input::Here(rows) => map_here(rows, f),
+        Input::Coming(incoming) => map_coming(incoming, f),
+    }
+}
+
+/// Each worker takes the batch that comes next; the order is made afterwards.
+fn map_coming<T: Send>(incoming: &Incoming, f: impl Fn(RecordBatch) -> Result<T> + Sync) -> Result<Vec<T>> {
+    let done = Mutex::new(Vec::new());
+    let failure = Mutex::new(None);
+    let work = || {
+        while let Some(next) = incoming.next() {
+            let made = next.and_then(|(place, rows)| {
+                let made: Result<Vec<T>> = chunks(rows).into_iter().map(&f).collect();
+                made.map(|made| (place, made))
+            });
+            match made {
+                Ok(made) => done.lock().expect("no worker panicked").push(made),
+                Err(error) => {
+                    incoming.close();
+                    failure.lock().expect("no worker panicked").get_or_insert(error);
+                }
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads() {
+            scope.spawn(work);
+        }
+        work();
+    });
+    if let Some(error) = failure.into_inner().expect("no worker panicked") {
+        return Err(error);
+    }
+    let mut done = done.into_inner().expect("no worker panicked");
+    done.sort_by_key(|(place, _)| *place);
+    Ok(done.into_iter().flat_map(|(_, made)| made).collect())
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
+}
+
+fn map_here<T: Send>(rows: Vec<RecordBatch>, f: impl Fn(RecordBatch) -> Result<T> + Sync) -> Result<Vec<T>> {
     let total: usize = rows.iter().map(RecordBatch::num_rows).sum();
     let chunks: Vec<RecordBatch> = rows.into_iter().flat_map(chunks).collect();
-    let threads = std::thread::available_parallelism()
-        .map_or(1, |n| n.get())
-        .min(chunks.len());
+    let threads = threads().min(chunks.len());
     if total < PARALLEL_ROWS || threads < 2 {
         return chunks.into_iter().map(f).collect();
     }

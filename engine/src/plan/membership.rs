@@ -70,7 +70,7 @@ fn removes_rows(join: &Join) -> bool {
 ///
 /// A correlated scalar subquery stays: Spark makes it a join before conditions sink.
 fn fold_marks(filter: Filter) -> Result<LogicalPlan> {
-    let mut calls: HashMap<Column, Expr> = HashMap::new();
+    let mut calls = HashMap::<Column, Expr>::default();
     let mut rows = &filter.input;
     while let LogicalPlan::Join(join) = &**rows
         && is_answer(join)

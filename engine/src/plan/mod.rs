@@ -20,8 +20,9 @@ use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::LogicalPlan;
 
+use crate::format::columns::Columns;
 use crate::operator::Node;
-use crate::sql::{StreamTable, WatermarkNode};
+use crate::sql::{StreamTable, WatermarkNode, columns_read};
 use crate::{OutputMode, Result};
 
 /// A query ready to run.
@@ -32,6 +33,10 @@ pub(crate) struct Prepared {
     pub schema: SchemaRef,
     /// The streams it reads, by name; [`Node::Source`] counts in this order.
     pub streams: Vec<String>,
+    /// The columns each of them is read with, an entry for every time it is read.
+    pub reads: Vec<Vec<Columns>>,
+    /// How many operators read each of them.
+    pub readers: Vec<usize>,
     /// The delay of each watermark node in milliseconds.
     pub delays_ms: Vec<i64>,
 }
@@ -50,6 +55,7 @@ pub(crate) struct PlanSettings {
 pub(crate) fn prepare(plan: LogicalPlan, settings: PlanSettings) -> Result<Prepared> {
     check::refuse(&plan, settings.mode)?;
     let schema = build::output_schema(&plan);
+    let reads = columns_read(&plan);
     let is_watermarked = has_watermark(&plan);
     let plan = empty::drop_below_limit_zero(plan)?;
     let plan = membership::fold(plan)?;
@@ -57,7 +63,7 @@ pub(crate) fn prepare(plan: LogicalPlan, settings: PlanSettings) -> Result<Prepa
     let plan = membership::unfold(plan)?;
     let plan = prune::prune_columns(plan)?;
     check::refuse_joins(&plan)?;
-    let mut prepared = build::build(&plan, schema, settings)?;
+    let mut prepared = build::build(&plan, schema, reads, settings)?;
     if is_watermarked && prepared.delays_ms.is_empty() {
         prepared.delays_ms.push(0); // it shows a watermark, though nothing is left that could move it
     }

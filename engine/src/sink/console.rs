@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 
 use arrow::array::RecordBatch;
 
 use super::Sink;
 use super::show::show;
-use crate::format::options::Options;
+use crate::format::options::{Options, UnknownOption};
 use crate::{Error, OutputMode, Result};
 
 /// Prints each batch with its id, the empty ones too, as Spark's console sink does.
@@ -26,16 +26,7 @@ impl ConsoleSink {
     /// An option that is no number.
     pub fn new(out: Box<dyn Write + Send>, options: &BTreeMap<String, String>) -> Result<ConsoleSink> {
         let mut options = Options::new(options);
-        let rows_max = count(&mut options, "numRows", 20)?;
-        let truncate = match options
-            .text("truncate")
-            .map(|value| value.to_ascii_lowercase())
-            .as_deref()
-        {
-            None | Some("true") => 20,
-            Some("false") => 0,
-            Some(_) => count(&mut options, "truncate", 20)?,
-        };
+        let (rows_max, truncate) = read_options(&mut options)?;
         Ok(ConsoleSink {
             out,
             rows_max,
@@ -43,6 +34,28 @@ impl ConsoleSink {
             remarks: options.remarks(),
         })
     }
+
+    /// The options that mean nothing to a console.
+    ///
+    /// # Errors
+    /// An option that is no number.
+    pub fn unknown_options(options: &BTreeMap<String, String>) -> Result<Vec<UnknownOption>> {
+        let mut options = Options::new(options);
+        read_options(&mut options)?;
+        Ok(options.unknown())
+    }
+}
+
+/// How many rows are shown, and how many characters of a value.
+fn read_options(options: &mut Options) -> Result<(usize, usize)> {
+    let rows_max = count(options, "numRows", 20)?;
+    let truncate = options.text("truncate").map(|value| value.to_ascii_lowercase());
+    let truncate = match truncate.as_deref() {
+        None | Some("true") => 20,
+        Some("false") => 0,
+        Some(_) => count(options, "truncate", 20)?,
+    };
+    Ok((rows_max, truncate))
 }
 
 fn count(options: &mut Options, name: &str, default: usize) -> Result<usize> {
@@ -59,10 +72,7 @@ impl Sink for ConsoleSink {
         let rule = "-".repeat(43);
         let table = show(rows, self.rows_max, self.truncate);
         let printed = writeln!(self.out, "{rule}\nBatch: {batch_id}\n{rule}\n{table}").and_then(|()| self.out.flush());
-        printed.map_err(|source| Error::Io {
-            path: PathBuf::from("console"),
-            source,
-        })
+        printed.map_err(Error::io(Path::new("console")))
     }
 
     fn describe(&self) -> String {

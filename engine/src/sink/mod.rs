@@ -8,16 +8,19 @@
 pub mod console;
 pub mod files;
 pub mod foreach_batch;
+pub mod kafka;
 pub mod memory;
 pub mod show;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
 
 use crate::{OutputMode, Result};
 
 pub use console::ConsoleSink;
 pub use files::FileSink;
 pub use foreach_batch::ForeachBatchSink;
+pub use kafka::KafkaSink;
 pub use memory::{MemorySink, MemoryTable};
 
 /// Takes the rows of batches.
@@ -31,6 +34,24 @@ pub trait Sink: Send {
         Ok(())
     }
 
+    /// Refuses columns the sink cannot take; asked before the query starts.
+    ///
+    /// # Errors
+    /// A column that is missing, or of a type the sink cannot write.
+    fn check_columns(&self, schema: &Schema) -> Result<()> {
+        let _ = schema;
+        Ok(())
+    }
+
+    /// Gets ready for a query, told by the id of its checkpoint if it has one; before the first batch.
+    ///
+    /// # Errors
+    /// The sink cannot be reached, or does not let this query write.
+    fn open(&mut self, checkpoint_id: Option<&str>) -> Result<()> {
+        let _ = checkpoint_id;
+        Ok(())
+    }
+
     /// Takes a batch. When this returns, its rows will not be asked for again.
     ///
     /// # Errors
@@ -39,6 +60,18 @@ pub trait Sink: Send {
 
     /// Whether a query needs a checkpoint directory for this sink.
     fn needs_checkpoint(&self) -> bool {
+        false
+    }
+
+    /// Whether a query can go on from a checkpoint with this sink: what the sink held before is still there, or comes
+    /// again.
+    fn resumes(&self, mode: OutputMode) -> bool {
+        let _ = mode;
+        true
+    }
+
+    /// Whether a query needs a name for this sink.
+    fn needs_name(&self) -> bool {
         false
     }
 

@@ -7,18 +7,24 @@
 
 pub mod files;
 mod glob;
+pub mod kafka;
 pub mod memory;
 pub mod socket;
 
+use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::clock::Clock;
+use crate::format::columns::Columns;
 
-pub use files::{FileFormat, FileOrder, FileSource};
+pub use files::{FileOrder, FileSource};
+pub use kafka::KafkaSource;
 pub use memory::{MemorySource, MemoryStream};
 pub use socket::SocketSource;
 
@@ -36,10 +42,28 @@ pub enum ReadLimit {
     Unlimited,
 }
 
+/// Where rows belong among those of their source in a micro-batch: a part, and a number in it. Rows that come in any order
+/// are worked on as they come, and what is made of them is put in the order of their places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The part, such as a partition.
+    pub part: usize,
+    /// Counts the batches of a part.
+    pub number: usize,
+}
+
+/// Takes rows on their way to the operators; breaks when no more are wanted.
+pub type Give<'a> = dyn FnMut(Place, RecordBatch) -> ControlFlow<()> + 'a;
+
 /// A source of micro-batches.
 pub trait Source: Send {
     /// The columns of its rows, all nullable.
     fn schema(&self) -> SchemaRef;
+
+    /// Hands over the clock the query lives by, before anything is read.
+    fn use_clock(&mut self, clock: Arc<dyn Clock>) {
+        drop(clock);
+    }
 
     /// Takes up the source's own log under `log_dir` (`sources/i` of a checkpoint), if the query has a checkpoint.
     /// Called once, before anything is read.
@@ -48,6 +72,16 @@ pub trait Source: Send {
     /// A log that cannot be read.
     fn restore(&mut self, log_dir: Option<&Path>) -> Result<()> {
         let _ = log_dir;
+        Ok(())
+    }
+
+    /// Says which columns the query reads, one entry for each time it reads the stream; before anything is read. Other
+    /// columns may come as NULL.
+    ///
+    /// # Errors
+    /// What one reading cannot give to every entry.
+    fn select(&mut self, scans: &[Columns]) -> Result<()> {
+        let _ = scans;
         Ok(())
     }
 
@@ -62,6 +96,25 @@ pub trait Source: Send {
     /// # Errors
     /// Rows that are gone or cannot be read, with the name of their file.
     fn read(&mut self, start: Option<&Offset>, end: &Offset) -> Result<Vec<RecordBatch>>;
+
+    /// Whether the rows after `start` up to and with `end` are so many that operators had better begin before all are read.
+    fn has_many(&self, start: Option<&Offset>, end: &Offset) -> bool {
+        let _ = (start, end);
+        false
+    }
+
+    /// As [`Source::read`], but gives the rows while it reads: in any order, and cut the same way each time.
+    ///
+    /// # Errors
+    /// As [`Source::read`]; rows may have been given before.
+    fn pour(&mut self, start: Option<&Offset>, end: &Offset, give: &mut Give) -> Result<()> {
+        for (number, rows) in self.read(start, end)?.into_iter().enumerate() {
+            if give(Place { part: 0, number }, rows).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
 
     /// Everything up to and with `end` is committed: it will not be asked for again.
     ///
@@ -83,6 +136,11 @@ pub trait Source: Send {
 
     /// Remarks on options that change nothing.
     fn remarks(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What the user should know and did not stop the query, since the last time this was asked: rows that were gone.
+    fn warnings(&mut self) -> Vec<String> {
         Vec::new()
     }
 }

@@ -38,6 +38,7 @@ mod intolerance;
 mod node;
 mod parse;
 mod plan;
+mod reads;
 mod scope;
 mod settings;
 #[cfg(test)]
@@ -51,7 +52,8 @@ pub use expr::is_subquery_join;
 pub use interval::{parse_delay_ms, parse_interval_us};
 pub use intolerance::is_null_intolerant;
 pub use node::{GroupingSetsNode, SessionWindowNode, StreamTable, TimeWindowNode, WatermarkNode};
-pub use types::{parse_schema_ddl, spark_type_name};
+pub use reads::columns_read;
+pub use types::{message_type_name, parse_schema_ddl, spark_type_name};
 
 use crate::Error;
 use arrow::datatypes::{DataType, TimeUnit};

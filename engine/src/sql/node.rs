@@ -261,9 +261,8 @@ impl GroupingSetsNode {
     pub fn try_new(input: LogicalPlan, keys: Vec<Expr>, sets: Vec<Vec<usize>>) -> Result<Self> {
         let mut fields = vec![];
         for (number, key) in keys.iter().enumerate() {
-            let (data_type, metadata) = match key.to_field(input.schema())? {
-                (_, field) => (field.data_type().clone(), field.metadata().clone()),
-            };
+            let (_, field) = key.to_field(input.schema())?;
+            let (data_type, metadata) = (field.data_type().clone(), field.metadata().clone());
             fields.push(Field::new(format!("__key{number}"), data_type, true).with_metadata(metadata));
         }
         fields.push(Field::new("__grouping_id", DataType::Int64, false));

@@ -17,9 +17,9 @@ const FLAGS: [&str; 8] = [
     "spark.sql.streaming.unsupportedOperationCheck",
 ];
 
-/// Settings of which Skirl knows these values only, in lower case.
+/// Settings of which Skirl knows these values only, in upper or lower case.
 const ONLY: [(&str, &[&str]); 9] = [
-    ("spark.sql.session.timeZone", &["utc", "etc/utc", "gmt", "z", "+00:00"]),
+    ("spark.sql.session.timeZone", &["UTC", "Etc/UTC", "GMT", "Z", "+00:00"]),
     ("spark.sql.caseSensitive", &["false"]),
     ("spark.sql.groupByAliases", &["true"]),
     ("spark.sql.groupByOrdinal", &["true"]),
@@ -55,12 +55,20 @@ pub(super) fn check(conf: &BTreeMap<String, String>) -> Result<()> {
             ));
         }
         let known = ONLY.iter().find(|(only, _)| only == name);
-        if let Some((_, values)) = known.filter(|(_, values)| !values.contains(&lower.as_str())) {
-            return Err(Error::unsupported(format!(
-                "{name} = {value} is not supported yet; Skirl knows {} only",
-                values[0]
-            )));
+        if let Some((_, values)) =
+            known.filter(|(_, values)| !values.iter().any(|known| known.eq_ignore_ascii_case(value)))
+        {
+            return Err(not_yet(name, value, &format!("write `{}`", values[0])));
+        }
+        if name.starts_with("spark.sql.legacy.") {
+            return Err(not_yet(name, value, "remove the setting"));
         }
     }
     Ok(())
+}
+
+fn not_yet(name: &str, value: &str, instead: &str) -> Error {
+    Error::unsupported(format!(
+        "`{name}` is `{value}`, under which Spark gives results that Skirl does not give yet; {instead}"
+    ))
 }

@@ -216,14 +216,6 @@ fn queries_are_refused_with_sparks_conditions() {
             "SELECT district FROM scotsmen INTERSECT SELECT district FROM bagpipes",
             "_LEGACY_ERROR_TEMP_3102",
         ),
-        (
-            "SELECT count(DISTINCT district) FROM scotsmen",
-            "_LEGACY_ERROR_TEMP_3102",
-        ),
-        (
-            "SELECT row_number() OVER (ORDER BY district) FROM scotsmen",
-            "NON_TIME_WINDOW_NOT_SUPPORTED_IN_STREAMING",
-        ),
     ] {
         assert_eq!(condition(true, sql), wanted, "{sql}");
     }

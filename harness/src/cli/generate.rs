@@ -1,5 +1,7 @@
 //! `skirl generate`: streams with rows that come late, twice or never.
 
+pub(crate) mod kafka;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,8 +12,6 @@ use skirl_generator::{Bars, Format, GenerateRequest, Kind, Shard, StreamSpec, Ta
 use crate::scenario::{Scenario, StreamSource};
 
 /// Make streams with rows that come late, twice or never.
-///
-/// skirl generate scotsmen --rows 1M --lateness pareto,share=5%,max=2m --seed 7 --to out/ --format parquet
 #[derive(Debug, Args)]
 pub struct Generate {
     /// What the rows are: scotsmen, bagpipe or weather.
@@ -23,7 +23,7 @@ pub struct Generate {
     scenario: Option<PathBuf>,
 
     /// How many rows: 2000, 50k, 1M.
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = skirl_generator::parse_rows)]
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = skirl_generator::parse_rows, allow_hyphen_values = true)]
     rows: u64,
 
     /// How rows are late: layers such as `pareto,share=5%,max=2m`, joined by `+`.
@@ -31,28 +31,32 @@ pub struct Generate {
     lateness: Option<String>,
 
     /// A micro-batch for every such span of arrival time, or for so many rows.
-    #[arg(long, value_name = "SPAN|N")]
+    #[arg(long, value_name = "SPAN|N", allow_hyphen_values = true)]
     batch: Option<String>,
 
     /// Event time of the first row.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     start: Option<String>,
 
     /// What the rows are made from: the same seed, the same bytes.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
 
-    /// The directory the trace is written to; without, rows go to standard output.
-    #[arg(long, value_name = "DIR")]
-    to: Option<PathBuf>,
+    /// The directory the trace is written to, or a topic for each stream: kafka://HOST:PORT/ and a name, with {stream} for
+    /// the stream's; without, rows go to standard output.
+    #[arg(long, value_name = "DIR|kafka://...")]
+    to: Option<String>,
 
-    /// json, csv or parquet.
+    /// json, csv or parquet (to Kafka: json or csv).
     #[arg(long, default_value = "json", value_parser = Format::parse)]
     format: Format,
 
     /// Write only every n-th micro-batch, such as 1/4 for the first of four machines.
     #[arg(long, value_name = "K/N", value_parser = Shard::parse)]
     shard: Option<Shard>,
+
+    #[command(flatten)]
+    to_kafka: kafka::ToKafka,
 }
 
 impl Generate {
@@ -62,9 +66,18 @@ impl Generate {
             Some(path) => of_scenario(path)?,
             None => (vec![self.spec()?], 0),
         };
-        let target = self.to.clone().map_or(Target::Stdout, Target::Directory);
-        let is_file = matches!(target, Target::Directory(_));
         let seed = self.seed.unwrap_or(seed);
+        if let Some(to) = self.to.as_deref().filter(|to| to.starts_with("kafka:")) {
+            if self.shard.is_some() {
+                bail!("`--shard` shares the files of a trace among machines; leave it out for Kafka");
+            }
+            return self.to_kafka.execute(to, specs, seed, self.format);
+        }
+        if let Some(option) = self.to_kafka.given() {
+            bail!("`{option}` is about Kafka; give the brokers too: `--to kafka://host:port/topic`");
+        }
+        let target = self.to.map_or(Target::Stdout, |to| Target::Directory(to.into()));
+        let is_file = matches!(target, Target::Directory(_));
         let request = GenerateRequest {
             specs,
             seed,
@@ -74,8 +87,9 @@ impl Generate {
         };
         let summary = skirl_generator::run(&request, &mut Bars::default())?;
         for stream in &summary.streams {
+            let files = if stream.written == 1 { "file" } else { "files" };
             let card = format!(
-                "{}: {} bytes in {} files\n{}",
+                "{}: {} bytes in {} {files}\n{}",
                 stream.name, stream.bytes, stream.written, stream.card
             );
             // Standard output may be taken by the rows.

@@ -1,9 +1,18 @@
 //! The command line: one subcommand a file.
 
+#[cfg(unix)]
+mod broker;
+#[cfg(not(unix))]
+#[path = "broker_elsewhere.rs"]
+mod broker;
+mod fit;
 mod generate;
+pub(crate) mod kafka;
 mod list;
 mod query;
+mod record;
 mod replay;
+mod replay_to;
 mod run;
 mod trials;
 
@@ -20,11 +29,38 @@ pub enum Command {
     /// Run a saved failure again, step for step.
     Replay(replay::Replay),
     /// Make streams with rows that come late, twice or never.
-    Generate(generate::Generate),
+    ///
+    /// skirl generate scotsmen --rows 1M --lateness pareto,share=5%,max=2m --seed 7 --to out/ --format parquet
+    ///
+    /// skirl generate --scenario burst.toml --to kafka://localhost:9092/{stream} --rate 50k/s
+    Generate(Box<generate::Generate>),
+    /// Record Kafka topics into a trace.
+    ///
+    /// Keys, values, headers, timestamps, partitions and offsets are kept as they are, so that `skirl replay-to` can put
+    /// them back; values that are JSON become the rows of a stream, which a scenario reads as `files`. Ctrl-C ends a
+    /// recording with a complete trace.
+    ///
+    /// skirl record --from kafka://localhost:9092 --topics scotsmen,bagpipe --for 60s --to trace/
+    Record(Box<record::Record>),
+    /// Put a recorded trace back to Kafka, byte for byte.
+    ///
+    /// Keys, values, headers and partitions are those that were recorded, in their order and with their gaps in time.
+    ///
+    /// skirl replay-to kafka://localhost:9092 trace/ --speed 10
+    ReplayTo(Box<replay_to::ReplayTo>),
+    /// Write a scenario whose generated streams look like a trace.
+    ///
+    /// Measures columns, key skew, pace, lateness by partition, copies and NULLs of a trace that `skirl record` or `skirl
+    /// generate` wrote. The disorder cards of the trace and of the look-alike go to standard error.
+    ///
+    /// skirl fit trace/ --to look_alike.toml && skirl generate --scenario look_alike.toml --seed 7 --to out/
+    Fit(fit::Fit),
     /// Run a streaming query on directories or sockets and print its batches.
     Query(Box<query::Query>),
     /// List scenarios with their titles.
     List(list::List),
+    /// Start and stop a throwaway Apache Kafka on this machine.
+    Broker(broker::Broker),
 }
 
 impl Command {
@@ -37,8 +73,12 @@ impl Command {
             Command::Run(run) => run.execute(),
             Command::Replay(replay) => replay.execute(),
             Command::Generate(generate) => generate.execute(),
+            Command::Record(record) => record.execute(),
+            Command::ReplayTo(replay) => replay.execute(),
+            Command::Fit(fit) => fit.execute(),
             Command::Query(query) => query.execute(),
             Command::List(list) => list.execute(),
+            Command::Broker(broker) => broker.execute(),
         }
     }
 }

@@ -1,32 +1,43 @@
-//! `skirl query`: a streaming query on directories or sockets, as a notebook would run it.
+//! `skirl query`: a streaming query on directories, sockets or topics, as a notebook would run it.
 
 mod execute;
+mod topic;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use arrow::datatypes::SchemaRef;
 use clap::Args;
 use skirl_engine::sql::WatermarkSpec;
+use skirl_kafka::Address;
 
-use crate::job::{OutputMode, SinkFormat, View};
-use crate::scenario::{Trigger, parse_duration_ms, parse_schema, suggestion};
+use crate::job::{OutputMode, SinkFormat, Trigger, View};
+use crate::scenario::{parse_duration_ms, parse_schema, suggestion};
 
-/// Run a streaming query on directories or sockets and print its batches.
+/// Run a streaming query on directories, sockets or topics and print its batches.
 ///
 /// skirl query "SELECT max_temperature FROM weather" --stream weather=data/weather --option weather.header=true
-#[derive(Debug, Args)]
+///
+/// skirl query "SELECT CAST(value AS STRING) FROM scotsmen" --stream scotsmen=kafka://localhost:9092/scotsmen --option
+/// scotsmen.startingOffsets=earliest
+#[derive(Args)]
 pub struct Query {
     /// Spark's SQL over the streams, tables and views.
     sql: String,
 
-    /// A stream: a directory of files, or a socket of lines.
-    #[arg(long, value_name = "NAME=DIR|NAME=socket://HOST:PORT", required = true)]
+    /// A stream: a directory of files, a socket of lines, or a topic of Kafka.
+    #[arg(
+        long,
+        value_name = "NAME=DIR|NAME=socket://HOST:PORT|NAME=kafka://HOST:PORT/TOPIC",
+        required = true
+    )]
     stream: Vec<String>,
 
-    /// The columns of a stream; without, they are inferred from its files and shown.
+    /// The columns of a stream; without, they are inferred from its files and shown. Of a topic: those of the JSON objects
+    /// that are its values; without, the stream has Kafka's columns.
     #[arg(long, value_name = "NAME=DDL")]
     schema: Vec<String>,
 
@@ -38,8 +49,8 @@ pub struct Query {
     #[arg(long, value_name = "NAME=COLUMN,DELAY")]
     watermark: Vec<String>,
 
-    /// A static table from a file.
-    #[arg(long, value_name = "NAME=FILE")]
+    /// A static table from a file, or from what a topic of Kafka holds at the start.
+    #[arg(long, value_name = "NAME=FILE|NAME=kafka://HOST:PORT/TOPIC")]
     table: Vec<String>,
 
     /// A view, which later views and the query may read.
@@ -51,10 +62,10 @@ pub struct Query {
     output_mode: String,
 
     /// When a batch runs: once, available-now or an interval such as '10 seconds'; without, as soon as there are rows.
-    #[arg(long, value_name = "TRIGGER")]
+    #[arg(long, value_name = "TRIGGER", allow_hyphen_values = true)]
     trigger: Option<String>,
 
-    /// Where rows go: console, memory, json:DIR, csv:DIR or parquet:DIR.
+    /// Where rows go: console, memory, json:DIR, csv:DIR, parquet:DIR or kafka://HOST:PORT/TOPIC.
     #[arg(long, value_name = "SINK", default_value = "console")]
     sink: String,
 
@@ -62,7 +73,12 @@ pub struct Query {
     #[arg(long, value_name = "DIR")]
     checkpoint: Option<PathBuf>,
 
-    /// An option of a stream's source, or of the sink (as `sink.KEY`), by Spark's name.
+    /// A file of properties for the clients of Kafka, `name=value` a line: passwords belong there, or into the environment
+    /// (SKIRL_KAFKA_SASL_PASSWORD is `sasl.password`).
+    #[arg(long, value_name = "FILE")]
+    kafka_properties: Option<PathBuf>,
+
+    /// An option of a stream's source, of a table of Kafka's, or of the sink (as `sink.KEY`), by Spark's name.
     #[arg(long, value_name = "NAME.KEY=VALUE")]
     option: Vec<String>,
 
@@ -75,15 +91,22 @@ pub struct Query {
     name: Option<String>,
 }
 
-/// A query as the arguments ask for it, found sound.
-#[derive(Debug, Clone)]
+/// Arguments may hold passwords.
+impl std::fmt::Debug for Query {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Query").finish_non_exhaustive()
+    }
+}
+
+/// A query as the arguments ask for it, found sound. Options may hold passwords, so none of this is ever printed.
+#[derive(Clone)]
 pub struct Request {
     /// Spark's SQL.
     pub sql: String,
     /// Streams in the order of the arguments.
     pub streams: Vec<StreamRequest>,
-    /// Static tables by name, and their files.
-    pub tables: Vec<(String, PathBuf)>,
+    /// Static tables.
+    pub tables: Vec<TableRequest>,
     /// Views in the order of the arguments.
     pub views: Vec<View>,
     /// What a batch emits.
@@ -94,14 +117,38 @@ pub struct Request {
     pub sink: SinkRequest,
     /// Where progress and state are kept.
     pub checkpoint: Option<PathBuf>,
+    /// Properties for the clients of Kafka, from a file.
+    pub kafka_properties: Option<PathBuf>,
     /// Spark's settings.
     pub conf: BTreeMap<String, String>,
     /// The query's name.
     pub name: Option<String>,
 }
 
+/// A static table as the arguments describe it.
+#[derive(Clone)]
+pub struct TableRequest {
+    /// Its name in SQL.
+    pub name: String,
+    /// Where its rows come from.
+    pub source: TableSource,
+    /// Its columns, where values are JSON objects.
+    pub schema: Option<SchemaRef>,
+    /// Options of a table of Kafka's, by Spark's names.
+    pub options: BTreeMap<String, String>,
+}
+
+/// Where the rows of a static table come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TableSource {
+    /// A file.
+    File(PathBuf),
+    /// A topic of Kafka, as it is at the start.
+    Topic(Address),
+}
+
 /// A stream as the arguments describe it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct StreamRequest {
     /// Its name in SQL.
     pub name: String,
@@ -129,17 +176,30 @@ pub enum SourceRequest {
         /// The port to connect to.
         port: u16,
     },
+    /// A topic of Kafka; without one, options say which.
+    Topic(Address),
 }
 
 /// Where rows go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SinkRequest {
-    /// What kind of place.
-    pub format: SinkFormat,
-    /// The directory of a file sink.
-    pub dir: Option<PathBuf>,
+    /// The place.
+    pub place: SinkPlace,
     /// Options of the sink, by Spark's names.
     pub options: BTreeMap<String, String>,
+}
+
+/// The place rows go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkPlace {
+    /// Standard output.
+    Console,
+    /// A table that is shown at the end.
+    Memory,
+    /// Files of a format in a directory.
+    Files(SinkFormat, PathBuf),
+    /// A topic of Kafka; without one, rows name theirs.
+    Topic(Address),
 }
 
 impl Query {
@@ -153,6 +213,12 @@ impl Query {
         let mut streams = Vec::new();
         for stream in &self.stream {
             let (name, place) = split("--stream", stream, "weather=data/weather")?;
+            if streams
+                .iter()
+                .any(|known: &StreamRequest| known.name.eq_ignore_ascii_case(&name))
+            {
+                bail!("two streams are called `{name}`; give each a name of its own");
+            }
             streams.push(StreamRequest {
                 name,
                 source: source_of(&place)?,
@@ -177,19 +243,29 @@ impl Query {
             });
         }
         let mut sink = sink_of(&self.sink)?;
-        set_schemas(&mut streams, &self.schema)?;
+        let mut tables = self
+            .table
+            .iter()
+            .map(|table| table_of(table))
+            .collect::<Result<Vec<_>>>()?;
+        set_schemas(&mut streams, &mut tables, &self.schema)?;
         set_formats(&mut streams, &self.format)?;
         set_watermarks(&mut streams, &mut views, &self.watermark)?;
-        set_options(&mut streams, &mut sink, &self.option)?;
-        if sink.format == SinkFormat::Memory && self.name.is_none() {
+        set_options(&mut streams, &mut tables, &mut sink, &self.option)?;
+        if sink.place == SinkPlace::Memory && self.name.is_none() {
             bail!("a memory sink needs `--name`: its table has it");
         }
-        let tables = self.table.iter().map(|table| {
-            let (name, file) = split("--table", table, "population=population.csv")?;
-            Ok((name, PathBuf::from(file)))
-        });
+        let whose_batches = match &sink.place {
+            SinkPlace::Files(format, _) => Some((format.name(), "the files have")),
+            SinkPlace::Topic(_) => Some(("kafka", "are written")),
+            SinkPlace::Console | SinkPlace::Memory => None,
+        };
+        if let (Some((name, batches)), None) = (whose_batches, &self.checkpoint) {
+            bail!("a {name} sink needs `--checkpoint DIR`: it tells which batches {batches}, also after a stop");
+        }
         Ok(Request {
-            tables: tables.collect::<Result<_>>()?,
+            tables,
+            kafka_properties: self.kafka_properties,
             conf: self
                 .conf
                 .iter()
@@ -215,8 +291,28 @@ fn split(option: &str, argument: &str, example: &str) -> Result<(String, String)
     }
 }
 
+fn table_of(argument: &str) -> Result<TableRequest> {
+    let (name, place) = split("--table", argument, "population=population.csv")?;
+    let source = match topic::address_of(&place)? {
+        Some(address) => TableSource::Topic(address),
+        None => TableSource::File(PathBuf::from(place)),
+    };
+    Ok(TableRequest {
+        name,
+        source,
+        schema: None,
+        options: BTreeMap::new(),
+    })
+}
+
 fn source_of(place: &str) -> Result<SourceRequest> {
+    if let Some(address) = topic::address_of(place)? {
+        return Ok(SourceRequest::Topic(address));
+    }
     let Some(address) = place.strip_prefix("socket://") else {
+        if place.starts_with("socket:") {
+            bail!("`{place}` is no socket; write `socket://localhost:9999`");
+        }
         return Ok(SourceRequest::Directory(PathBuf::from(place)));
     };
     let parts = address
@@ -229,30 +325,39 @@ fn source_of(place: &str) -> Result<SourceRequest> {
 }
 
 fn sink_of(text: &str) -> Result<SinkRequest> {
+    let place = match topic::address_of(text)? {
+        Some(address) => SinkPlace::Topic(address),
+        None => place_of(text)?,
+    };
+    Ok(SinkRequest {
+        place,
+        options: BTreeMap::new(),
+    })
+}
+
+fn place_of(text: &str) -> Result<SinkPlace> {
     let (name, dir) = match text.split_once(':') {
         Some((name, dir)) => (name, Some(PathBuf::from(dir))),
         None => (text, None),
     };
-    let known: Vec<&str> = SinkFormat::ALL
+    if name == "kafka" {
+        bail!("the kafka sink needs brokers; write `--sink kafka://localhost:9092/topic`");
+    }
+    let known: Vec<(&str, SinkFormat)> = SinkFormat::ALL
         .iter()
-        .map(|(name, _)| *name)
-        .filter(|name| *name != "foreach-batch")
+        .copied()
+        .filter(|(_, format)| *format != SinkFormat::ForeachBatch)
         .collect();
-    let format = SinkFormat::ALL
-        .iter()
-        .find(|(known, _)| *known == name && name != "foreach-batch");
-    let Some((_, format)) = format else {
-        bail!("`{name}` is no sink; {}", suggestion(name, &known))
+    let Some((_, format)) = known.iter().find(|(known, _)| *known == name) else {
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        bail!("`{name}` is no sink; {}", suggestion(name, &names))
     };
-    let writes_files = matches!(format, SinkFormat::Json | SinkFormat::Csv | SinkFormat::Parquet);
-    match (writes_files, &dir) {
-        (true, None) => bail!("the {name} sink needs a directory; write `--sink {name}:out/`"),
-        (false, Some(_)) => bail!("the {name} sink has no directory; write `--sink {name}`"),
-        _ => Ok(SinkRequest {
-            format: *format,
-            dir,
-            options: BTreeMap::new(),
-        }),
+    match (format, dir) {
+        (SinkFormat::Memory, None) => Ok(SinkPlace::Memory),
+        (format, Some(dir)) if format.is_files() => Ok(SinkPlace::Files(*format, dir)),
+        (format, None) if format.is_files() => bail!("the {name} sink needs a directory; write `--sink {name}:out/`"),
+        (_, None) => Ok(SinkPlace::Console),
+        (_, Some(_)) => bail!("the {name} sink has no directory; write `--sink {name}`"),
     }
 }
 
@@ -272,13 +377,13 @@ fn trigger_of(text: &str) -> Result<Trigger> {
         "once" => Ok(Trigger::Once),
         "available-now" => Ok(Trigger::AvailableNow),
         interval => match parse_duration_ms(interval) {
-            Some(ms) => Ok(Trigger::ProcessingTime(ms)),
+            Some(ms) => Ok(Trigger::ProcessingTime(Duration::from_millis(ms.unsigned_abs()))),
             None => bail!("`{text}` is no trigger; write `once`, `available-now` or an interval such as `10 seconds`"),
         },
     }
 }
 
-fn set_schemas(streams: &mut [StreamRequest], schemas: &[String]) -> Result<()> {
+fn set_schemas(streams: &mut [StreamRequest], tables: &mut [TableRequest], schemas: &[String]) -> Result<()> {
     for schema in schemas {
         let (name, ddl) = split(
             "--schema",
@@ -287,7 +392,10 @@ fn set_schemas(streams: &mut [StreamRequest], schemas: &[String]) -> Result<()> 
         )?;
         let parsed =
             parse_schema(&ddl).map_err(|wrong| anyhow!("schema of `{name}`: {}; {}", wrong.message, wrong.help))?;
-        stream_of(streams, &name, "--schema")?.schema = Some(parsed);
+        match topic_table_of(tables, &name) {
+            Some(table) => table.schema = Some(parsed),
+            None => stream_of(streams, &name, "--schema")?.schema = Some(parsed),
+        }
     }
     Ok(())
 }
@@ -324,24 +432,41 @@ fn set_watermarks(streams: &mut [StreamRequest], views: &mut [View], watermarks:
     Ok(())
 }
 
-fn set_options(streams: &mut [StreamRequest], sink: &mut SinkRequest, options: &[String]) -> Result<()> {
+/// An option is never repeated in a message as it was written: its value may be a password.
+fn set_options(
+    streams: &mut [StreamRequest],
+    tables: &mut [TableRequest],
+    sink: &mut SinkRequest,
+    options: &[String],
+) -> Result<()> {
     for option in options {
-        let (name, value) = split("--option", option, "weather.header=true")?;
+        let Some((name, value)) = option.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+            bail!("an `--option` has no name and value; write `--option weather.header=true`");
+        };
         let Some((owner, key)) = name.split_once('.') else {
             bail!(
-                "`--option {option}` names no stream; write `--option {}.{option}`",
+                "`--option {name}=...` names no stream; write `--option {}.{name}=...`",
                 streams[0].name
             );
         };
-        if owner == "sink" {
-            sink.options.insert(key.to_string(), value);
+        let options = if owner == "sink" {
+            &mut sink.options
+        } else if let Some(table) = topic_table_of(tables, owner) {
+            &mut table.options
         } else {
-            stream_of(streams, owner, "--option")?
-                .options
-                .insert(key.to_string(), value);
-        }
+            &mut stream_of(streams, owner, "--option")?.options
+        };
+        options.insert(key.to_string(), value.to_string());
     }
     Ok(())
+}
+
+/// The table of a name, if its rows come from Kafka: others have neither options nor a schema of their own.
+fn topic_table_of<'a>(tables: &'a mut [TableRequest], name: &str) -> Option<&'a mut TableRequest> {
+    let is_it = |table: &&mut TableRequest| {
+        matches!(table.source, TableSource::Topic(_)) && table.name.eq_ignore_ascii_case(name)
+    };
+    tables.iter_mut().find(is_it)
 }
 
 fn stream_of<'a>(streams: &'a mut [StreamRequest], name: &str, option: &str) -> Result<&'a mut StreamRequest> {
@@ -382,8 +507,34 @@ mod tests {
             }
         );
         assert_eq!(request.views[0].watermark.as_ref().unwrap().delay, "30 seconds");
-        assert_eq!(request.trigger, Some(Trigger::ProcessingTime(10_000)));
+        assert_eq!(request.trigger, Some(Trigger::ProcessingTime(Duration::from_secs(10))));
         assert_eq!(request.sink.options["truncate"], "false");
+    }
+
+    #[test]
+    fn streams_tables_and_the_sink_may_be_topics() {
+        let request = request(&[
+            "SELECT 1",
+            "--stream=s=kafka://h:1/scotsmen",
+            "--table=p=kafka://h:1/population",
+            "--schema=p=district STRING, pop INT",
+            "--sink=kafka://h:1,i:2/out",
+            "--option=s.startingOffsets=earliest",
+            "--option=p.endingOffsets={\"population\":{\"0\":3}}",
+            "--option=sink.deliveryGuarantee=exactly-once",
+            "--checkpoint=c",
+        ])
+        .unwrap();
+        let address: Address = "kafka://h:1/scotsmen".parse().unwrap();
+        assert_eq!(request.streams[0].source, SourceRequest::Topic(address));
+        assert_eq!(request.streams[0].options["startingOffsets"], "earliest");
+        assert_eq!(request.tables[0].schema.as_ref().unwrap().fields().len(), 2);
+        assert_eq!(request.tables[0].options["endingOffsets"], "{\"population\":{\"0\":3}}");
+        assert_eq!(
+            request.sink.place,
+            SinkPlace::Topic("kafka://h:1,i:2/out".parse().unwrap())
+        );
+        assert_eq!(request.sink.options["deliveryGuarantee"], "exactly-once");
     }
 
     #[test]
@@ -395,17 +546,23 @@ mod tests {
             vec!["--stream=w=d", "--sink=consol"],
             vec!["--stream=w=d", "--sink=json"],
             vec!["--stream=w=d", "--sink=memory"],
+            vec!["--stream=w=d", "--sink=json:out"],
+            vec!["--stream=w=d", "--stream=W=e"],
             vec!["--stream=w=d", "--output-mode=apend"],
             vec!["--stream=w=d", "--trigger=soon"],
+            vec!["--stream=w=d", "--trigger", "-5 seconds"],
             vec!["--stream=w=d", "--watermark=w=t"],
             vec!["--stream=w=d", "--option=header=true"],
             vec!["--stream=w=socket://nowhere"],
+            vec!["--stream=w=kafka://nowhere/t"],
+            vec!["--stream=w=d", "--sink=kafka"],
+            vec!["--stream=w=d", "--option=kafka.sasl.password:secret"],
+            vec!["--stream=w=socket:/localhost:9999"],
         ]
         .into_iter()
         .map(|arguments| {
-            request(&[&["SELECT 1"], arguments.as_slice()].concat())
-                .unwrap_err()
-                .to_string()
+            let refused = request(&[&["SELECT 1"], arguments.as_slice()].concat()).map(|_| ());
+            refused.unwrap_err().to_string()
         })
         .collect();
         insta::assert_snapshot!(messages.join("\n"), @r#"
@@ -415,15 +572,22 @@ mod tests {
         `consol` is no sink; did you mean `console`?
         the json sink needs a directory; write `--sink json:out/`
         a memory sink needs `--name`: its table has it
+        a json sink needs `--checkpoint DIR`: it tells which batches the files have, also after a stop
+        two streams are called `W`; give each a name of its own
         `apend` is no output mode; did you mean `append`?
         `soon` is no trigger; write `once`, `available-now` or an interval such as `10 seconds`
+        `-5 seconds` is no trigger; write `once`, `available-now` or an interval such as `10 seconds`
         `--watermark w=t` has no delay; write `--watermark w='t,30 seconds'`
-        `--option header=true` names no stream; write `--option w.header=true`
+        `--option header=...` names no stream; write `--option w.header=...`
         `socket://nowhere` is no socket; write `socket://localhost:9999`
+        `nowhere` in `kafka://nowhere/t` has no host and port; write `kafka://host:port/topic`
+        the kafka sink needs brokers; write `--sink kafka://localhost:9092/topic`
+        an `--option` has no name and value; write `--option weather.header=true`
+        `socket:/localhost:9999` is no socket; write `socket://localhost:9999`
         "#);
     }
 
-    #[derive(Debug, Parser)]
+    #[derive(Parser)]
     struct Command {
         #[command(flatten)]
         query: Query,

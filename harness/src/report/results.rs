@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{Entry, Report};
-use crate::case::{iso, rows_json};
 use crate::judge::Outcome;
+use crate::rows::{iso, rows_json};
 use crate::run::Failure;
 
 /// A batch that was executed.

@@ -13,6 +13,7 @@ use super::files::{self, Reader};
 use super::generated::Generated;
 use super::inline::rows_of;
 use super::mistake::Mistakes;
+use super::options::Given;
 use super::schema::parse_schema;
 use super::section::{Section, Value};
 
@@ -49,20 +50,27 @@ impl Stream {
         let files = section.text("files");
         let batches = section.list("batches");
         let schema = read_schema(&mut section);
-        let options = read_options(&mut section);
+        let given = Given::take(&mut section);
+        let options = given.values();
         let per_trigger = read_per_trigger(&mut section, files.is_some());
-        let given = match (files, batches, &schema) {
-            (Some(dir), None, Some(schema)) => read_directory(
-                &section,
-                root,
-                &dir,
-                &Reader {
+        let source = match (files, batches, &schema) {
+            (Some(dir), None, Some(schema)) => {
+                let reader = Reader {
                     schema,
                     options: &options,
-                },
-                per_trigger,
-            ),
-            (None, Some(batches), Some(schema)) => read_batches(&section, batches, schema),
+                };
+                read_directory(&section, root, &dir, &given, &reader, per_trigger)
+            }
+            // Without a schema nothing can be read, but the directory can be looked for.
+            (Some(dir), None, None) => {
+                let listed = files::list(&root.join(dir.get_ref()));
+                listed.map_err(|problem| note_in(&section, &dir, problem)).ok();
+                None
+            }
+            (None, Some(batches), Some(schema)) => {
+                given.note_without_files();
+                read_batches(&section, batches, schema)
+            }
             (Some(dir), Some(_), _) => {
                 let message = format!("stream `{}` has both `files` and `batches`", name.get_ref());
                 section.mistakes.note_with_help(dir.span(), message, "keep one of them");
@@ -74,7 +82,7 @@ impl Stream {
         Some(Stream {
             name: name.get_ref().clone(),
             schema: schema?,
-            source: StreamSource::Given(given?),
+            source: StreamSource::Given(source?),
             options,
         })
     }
@@ -90,15 +98,6 @@ pub(super) fn read_schema(section: &mut Section) -> Option<SchemaRef> {
             None
         }
     }
-}
-
-/// The reader options of a section.
-pub(super) fn read_options(section: &mut Section) -> BTreeMap<String, String> {
-    section
-        .settings("options")
-        .into_iter()
-        .map(|(name, value)| (name.into_inner(), value))
-        .collect()
 }
 
 fn read_per_trigger(section: &mut Section, has_files: bool) -> usize {
@@ -140,18 +139,22 @@ fn read_directory(
     section: &Section,
     root: &Path,
     dir: &Spanned<String>,
+    options: &Given,
     reader: &Reader,
     per_trigger: usize,
 ) -> Option<Vec<RecordBatch>> {
-    let note = |problem: files::Problem| {
-        section
-            .mistakes
-            .note_with_help(dir.span(), problem.message, problem.help)
-    };
+    let note = |problem| note_in(section, dir, problem);
     let paths = files::list(&root.join(dir.get_ref())).map_err(note).ok()?;
+    options.note_unread(&paths);
     let read: Vec<_> = paths.iter().map(|path| reader.read(path).map_err(note).ok()).collect();
     let batches: Vec<RecordBatch> = read.into_iter().collect::<Option<_>>()?;
     let together =
         |files: &[RecordBatch]| concat_batches(reader.schema, files).expect("files were read with one schema");
     Some(batches.chunks(per_trigger).map(together).collect())
+}
+
+fn note_in(section: &Section, dir: &Spanned<String>, problem: files::Problem) {
+    section
+        .mistakes
+        .note_with_help(dir.span(), problem.message, problem.help);
 }

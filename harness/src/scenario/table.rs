@@ -7,15 +7,17 @@ use toml::Spanned;
 
 use super::files::Reader;
 use super::inline::rows_of;
+use super::options::Given;
 use super::section::Section;
-use super::stream::{read_options, read_schema};
+use super::stream::read_schema;
 
 /// Reads `[tables.name]`; `root` is the directory of the scenario file.
 pub(super) fn read(name: &Spanned<String>, mut section: Section, root: &Path) -> Option<(String, RecordBatch)> {
     let schema = read_schema(&mut section);
     let file = section.text("file");
     let rows = section.list("rows");
-    let options = read_options(&mut section);
+    let given = Given::take(&mut section);
+    let options = given.values();
     let table = match (file, rows, &schema) {
         (Some(file), None, Some(schema)) => {
             let reader = Reader {
@@ -27,9 +29,14 @@ pub(super) fn read(name: &Spanned<String>, mut section: Section, root: &Path) ->
                     .mistakes
                     .note_with_help(file.span(), problem.message, problem.help)
             };
-            reader.read(&root.join(file.get_ref())).map_err(note).ok()
+            let path = root.join(file.get_ref());
+            given.note_unread(std::slice::from_ref(&path));
+            reader.read(&path).map_err(note).ok()
         }
-        (None, Some(rows), Some(schema)) => rows_of(schema, rows, section.mistakes),
+        (None, Some(rows), Some(schema)) => {
+            given.note_without_files();
+            rows_of(schema, rows, section.mistakes)
+        }
         (None, None, _) => {
             section.missing("rows", "[[\"Porto\", 237591]]` or `file = \"population.csv\"");
             None

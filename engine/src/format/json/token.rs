@@ -175,8 +175,11 @@ impl<'a> Tokens<'a> {
     /// How many bytes from `start` are neither the quote nor a backslash nor a control character.
     #[inline]
     fn plain_length(&self, start: usize, quote: u8) -> usize {
-        let control = if self.lenient.control_chars { 0 } else { 0x20 };
         let rest = self.text.get(start..).unwrap_or_default();
+        if quote == b'"' && !self.lenient.control_chars {
+            return plain_length(rest);
+        }
+        let control = if self.lenient.control_chars { 0 } else { 0x20 };
         rest.iter()
             .position(|&b| b == quote || b == b'\\' || b < control)
             .unwrap_or(rest.len())
@@ -464,6 +467,26 @@ impl<'a> Tokens<'a> {
         }
         Ok(())
     }
+}
+
+/// How many bytes are neither a double quote nor a backslash nor a control character, eight looked at together.
+#[inline]
+pub(super) fn plain_length(text: &[u8]) -> usize {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const TOP: u64 = EACH << 7;
+    // The lowest bit set by either is that of the first such byte; what is set above it may be a borrow.
+    let below = |word: u64, limit: u8| word.wrapping_sub(EACH * u64::from(limit)) & !word & TOP;
+    let equal = |word: u64, byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
+    let (words, rest) = text.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = equal(word, b'"') | equal(word, b'\\') | below(word, 0x20);
+        if found != 0 {
+            return index * 8 + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let is_plain = |byte: &&u8| **byte != b'"' && **byte != b'\\' && **byte >= 0x20;
+    text.len() - rest.len() + rest.iter().take_while(is_plain).count()
 }
 
 /// The double a JSON number means.

@@ -10,6 +10,7 @@ use arrow::array::{
     ListArray, MapArray, PrimitiveArray, StringArray, StringBuilder, StructArray, TimestampMicrosecondArray,
     new_null_array,
 };
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float32Type, Float64Type,
@@ -648,6 +649,9 @@ pub fn to_text(array: &ArrayRef) -> Result<ArrayRef> {
     if is_integral(array.data_type()) || *array.data_type() == DataType::Boolean {
         return Ok(cast(array, &DataType::Utf8)?);
     }
+    if let Some(texts) = array.as_binary_opt::<i32>().and_then(bytes_as_text) {
+        return Ok(Arc::new(texts));
+    }
     let writer = Writer::new(array)?;
     let mut texts = StringBuilder::with_capacity(array.len(), array.len() * 16);
     let mut text = String::new();
@@ -661,6 +665,21 @@ pub fn to_text(array: &ArrayRef) -> Result<ArrayRef> {
         texts.append_value(&text);
     }
     Ok(Arc::new(texts.finish()))
+}
+
+/// Bytes as text without a copy, if all of them are UTF-8.
+fn bytes_as_text(bytes: &BinaryArray) -> Option<StringArray> {
+    let offsets = bytes.offsets();
+    // A slice of a larger array is looked at alone.
+    let (first, last) = (*offsets.first()?, *offsets.last()?);
+    let values = bytes
+        .values()
+        .slice_with_length(first as usize, (last - first) as usize);
+    let offsets = match first {
+        0 => offsets.clone(),
+        _ => OffsetBuffer::new(offsets.iter().map(|offset| offset - first).collect()),
+    };
+    StringArray::try_new(offsets, values, bytes.nulls().cloned()).ok()
 }
 
 /// Writes one value of an array as text.

@@ -1320,12 +1320,17 @@ impl<'a> Parser<'a> {
             }
             let sign = if negative { "-" } else { "" };
             parts.push(format!("{sign}{} {word}", value.trim()));
-            if !matches!(self.kind(), Kind::Number(_))
-                || !matches!(self.kind_at(1), Kind::Word(w) if interval::unit(w).is_some())
-            {
+            if !self.is_part_of_interval() {
                 return interval::literal(&parts.join(" "));
             }
         }
+    }
+
+    /// Whether another value with its unit comes: `30 minutes`, `- '30' minutes`.
+    fn is_part_of_interval(&self) -> bool {
+        let sign = usize::from(matches!(self.kind(), Kind::Symbol("-" | "+")));
+        matches!(self.kind_at(sign), Kind::Number(_) | Kind::Text(_))
+            && matches!(self.kind_at(sign + 1), Kind::Word(word) if interval::unit(word).is_some())
     }
 
     // ---- types

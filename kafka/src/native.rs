@@ -1,0 +1,420 @@
+//! librdkafka's handle and queues, as the rest of this crate uses them: the one place that owns C objects.
+//!
+//! rdkafka's own consumer and producer cost a clone and a call for every row and hide the queues of single partitions,
+//! so this crate takes rdkafka's configuration, client and codes, and serves the queues itself.
+
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString, c_char};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use rdkafka::bindings as rd;
+use rdkafka::client::{Client, DefaultClientContext};
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr, RDKafkaType};
+
+use crate::deadline::Deadline;
+use crate::error::{Error, Result};
+use crate::properties::Properties;
+
+/// How long one call may block before events are looked at again.
+const SLICE: Duration = Duration::from_millis(200);
+/// How long a broker is waited for when a client opens, unless `socket.connection.setup.timeout.ms` says otherwise.
+const CONNECT_WAIT: Duration = Duration::from_secs(10);
+
+/// A connected client of librdkafka.
+pub(crate) struct Handle {
+    // Dropped in this order: a queue must not outlive its client.
+    main: Queue,
+    client: Client<DefaultClientContext>,
+    bootstrap: String,
+    /// What the client said last about its connections.
+    trouble: Mutex<Option<Trouble>>,
+}
+
+/// What a client said about its connections.
+#[derive(Debug, Clone)]
+struct Trouble {
+    code: RDKafkaRespErr,
+    reason: String,
+}
+
+/// What kind of client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Consumer,
+    /// Also for admin requests, since it is the lighter one.
+    Producer,
+}
+
+impl Handle {
+    /// Makes a client and waits until a broker has answered it.
+    ///
+    /// # Errors
+    /// Properties that are not taken, no answer, credentials or certificates that are refused: the latter at once.
+    pub(crate) fn connect(properties: &Properties, role: Role) -> Result<Self> {
+        let config = properties.to_config()?;
+        let native = config
+            .create_native_config()
+            .map_err(|_| Error::Property("the properties are not taken".into()))?;
+        let events = rd::RD_KAFKA_EVENT_DR | rd::RD_KAFKA_EVENT_ERROR | rd::RD_KAFKA_EVENT_OFFSET_COMMIT;
+        // SAFETY: the configuration is alive and not yet given to a client.
+        unsafe { rd::rd_kafka_conf_set_events(native.ptr(), events) };
+        let kind = match role {
+            Role::Consumer => RDKafkaType::RD_KAFKA_CONSUMER,
+            Role::Producer => RDKafkaType::RD_KAFKA_PRODUCER,
+        };
+        let client = Client::new(&config, native, kind, DefaultClientContext).map_err(|error| unusable(&error))?;
+        // SAFETY: the client is alive; the queue is owned and destroyed before it.
+        let main = unsafe { Queue::own(rd::rd_kafka_queue_get_main(client.native_ptr())) };
+        let handle = Handle {
+            main,
+            client,
+            bootstrap: properties.bootstrap().to_string(),
+            trouble: Mutex::new(None),
+        };
+        let wait = properties
+            .get("socket.connection.setup.timeout.ms")
+            .and_then(|ms| ms.parse().ok());
+        handle.wait_for_a_broker(wait.map_or(CONNECT_WAIT, Duration::from_millis))?;
+        Ok(handle)
+    }
+
+    pub(crate) fn ptr(&self) -> *mut rd::rd_kafka_t {
+        self.client.native_ptr()
+    }
+
+    pub(crate) fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    fn wait_for_a_broker(&self, wait: Duration) -> Result<()> {
+        let deadline = Deadline::after(wait);
+        loop {
+            let mut metadata = std::ptr::null();
+            // SAFETY: the client is alive; metadata is destroyed below.
+            let code = unsafe {
+                rd::rd_kafka_metadata(
+                    self.ptr(),
+                    0,
+                    std::ptr::null_mut(),
+                    &mut metadata,
+                    deadline.slice_ms(SLICE),
+                )
+            };
+            if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                // SAFETY: librdkafka gave it and nobody else has it.
+                unsafe { rd::rd_kafka_metadata_destroy(metadata) };
+                return Ok(());
+            }
+            self.serve(Duration::ZERO, |_| ());
+            self.refused()?;
+            if deadline.has_passed() {
+                return Err(Error::Unreachable {
+                    bootstrap: self.bootstrap.clone(),
+                    seconds: wait.as_secs(),
+                    reason: self.last_trouble(),
+                });
+            }
+        }
+    }
+
+    /// Serves the client's events for up to `wait`; delivery reports go to `delivered`, an event at a time.
+    pub(crate) fn serve(&self, wait: Duration, mut delivered: impl FnMut(&Event)) {
+        let mut wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+        while let Some(event) = self.main.poll(wait_ms) {
+            wait_ms = 0;
+            match event.kind() {
+                rd::RD_KAFKA_EVENT_DR => delivered(&event),
+                rd::RD_KAFKA_EVENT_ERROR => self.note(event.error(), event.reason()),
+                _ => {} // log lines, which may hold what nobody asked to see
+            }
+        }
+    }
+
+    fn note(&self, code: RDKafkaRespErr, reason: String) {
+        // With TLS 1.3 a broker refuses a client's certificate after the handshake: librdkafka calls that the transport's.
+        let code = match reason.contains("SSL alert") {
+            true => RDKafkaRespErr::RD_KAFKA_RESP_ERR__SSL,
+            false => code,
+        };
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let says_more = |known: &Trouble| {
+            // Once the door is known to be shut, what follows from that is no news; nor is it that no broker is left.
+            is_refusal(known.code) || code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN
+        };
+        if !trouble.as_ref().is_some_and(says_more) {
+            *trouble = Some(Trouble { code, reason });
+        }
+    }
+
+    /// What librdkafka said last about its connections.
+    pub(crate) fn last_trouble(&self) -> Option<String> {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.as_ref().map(|trouble| trouble.reason.clone())
+    }
+
+    /// The code of the error after which the client can do nothing more, if there was one.
+    pub(crate) fn fatal(&self) -> Option<RDKafkaRespErr> {
+        let mut said = [0; 256];
+        // SAFETY: the client is alive, the buffer as large as is said.
+        let code = unsafe { rd::rd_kafka_fatal_error(self.ptr(), said.as_mut_ptr(), said.len()) };
+        (code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then_some(code)
+    }
+
+    /// An error once a broker has refused the credentials or one side the other's certificate.
+    pub(crate) fn refused(&self) -> Result<()> {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match trouble.as_ref().filter(|trouble| is_refusal(trouble.code)) {
+            None => Ok(()),
+            Some(trouble) => Err(Error::Refused {
+                bootstrap: self.bootstrap.clone(),
+                reason: trouble.reason.clone(),
+                check: properties_behind(trouble.code),
+            }),
+        }
+    }
+}
+
+/// The client could not be made: a property that cannot go with another, a certificate that cannot be read.
+fn unusable(error: &rdkafka::error::KafkaError) -> Error {
+    let reason = match error {
+        rdkafka::error::KafkaError::ClientCreation(reason) => reason.clone(),
+        other => other.to_string(),
+    };
+    Error::Property(format!("these properties make no client: {reason}"))
+}
+
+fn is_refusal(code: RDKafkaRespErr) -> bool {
+    use RDKafkaRespErr::*;
+    matches!(
+        code,
+        RD_KAFKA_RESP_ERR__AUTHENTICATION | RD_KAFKA_RESP_ERR__SSL | RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED
+    )
+}
+
+fn properties_behind(code: RDKafkaRespErr) -> Vec<&'static str> {
+    match code {
+        RDKafkaRespErr::RD_KAFKA_RESP_ERR__SSL => {
+            vec!["`ssl.ca.location`", "`ssl.certificate.location`", "`ssl.key.location`"]
+        }
+        _ => vec!["`sasl.username`", "`sasl.password`", "`sasl.mechanism`"],
+    }
+}
+
+/// A queue of librdkafka's.
+pub(crate) struct Queue(*mut rd::rd_kafka_queue_t);
+
+// SAFETY: librdkafka's queues are made to be shared between threads.
+unsafe impl Send for Queue {}
+// SAFETY: as above.
+unsafe impl Sync for Queue {}
+
+impl Queue {
+    /// Takes a queue over.
+    ///
+    /// # Safety
+    /// `queue` is a reference nobody else destroys, and its client outlives it.
+    pub(crate) unsafe fn own(queue: *mut rd::rd_kafka_queue_t) -> Self {
+        Queue(queue)
+    }
+
+    /// A queue of its own for the answers to one request.
+    pub(crate) fn new(handle: &Handle) -> Self {
+        // SAFETY: the client is alive.
+        Queue(unsafe { rd::rd_kafka_queue_new(handle.ptr()) })
+    }
+
+    pub(crate) fn ptr(&self) -> *mut rd::rd_kafka_queue_t {
+        self.0
+    }
+
+    /// The next event, waiting up to `wait_ms`.
+    pub(crate) fn poll(&self, wait_ms: i32) -> Option<Event> {
+        // SAFETY: the queue is alive.
+        let event = unsafe { rd::rd_kafka_queue_poll(self.0, wait_ms) };
+        (!event.is_null()).then_some(Event(event))
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: owned, and its client still alive.
+        unsafe { rd::rd_kafka_queue_destroy(self.0) };
+    }
+}
+
+/// An event of a queue.
+pub(crate) struct Event(*mut rd::rd_kafka_event_t);
+
+impl Event {
+    pub(crate) fn ptr(&self) -> *mut rd::rd_kafka_event_t {
+        self.0
+    }
+
+    pub(crate) fn kind(&self) -> i32 {
+        // SAFETY: the event is alive.
+        unsafe { rd::rd_kafka_event_type(self.0) }
+    }
+
+    pub(crate) fn error(&self) -> RDKafkaRespErr {
+        // SAFETY: the event is alive.
+        unsafe { rd::rd_kafka_event_error(self.0) }
+    }
+
+    /// What librdkafka says of the error.
+    pub(crate) fn reason(&self) -> String {
+        // SAFETY: the event is alive and owns the string.
+        unsafe { text(rd::rd_kafka_event_error_string(self.0)) }
+    }
+
+    /// The messages of a delivery report.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = &rd::rd_kafka_message_t> {
+        std::iter::from_fn(|| {
+            // SAFETY: the event is alive and owns its messages.
+            unsafe { rd::rd_kafka_event_message_next(self.0).as_ref() }
+        })
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        // SAFETY: owned.
+        unsafe { rd::rd_kafka_event_destroy(self.0) };
+    }
+}
+
+/// The text behind a C string; empty for none.
+///
+/// # Safety
+/// `text` is null or ends in NUL, and lives for the call.
+pub(crate) unsafe fn text(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: the caller's promise.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+/// A C string.
+///
+/// # Errors
+/// A text with a NUL in it.
+pub(crate) fn c_string(text: &str) -> Result<CString> {
+    CString::new(text).map_err(|_| Error::Property(format!("{text:?} has a NUL character, which Kafka does not take")))
+}
+
+/// The outcome of a call that gives an error object or null; the object is released.
+///
+/// # Safety
+/// `error` is null or owned by the caller.
+pub(crate) unsafe fn outcome(doing: &str, error: *mut rd::rd_kafka_error_t) -> Result<()> {
+    if error.is_null() {
+        return Ok(());
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        let code = rd::rd_kafka_error_code(error);
+        let reason = text(rd::rd_kafka_error_string(error));
+        rd::rd_kafka_error_destroy(error);
+        Err(Error::new(doing, code.into(), reason))
+    }
+}
+
+/// The outcome of a call that gives a code.
+pub(crate) fn checked(doing: &str, code: RDKafkaRespErr) -> Result<()> {
+    if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return Ok(());
+    }
+    Err(Error::new(doing, code.into(), name_of(code)))
+}
+
+/// What librdkafka calls a code.
+pub(crate) fn name_of(code: RDKafkaRespErr) -> String {
+    // SAFETY: a static string.
+    let said = unsafe { text(rd::rd_kafka_err2str(code)) };
+    if said.is_empty() {
+        RDKafkaErrorCode::from(code).to_string()
+    } else {
+        said
+    }
+}
+
+/// Whether this build can do TLS and SCRAM.
+pub(crate) fn has_tls() -> bool {
+    static FEATURES: OnceLock<bool> = OnceLock::new();
+    *FEATURES.get_or_init(|| {
+        property_default("builtin.features")
+            .split(',')
+            .any(|feature| feature == "ssl")
+    })
+}
+
+/// Whether librdkafka knows a property, of clients or of topics.
+pub(crate) fn is_property(name: &str) -> bool {
+    let Ok(name) = CString::new(name) else { return false };
+    // SAFETY: the configuration lives for the block; name and value end in NUL.
+    unsafe {
+        let conf = rd::rd_kafka_conf_new();
+        // Whatever it thinks of an empty value, it says first whether it knows the name.
+        let outcome = rd::rd_kafka_conf_set(conf, name.as_ptr(), c"".as_ptr(), std::ptr::null_mut(), 0);
+        rd::rd_kafka_conf_destroy(conf);
+        outcome != rd::rd_kafka_conf_res_t::RD_KAFKA_CONF_UNKNOWN
+    }
+}
+
+/// Names of properties that people write, for suggestions.
+pub(crate) fn property_names() -> &'static BTreeSet<String> {
+    static NAMES: OnceLock<BTreeSet<String>> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        // Names that are in no dump: aliases, and those without a default.
+        let unlisted = [
+            "acks",
+            "bootstrap.servers",
+            "compression.type",
+            "linger.ms",
+            "max.in.flight",
+            "retries",
+            "sasl.mechanism",
+            "sasl.password",
+            "sasl.username",
+            "ssl.ca.pem",
+            "ssl.certificate.pem",
+            "ssl.key.pem",
+            "transactional.id",
+        ];
+        let mut names: BTreeSet<String> = dumped().into_iter().map(|(name, _)| name).collect();
+        names.extend(unlisted.into_iter().map(str::to_string));
+        names.retain(|name| is_property(name));
+        names
+    })
+}
+
+fn property_default(name: &str) -> String {
+    let known = dumped();
+    let found = known.into_iter().find(|(known, _)| known == name);
+    found.map(|(_, value)| value).unwrap_or_default()
+}
+
+/// Names and defaults of all properties.
+fn dumped() -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    // SAFETY: configurations and dumps are released in the block that made them.
+    unsafe {
+        let mut count = 0usize;
+        let conf = rd::rd_kafka_conf_new();
+        let dump = rd::rd_kafka_conf_dump(conf, &mut count);
+        for pair in 0..count / 2 {
+            all.push((text(*dump.add(pair * 2)), text(*dump.add(pair * 2 + 1))));
+        }
+        rd::rd_kafka_conf_dump_free(dump, count);
+        rd::rd_kafka_conf_destroy(conf);
+        let topic = rd::rd_kafka_topic_conf_new();
+        let dump = rd::rd_kafka_topic_conf_dump(topic, &mut count);
+        for pair in 0..count / 2 {
+            all.push((text(*dump.add(pair * 2)), text(*dump.add(pair * 2 + 1))));
+        }
+        rd::rd_kafka_conf_dump_free(dump, count);
+        rd::rd_kafka_topic_conf_destroy(topic);
+    }
+    all
+}

@@ -1,0 +1,482 @@
+//! Writing: rows are queued, many at a time, and each is reported once the broker has it or cannot have it.
+//!
+//! A full queue is no error: what did not fit is for the caller to offer again after [`Writer::poll`]. So nothing is ever
+//! lost silently, and a caller that keeps to a schedule can see that it could not.
+
+use std::ffi::CString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::bindings as rd;
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::deadline::Deadline;
+use crate::error::{Error, Result};
+use crate::native::{Handle, Role, c_string, name_of, text};
+use crate::properties::Properties;
+
+/// How long one wait may block before refusals are looked for.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// librdkafka's word for: whichever partition the key leads to.
+const UNASSIGNED: i32 = -1;
+/// Rows that may be queued, unless `queue.buffering.max.messages` says otherwise.
+const QUEUED_ROWS: usize = 500_000;
+/// KiB of rows that may be queued, unless `queue.buffering.max.kbytes` says otherwise.
+const QUEUED_KBYTES: usize = 512 * 1024;
+/// librdkafka's default of `message.max.bytes`.
+const ROW_BYTES: usize = 1_000_000;
+/// What librdkafka adds to a row, and to each header, when it compares it with `message.max.bytes`
+/// (RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD; two lengths).
+const ROW_OVERHEAD: usize = 36;
+const HEADER_OVERHEAD: usize = 20;
+
+/// Queues rows for topics, and reports what became of them.
+pub struct Writer {
+    // Dropped in this order: topics must not outlive their client.
+    topics: Vec<Arc<NativeTopic>>,
+    room: Vec<rd::rd_kafka_message_t>,
+    queued: u64,
+    queued_bytes: u64,
+    /// The most one row may take on its way, as `message.max.bytes` says.
+    max_row_bytes: usize,
+    max_queued_rows: usize,
+    max_queued_bytes: usize,
+    reports: Reports,
+    pub(crate) handle: Handle,
+}
+
+/// Which rows are reported by [`Writer::poll`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reports {
+    /// Only rows that could not be written: all others are, once nothing is in flight. Costs least.
+    #[default]
+    Failures,
+    /// Every row, with the offset it got.
+    All,
+}
+
+/// A row to be written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Row<'a> {
+    /// The partition; `None`: by the key, as `partitioner` says.
+    pub partition: Option<i32>,
+    /// The key.
+    pub key: Option<&'a [u8]>,
+    /// The value; `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Milliseconds since 1970-01-01T00:00:00 UTC; `None`: when it is queued.
+    pub timestamp_ms: Option<i64>,
+    /// Names and values, in order.
+    pub headers: &'a [(&'a str, Option<&'a [u8]>)],
+    /// Comes back with the report.
+    pub tag: usize,
+}
+
+impl Row<'_> {
+    /// Bytes of key and value.
+    pub fn bytes(&self) -> usize {
+        self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len)
+    }
+
+    /// Bytes on its way, at most.
+    fn wire_bytes(&self) -> usize {
+        let header =
+            |(name, value): &(&str, Option<&[u8]>)| HEADER_OVERHEAD + name.len() + value.map_or(0, <[u8]>::len);
+        ROW_OVERHEAD + self.bytes() + self.headers.iter().map(header).sum::<usize>()
+    }
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The row's tag.
+    pub tag: usize,
+    /// The partition it went to; -1 if it got none.
+    pub partition: i32,
+    /// The offset it got; -1 if it was not written, or the topic asks for no acknowledgement.
+    pub offset: i64,
+    /// Why it was not written.
+    pub error: Option<Error>,
+}
+
+/// A topic rows are written to; made by [`Writer::topic`].
+#[derive(Clone)]
+pub struct TopicHandle {
+    native: Arc<NativeTopic>,
+}
+
+impl TopicHandle {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.native.name
+    }
+}
+
+struct NativeTopic {
+    pointer: *mut rd::rd_kafka_topic_t,
+    name: String,
+}
+
+// SAFETY: librdkafka's topics are made to be shared between threads.
+unsafe impl Send for NativeTopic {}
+// SAFETY: as above.
+unsafe impl Sync for NativeTopic {}
+
+impl Drop for NativeTopic {
+    fn drop(&mut self) {
+        // SAFETY: a reference of its own.
+        unsafe { rd::rd_kafka_topic_destroy(self.pointer) };
+    }
+}
+
+// SAFETY: the room holds pointers only while a call runs.
+unsafe impl Send for Writer {}
+
+impl Writer {
+    /// Connects. Keys go to the partitions Java's producers send them to, unless `partitioner` says otherwise.
+    ///
+    /// # Errors
+    /// No answer, refused credentials or certificates, properties that are not taken.
+    pub fn connect(properties: &Properties, reports: Reports) -> Result<Self> {
+        let mut properties = properties.clone();
+        properties.set_default("partitioner", "murmur2_random")?;
+        properties.set_default("topic.metadata.refresh.interval.ms", "60000")?;
+        if reports == Reports::Failures {
+            properties.set("delivery.report.only.error", "true")?;
+        }
+        let number = |name: &str, default: usize| -> usize {
+            properties
+                .get(name)
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(default)
+        };
+        let max_queued_rows = number("queue.buffering.max.messages", QUEUED_ROWS);
+        let max_queued_bytes = number("queue.buffering.max.kbytes", QUEUED_KBYTES).saturating_mul(1024);
+        let max_row_bytes = number("message.max.bytes", ROW_BYTES);
+        // Room is counted here; librdkafka's own bounds lie beyond it, with space for a batch's last row.
+        properties.set("queue.buffering.max.messages", (max_queued_rows + 1).to_string())?;
+        properties.set("queue.buffering.max.kbytes", "2147483647")?;
+        Ok(Writer {
+            topics: Vec::new(),
+            room: Vec::new(),
+            queued: 0,
+            queued_bytes: 0,
+            max_row_bytes,
+            max_queued_rows,
+            max_queued_bytes,
+            reports,
+            handle: Handle::connect(&properties, Role::Producer)?,
+        })
+    }
+
+    /// A topic to write to. Whether it is there shows when a row is sent.
+    ///
+    /// # Errors
+    /// A name Kafka does not take.
+    pub fn topic(&mut self, name: &str) -> Result<TopicHandle> {
+        if let Some(native) = self.topics.iter().find(|topic| topic.name == name) {
+            let native = Arc::clone(native);
+            return Ok(TopicHandle { native });
+        }
+        let c_name = c_string(name)?;
+        // SAFETY: client and name are alive; the topic is released before the client.
+        let pointer = unsafe { rd::rd_kafka_topic_new(self.handle.ptr(), c_name.as_ptr(), std::ptr::null_mut()) };
+        if pointer.is_null() {
+            return Err(Error::Property(format!("`{name}` is no topic one can write to")));
+        }
+        let name = name.to_string();
+        self.topics.push(Arc::new(NativeTopic { pointer, name }));
+        let native = Arc::clone(self.topics.last().expect("one was just added"));
+        Ok(TopicHandle { native })
+    }
+
+    /// Queues rows in order; says how many fit. Rows are copied.
+    ///
+    /// # Errors
+    /// A row that can never be sent: one that is too large, before any is queued; a partition or topic that is not there.
+    pub fn queue(&mut self, topic: &TopicHandle, rows: &[Row]) -> Result<usize> {
+        let rows = &rows[..self.room_for(rows)];
+        let (mut bytes, mut large) = (0, None);
+        for row in rows {
+            bytes += row.bytes() as u64;
+            large = large.or((row.wire_bytes() > self.max_row_bytes).then_some(row));
+        }
+        if let Some(row) = large {
+            return Err(self.wrong(topic, row, RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE));
+        }
+        let plain = rows
+            .iter()
+            .all(|row| row.headers.is_empty() && row.timestamp_ms.is_none());
+        let queued = if plain {
+            self.queue_batch(topic, rows)
+        } else {
+            self.queue_each(topic, rows)
+        }?;
+        self.queued += queued as u64;
+        self.queued_bytes += bytes;
+        Ok(queued)
+    }
+
+    /// How many rows of `rows` there is room for. Only this writer adds to the queue, so the room cannot shrink meanwhile,
+    /// and what is queued is always a prefix: librdkafka by itself would go on after a row that did not fit.
+    fn room_for(&self, rows: &[Row]) -> usize {
+        let in_flight = self.in_flight();
+        let mean_bytes = usize::try_from(self.queued_bytes / self.queued.max(1)).unwrap_or(usize::MAX);
+        let mut bytes = in_flight.saturating_mul(mean_bytes);
+        let fits = |row: &&Row| {
+            let fits = bytes < self.max_queued_bytes;
+            bytes = bytes.saturating_add(row.bytes());
+            fits
+        };
+        let rows = &rows[..rows.len().min(self.max_queued_rows.saturating_sub(in_flight))];
+        rows.iter().take_while(fits).count()
+    }
+
+    /// All rows with one call: they have neither headers nor timestamps.
+    fn queue_batch(&mut self, topic: &TopicHandle, rows: &[Row]) -> Result<usize> {
+        self.room.clear();
+        self.room.extend(rows.iter().map(native_message));
+        let flags = rd::RD_KAFKA_MSG_F_COPY | rd::RD_KAFKA_MSG_F_PARTITION;
+        let count = i32::try_from(self.room.len()).expect("a batch of fewer than 2^31 rows");
+        // SAFETY: the topic is alive; the room points to rows that outlive the call, which copies them.
+        let queued = unsafe {
+            rd::rd_kafka_produce_batch(topic.native.pointer, UNASSIGNED, flags, self.room.as_mut_ptr(), count)
+        };
+        let queued = usize::try_from(queued).unwrap_or(0);
+        let failed = self
+            .room
+            .iter()
+            .position(|row| row.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
+        match failed.filter(|_| queued < rows.len()) {
+            None => Ok(queued),
+            Some(failed) => Err(self.wrong(topic, &rows[failed], self.room[failed].err)),
+        }
+    }
+
+    fn queue_each(&mut self, topic: &TopicHandle, rows: &[Row]) -> Result<usize> {
+        rows.iter().try_for_each(|row| self.queue_one(topic, row))?;
+        Ok(rows.len())
+    }
+
+    fn queue_one(&self, topic: &TopicHandle, row: &Row) -> Result<()> {
+        let names: Vec<CString> = row
+            .headers
+            .iter()
+            .map(|(name, _)| c_string(name))
+            .collect::<Result<_>>()?;
+        let mut parts = [const { std::mem::MaybeUninit::<rd::rd_kafka_vu_t>::uninit() }; 8];
+        // SAFETY: each union is given the field its tag says; what they point to outlives the call, which copies keys,
+        // values and header values; headers made here are given to librdkafka or released.
+        unsafe {
+            let headers = native_headers(row, &names);
+            let mut count = 0;
+            let mut put = |vtype, u| {
+                parts[count].write(rd::rd_kafka_vu_t { vtype, u });
+                count += 1;
+            };
+            use rd::rd_kafka_vtype_t::*;
+            put(
+                RD_KAFKA_VTYPE_RKT,
+                rd::rd_kafka_vu_s__bindgen_ty_1 {
+                    rkt: topic.native.pointer,
+                },
+            );
+            let partition = row.partition.unwrap_or(UNASSIGNED);
+            put(
+                RD_KAFKA_VTYPE_PARTITION,
+                rd::rd_kafka_vu_s__bindgen_ty_1 { i32_: partition },
+            );
+            put(
+                RD_KAFKA_VTYPE_MSGFLAGS,
+                rd::rd_kafka_vu_s__bindgen_ty_1 {
+                    i: rd::RD_KAFKA_MSG_F_COPY,
+                },
+            );
+            put(RD_KAFKA_VTYPE_VALUE, memory(row.value));
+            put(RD_KAFKA_VTYPE_KEY, memory(row.key));
+            put(
+                RD_KAFKA_VTYPE_OPAQUE,
+                rd::rd_kafka_vu_s__bindgen_ty_1 { ptr: row.tag as *mut _ },
+            );
+            if let Some(ms) = row.timestamp_ms {
+                put(RD_KAFKA_VTYPE_TIMESTAMP, rd::rd_kafka_vu_s__bindgen_ty_1 { i64_: ms });
+            }
+            if !headers.is_null() {
+                put(RD_KAFKA_VTYPE_HEADERS, rd::rd_kafka_vu_s__bindgen_ty_1 { headers });
+            }
+            let error = rd::rd_kafka_produceva(self.handle.ptr(), parts.as_ptr().cast(), count);
+            if error.is_null() {
+                return Ok(());
+            }
+            if !headers.is_null() {
+                rd::rd_kafka_headers_destroy(headers);
+            }
+            let code = rd::rd_kafka_error_code(error);
+            rd::rd_kafka_error_destroy(error);
+            Err(self.wrong(topic, row, code))
+        }
+    }
+
+    fn wrong(&self, topic: &TopicHandle, row: &Row, code: RDKafkaRespErr) -> Error {
+        let refused = self.handle.refused();
+        refused
+            .err()
+            .unwrap_or_else(|| explain(&self.handle, topic.name(), row.bytes(), code))
+    }
+
+    /// Serves reports for up to `wait`; says how many rows they were of.
+    ///
+    /// # Errors
+    /// A broker that refuses the credentials or the certificate. Failures of rows are in their reports.
+    pub fn poll(&mut self, wait: Duration, mut each: impl FnMut(Delivery)) -> Result<usize> {
+        let mut reported = 0;
+        self.handle.serve(wait, |event| {
+            for message in event.messages() {
+                reported += 1;
+                each(delivery(&self.handle, message));
+            }
+        });
+        self.handle.refused()?;
+        Ok(reported)
+    }
+
+    /// Rows that are queued or sent and not yet reported.
+    pub fn in_flight(&self) -> usize {
+        // SAFETY: the client is alive.
+        usize::try_from(unsafe { rd::rd_kafka_outq_len(self.handle.ptr()) }).unwrap_or(0)
+    }
+
+    /// Whether a row is too large ever to be sent.
+    pub fn is_too_large(&self, row: &Row) -> bool {
+        row.wire_bytes() > self.max_row_bytes
+    }
+
+    /// Rows queued so far.
+    pub fn queued(&self) -> u64 {
+        self.queued
+    }
+
+    /// Which rows are reported.
+    pub fn reports(&self) -> Reports {
+        self.reports
+    }
+
+    /// Tells librdkafka not to wait for batches to fill any more; returns at once.
+    pub fn push(&mut self) {
+        // SAFETY: the client is alive.
+        unsafe { rd::rd_kafka_flush(self.handle.ptr(), 0) };
+    }
+
+    /// Waits until nothing is in flight.
+    ///
+    /// # Errors
+    /// As [`Writer::poll`]; rows still in flight when `patience` is over, with their number.
+    pub fn finish(&mut self, patience: Duration, mut each: impl FnMut(Delivery)) -> Result<()> {
+        let deadline = Deadline::after(patience);
+        self.push();
+        loop {
+            self.poll(SLICE.min(deadline.left()), &mut each)?;
+            let left = self.in_flight();
+            if left == 0 {
+                return Ok(());
+            }
+            if deadline.has_passed() {
+                let code = RDKafkaRespErr::RD_KAFKA_RESP_ERR__TIMED_OUT;
+                let said = self.handle.last_trouble();
+                let reason = format!(
+                    "{left} rows are not acknowledged after {} s{}",
+                    patience.as_secs(),
+                    said.map_or_else(String::new, |said| format!(" ({said})"))
+                );
+                return Err(Error::new("write all rows", code.into(), reason));
+            }
+        }
+    }
+}
+
+fn native_message(row: &Row) -> rd::rd_kafka_message_t {
+    let (payload, len) = row
+        .value
+        .map_or((std::ptr::null(), 0), |value| (value.as_ptr(), value.len()));
+    let (key, key_len) = row.key.map_or((std::ptr::null(), 0), |key| (key.as_ptr(), key.len()));
+    rd::rd_kafka_message_t {
+        err: RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
+        rkt: std::ptr::null_mut(),
+        partition: row.partition.unwrap_or(UNASSIGNED),
+        payload: payload.cast_mut().cast(),
+        len,
+        key: key.cast_mut().cast(),
+        key_len,
+        offset: 0,
+        _private: row.tag as *mut _,
+    }
+}
+
+fn memory(bytes: Option<&[u8]>) -> rd::rd_kafka_vu_s__bindgen_ty_1 {
+    let (ptr, size) = bytes.map_or((std::ptr::null(), 0), |bytes| (bytes.as_ptr(), bytes.len()));
+    rd::rd_kafka_vu_s__bindgen_ty_1 {
+        mem: rd::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 {
+            ptr: ptr.cast_mut().cast(),
+            size,
+        },
+    }
+}
+
+/// Headers of a row, null for none; owned by the caller.
+///
+/// # Safety
+/// `names` are those of the row's headers.
+unsafe fn native_headers(row: &Row, names: &[CString]) -> *mut rd::rd_kafka_headers_t {
+    if row.headers.is_empty() {
+        return std::ptr::null_mut();
+    }
+    // SAFETY: names and values live for the calls, which copy them.
+    unsafe {
+        let headers = rd::rd_kafka_headers_new(row.headers.len());
+        for (name, (_, value)) in names.iter().zip(row.headers) {
+            let (bytes, size) = value.map_or((std::ptr::null(), 0), |value| (value.as_ptr(), value.len()));
+            rd::rd_kafka_header_add(headers, name.as_ptr(), -1, bytes.cast(), size as isize);
+        }
+        headers
+    }
+}
+
+fn delivery(handle: &Handle, message: &rd::rd_kafka_message_t) -> Delivery {
+    let error = (message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| {
+        // SAFETY: the message keeps its topic.
+        let topic = unsafe { text(rd::rd_kafka_topic_name(message.rkt)) };
+        explain(handle, &topic, message.len + message.key_len, message.err)
+    });
+    Delivery {
+        tag: message._private as usize,
+        partition: message.partition,
+        offset: message.offset,
+        error,
+    }
+}
+
+fn explain(handle: &Handle, topic: &str, bytes: usize, code: RDKafkaRespErr) -> Error {
+    use RDKafkaRespErr::*;
+    match code {
+        RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE => Error::TooLarge {
+            topic: topic.to_string(),
+            bytes,
+        },
+        RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC | RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART => Error::NoSuchTopic {
+            topic: topic.to_string(),
+            bootstrap: handle.bootstrap().to_string(),
+            near: None,
+        },
+        RD_KAFKA_RESP_ERR__FENCED | RD_KAFKA_RESP_ERR_PRODUCER_FENCED => Error::Fenced {
+            transactional_id: String::new(),
+        },
+        code => {
+            let said = handle
+                .last_trouble()
+                .filter(|_| code == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT);
+            let reason = said.map_or_else(|| name_of(code), |said| format!("{} ({said})", name_of(code)));
+            Error::new(format!("write to `{topic}`"), code.into(), reason)
+        }
+    }
+}

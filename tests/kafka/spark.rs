@@ -1,0 +1,363 @@
+//! What real Spark's Kafka source answered, case by case (`spark_source.py` asked): Skirl's source answers the same.
+//!
+//! Rows, batches and offset logs are compared, and whether there is an error; where Skirl refuses an option in Spark's
+//! words, the words too. The few cases in which Skirl means to do something else are in [`OTHERWISE`], each with its reason.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use libtest_mimic::Failed;
+use serde_json::{Value, json};
+use skirl_engine::Trigger;
+use skirl_kafka::{Isolation, Mark, Position, Row, Transactions};
+
+use crate::needs::{Outcome, Test, tests, unique};
+use crate::query::{Query, SOON, Topic};
+
+pub const TESTS: &[Test] = tests! {
+    Broker: the_source_reads_what_spark_s_reads;
+};
+
+/// Cases that end otherwise than in Spark, and why.
+const OTHERWISE: &[(&str, &str)] = &[
+    (
+        "recreated_with_more",
+        "Spark goes on in the rows of the new topic at the offset it had in the old one",
+    ),
+    (
+        "recreated_with_fewer_lenient",
+        "Spark skips the rows that are in the new topic already",
+    ),
+];
+
+/// Refusals that say the same in other words, or more.
+const IN_OTHER_WORDS: &[&str] = &[
+    "refused_kafka.isolation.level",
+    "refused_failOnDataLoss",
+    "refused_kafka.auto.offset.reset",
+    "refused_kafka.key.deserializer",
+    "refused_kafka.value.deserializer",
+];
+
+fn the_source_reads_what_spark_s_reads() -> Outcome {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/kafka");
+    let read = |name: &str| -> Result<Value, Failed> {
+        Ok(serde_json::from_str(&std::fs::read_to_string(fixtures.join(name))?)?)
+    };
+    let (cases, expected) = (read("cases.json")?, read("expected.json")?);
+    let mut differences = Vec::new();
+    for case in cases["cases"].as_array().expect("a list of cases") {
+        let name = case["name"].as_str().expect("a name");
+        let wanted = expected["cases"][name]
+            .as_array()
+            .ok_or(format!("Spark was not asked for `{name}`"))?;
+        let found = Case::new(case)?.answer()?;
+        let is_same = wanted.len() == found.len() && wanted.iter().zip(&found).all(|(w, f)| agrees(name, w, f));
+        let means_to_differ = OTHERWISE.iter().any(|(otherwise, _)| *otherwise == name);
+        if is_same == means_to_differ {
+            let wanted = Value::from(wanted.clone());
+            differences.push(format!("{name}\n  Spark {wanted}\n  Skirl {}", Value::from(found)));
+        }
+    }
+    match differences.len() {
+        0 => Ok(()),
+        count => Err(format!("{count} cases differ\n{}", differences.join("\n")).into()),
+    }
+}
+
+fn agrees(case: &str, spark: &Value, skirl: &Value) -> bool {
+    let (Some(spark_says), Some(skirl_says)) = (spark["error"].as_str(), skirl["error"].as_str()) else {
+        return spark == skirl;
+    };
+    let Some(sentence) = spark_says.strip_prefix("IllegalArgumentException: ") else {
+        return true;
+    };
+    IN_OTHER_WORDS.contains(&case) || skirl_says.contains(sentence.trim_end_matches('.'))
+}
+
+/// A case with its topics made.
+struct Case<'a> {
+    case: &'a Value,
+    prefix: String,
+    topics: BTreeMap<String, Topic>,
+    query: Query,
+}
+
+impl<'a> Case<'a> {
+    fn new(case: &'a Value) -> Result<Case<'a>, Failed> {
+        let prefix = format!("{}-", unique(case["name"].as_str().expect("a name")));
+        let mut topics = BTreeMap::new();
+        for (label, topic) in case["topics"].as_object().expect("topics by label") {
+            topics.insert(label.clone(), make(&format!("{prefix}{label}"), topic)?);
+        }
+        let first = topics.values().next().ok_or("a case has topics")?;
+        let query = Query::of(&first.properties)?;
+        Ok(Case {
+            case,
+            prefix,
+            topics,
+            query,
+        })
+    }
+
+    /// An answer for each `run` and `table`.
+    fn answer(mut self) -> Result<Vec<Value>, Failed> {
+        let mut answers = Vec::new();
+        for action in self.case["actions"].as_array().expect("a list of actions") {
+            let (kind, argument) = action
+                .as_object()
+                .and_then(|action| action.iter().next())
+                .expect("one action");
+            let answer = match kind.as_str() {
+                "run" => {
+                    self.set_options(argument);
+                    run(&self.query)
+                }
+                "table" => {
+                    self.set_options(argument);
+                    self.query
+                        .table()
+                        .map(|table| json!({ "rows": rows(&[table.rows]) }))
+                        .map_err(|e| e.to_string())
+                }
+                _ => {
+                    self.act(kind, argument)?;
+                    continue;
+                }
+            };
+            let answer = answer.unwrap_or_else(|message| json!({ "error": message }));
+            answers.push(self.without_names(&answer)?);
+        }
+        Ok(answers)
+    }
+
+    fn set_options(&mut self, options: &Value) {
+        let options = options.as_object().expect("options by name").iter();
+        let options = options.map(|(name, value)| (name.clone(), self.with_names(value.as_str().expect("text"))));
+        self.query.options = options.collect();
+        let includes_headers = self.query.options.contains_key("includeHeaders");
+        self.query.sql = format!(
+            "SELECT topic, partition, offset, CAST(key AS STRING) AS k, CAST(value AS STRING) AS v, timestampType, timestamp{} \
+             FROM t",
+            if includes_headers { ", headers" } else { "" }
+        );
+    }
+
+    fn act(&mut self, kind: &str, argument: &Value) -> Outcome {
+        for (label, what) in argument.as_object().expect("topics by label") {
+            let topic = &self.topics[label];
+            match kind {
+                "put" => put(topic, what)?,
+                "grow" => {
+                    let partitions = what.as_u64().expect("a number") as usize;
+                    topic.admin.grow(&topic.name, partitions)?;
+                    let has_grown = || {
+                        topic
+                            .admin
+                            .topic(&topic.name)
+                            .is_ok_and(|t| t.partitions.len() == partitions)
+                    };
+                    skirl::broker::until(SOON, || has_grown().then_some(())).ok_or("the topic does not grow")?;
+                }
+                "truncate" => {
+                    for (partition, before) in what.as_object().expect("offsets by partition") {
+                        let before = before.as_i64().expect("an offset");
+                        topic.admin.truncate(&topic.name, partition.parse()?, before)?;
+                    }
+                }
+                "delete" => {
+                    topic.admin.delete(&topic.name)?;
+                    let is_gone = || topic.admin.topic(&topic.name).is_err().then_some(());
+                    skirl::broker::until(SOON, is_gone).ok_or("the topic stays")?;
+                }
+                "create" => {
+                    let again = skirl::broker::until(SOON, || make(&self.topics[label].name, what).ok());
+                    self.topics
+                        .insert(label.clone(), again.ok_or("the topic cannot be made again")?);
+                }
+                other => return Err(format!("no action is called `{other}`").into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn with_names(&self, text: &str) -> String {
+        let with =
+            |text: String, label: &String| text.replace(&format!("{{{label}}}"), &format!("{}{label}", self.prefix));
+        self.topics.keys().fold(text.to_string(), with)
+    }
+
+    fn without_names(&self, answer: &Value) -> Result<Value, Failed> {
+        // The longest first: a name may be the beginning of another.
+        let mut labels: Vec<&String> = self.case["topics"].as_object().expect("topics").keys().collect();
+        labels.sort_by_key(|label| std::cmp::Reverse(label.len()));
+        let without =
+            |text: String, label: &&String| text.replace(&format!("{}{label}", self.prefix), &format!("{{{label}}}"));
+        let text = labels.iter().fold(answer.to_string(), without);
+        Ok(serde_json::from_str(&text)?)
+    }
+}
+
+/// Makes a topic with its rows.
+fn make(name: &str, topic: &Value) -> Result<Topic, Failed> {
+    let none = serde_json::Map::new();
+    let settings = topic["settings"].as_object().unwrap_or(&none);
+    let settings: Vec<(&str, &str)> = settings
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str().expect("text")))
+        .collect();
+    let partitions = topic["partitions"].as_i64().expect("a number of partitions");
+    let made = Topic::named(name, i32::try_from(partitions)?, &settings)?;
+    put(&made, &topic["rows"])?;
+    for transaction in topic["transactions"].as_array().into_iter().flatten() {
+        write(&made, &transaction[1], transaction[0] == "commit")?;
+    }
+    Ok(made)
+}
+
+fn put(topic: &Topic, rows: &Value) -> Outcome {
+    let rows = rows.as_array().map_or(&[][..], Vec::as_slice);
+    let headers: Vec<Vec<(&str, Option<&[u8]>)>> = rows.iter().map(headers_of).collect();
+    let rows: Vec<Row> = rows
+        .iter()
+        .zip(&headers)
+        .map(|(row, headers)| row_of(row, headers))
+        .collect();
+    topic.send(&rows)
+}
+
+/// Writes rows in a transaction, and commits it or gives it up.
+fn write(topic: &Topic, rows: &Value, commits: bool) -> Outcome {
+    let mut transactions = Transactions::connect(&topic.properties, &topic.name)?;
+    let handle = transactions.topic(&topic.name)?;
+    let end = || {
+        topic
+            .admin
+            .offsets(&[(&topic.name, 0, Position::Latest)], Isolation::ReadUncommitted)
+            .ok()?[0]
+    };
+    let before = end().ok_or("no answer")?;
+    transactions.begin()?;
+    let rows: Vec<Row> = rows
+        .as_array()
+        .expect("rows")
+        .iter()
+        .map(|row| row_of(row, &[]))
+        .collect();
+    transactions.write(&handle, &rows)?;
+    if commits {
+        let mark = Mark {
+            group: topic.name.clone(),
+            topic: topic.name.clone(),
+            partition: 0,
+        };
+        transactions.commit(&mark, 0)?;
+    } else {
+        let is_sent = || end().filter(|end| *end >= before + rows.len() as i64);
+        skirl::broker::until(SOON, is_sent).ok_or("rows are not sent")?;
+        transactions.abort()?;
+    }
+    Ok(())
+}
+
+fn headers_of(row: &Value) -> Vec<(&str, Option<&[u8]>)> {
+    let headers = row[4].as_array().into_iter().flatten();
+    headers
+        .map(|header| {
+            (
+                header[0].as_str().expect("a name"),
+                header[1].as_str().map(str::as_bytes),
+            )
+        })
+        .collect()
+}
+
+fn row_of<'a>(row: &'a Value, headers: &'a [(&'a str, Option<&'a [u8]>)]) -> Row<'a> {
+    Row {
+        partition: row[0].as_i64().and_then(|partition| i32::try_from(partition).ok()),
+        key: row[1].as_str().map(str::as_bytes),
+        value: row[2].as_str().map(str::as_bytes),
+        timestamp_ms: row[3].as_i64(),
+        headers,
+        tag: 0,
+    }
+}
+
+/// The batches of a run and where each ended.
+fn run(query: &Query) -> Result<Value, String> {
+    let mut started = query
+        .start()
+        .map_err(|error| error.message().unwrap_or_default().to_string())?;
+    let ran = started.query.run(Trigger::AvailableNow, |_| ());
+    let batches = started.emitted();
+    ran.map_err(|error| skirl_engine::error::in_full(&error))?;
+    let logged = query
+        .logged()
+        .map_err(|_| "the offset log cannot be read".to_string())?;
+    let logged = logged[logged.len() - batches.len()..].iter();
+    let logged: Vec<Value> = logged
+        .map(|end| serde_json::from_str(end).unwrap_or_default())
+        .collect();
+    let batches: Vec<Value> = batches.iter().map(|batch| rows(std::slice::from_ref(batch))).collect();
+    Ok(json!({ "batches": batches, "logged": logged }))
+}
+
+/// Rows as lists, in the order of topics, partitions and offsets.
+fn rows(batches: &[RecordBatch]) -> Value {
+    let mut rows: Vec<Vec<Value>> = batches
+        .iter()
+        .flat_map(|batch| (0..batch.num_rows()).map(move |row| row_values(batch, row)))
+        .collect();
+    rows.sort_by_key(|row| (row[0].to_string(), row[1].as_i64(), row[2].as_i64()));
+    Value::from(rows.into_iter().map(Value::from).collect::<Vec<_>>())
+}
+
+fn row_values(batch: &RecordBatch, row: usize) -> Vec<Value> {
+    let column = |names: [&str; 2]| {
+        names
+            .iter()
+            .find_map(|name| batch.column_by_name(name))
+            .expect("Kafka's columns")
+    };
+    let bytes = |array: &dyn Array| -> Value {
+        if array.is_null(row) {
+            return Value::Null;
+        }
+        match array.as_string_opt::<i32>() {
+            Some(texts) => texts.value(row).into(),
+            None => String::from_utf8_lossy(array.as_binary::<i32>().value(row)).into(),
+        }
+    };
+    let kind = column(["timestampType"; 2]).as_primitive::<Int32Type>().value(row);
+    let mut values = vec![
+        bytes(column(["topic"; 2])),
+        column(["partition"; 2]).as_primitive::<Int32Type>().value(row).into(),
+        column(["offset"; 2]).as_primitive::<Int64Type>().value(row).into(),
+        bytes(column(["k", "key"])),
+        bytes(column(["v", "value"])),
+        kind.into(),
+    ];
+    if kind == 0 {
+        let time_us = column(["timestamp"; 2])
+            .as_primitive::<TimestampMicrosecondType>()
+            .value(row);
+        values.push((time_us / 1_000).into());
+    }
+    if let Some(headers) = batch.column_by_name("headers") {
+        values.push(header_values(headers.as_list(), row));
+    }
+    values
+}
+
+fn header_values(headers: &arrow::array::ListArray, row: usize) -> Value {
+    if headers.is_null(row) {
+        return Value::Null;
+    }
+    let pairs = headers.value(row);
+    let pairs = pairs.as_struct();
+    let (names, values) = (pairs.column(0).as_string::<i32>(), pairs.column(1).as_binary::<i32>());
+    let pair = |(name, value): (Option<&str>, Option<&[u8]>)| json!([name, value.map(String::from_utf8_lossy)]);
+    names.iter().zip(values).map(pair).collect()
+}
