@@ -24,4 +24,4 @@ pub use error::{Error, Result};
 pub use properties::Properties;
 pub use reader::{Fetched, Follower, Isolation, Reader, Span, TimestampType};
 pub use transaction::{Mark, Transactions};
-pub use writer::{Delivery, Reports, Row, TopicHandle, Writer};
+pub use writer::{Delivery, Report, Reporting, Reports, Row, Sending, TopicHandle, Writer};

@@ -16,7 +16,7 @@ use rdkafka::types::RDKafkaRespErr;
 use crate::admin::slice;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::native::{Handle, Queue, Role, c_string, name_of, outcome};
+use crate::native::{Handle, Queue, Role, c_string, last_header, name_of, outcome};
 use crate::properties::Properties;
 
 /// Rows taken from a queue by one call.
@@ -443,6 +443,13 @@ impl Fetched {
             _ => TimestampType::None,
         };
         (time, kind)
+    }
+
+    /// The value of its last header of this name.
+    #[inline]
+    pub fn header(&self, name: &CStr) -> Option<&[u8]> {
+        // SAFETY: owned and alive.
+        unsafe { last_header(self.0, name) }
     }
 
     /// Its headers in order, repeated names included: name and value.
