@@ -57,6 +57,33 @@ pub enum Error {
         near: Option<String>,
     },
 
+    /// A topic that was to be made, and is there.
+    #[error(
+        "topic `{topic}` is there already at {bootstrap}; choose another name, or add to it with `--allow-existing`"
+    )]
+    TopicExists {
+        /// The topic.
+        topic: String,
+        /// The brokers asked.
+        bootstrap: String,
+    },
+
+    /// A topic that does not keep rows of the timestamps they are to have.
+    #[error(
+        "`{setting}` of topic `{topic}` is {value}: {why}; send the rows with the time of sending, or to a topic with \
+         another `{setting}`"
+    )]
+    Timestamps {
+        /// The topic.
+        topic: String,
+        /// The setting's name.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+        /// What would become of the rows.
+        why: String,
+    },
+
     /// An offset that is not in the log (any more).
     #[error(
         "offset {offset} of `{topic}`, partition {partition}, is not there any more: the log goes from {earliest} to {latest}"

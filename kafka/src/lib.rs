@@ -15,7 +15,9 @@ pub mod error;
 mod native;
 pub mod properties;
 pub mod reader;
+pub mod topics;
 pub mod transaction;
+pub mod wire;
 pub mod writer;
 
 pub use address::Address;
@@ -23,5 +25,6 @@ pub use admin::{Admin, NewTopic, Partition, Position, Topic, TopicId};
 pub use error::{Error, Result};
 pub use properties::Properties;
 pub use reader::{Fetched, Follower, Isolation, Reader, Span, TimestampType};
+pub use topics::{Existing, Topics};
 pub use transaction::{Mark, Transactions};
 pub use writer::{Delivery, Report, Reporting, Reports, Row, Sending, TopicHandle, Writer};

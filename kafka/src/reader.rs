@@ -452,8 +452,19 @@ impl Fetched {
         unsafe { last_header(self.0, name) }
     }
 
-    /// Its headers in order, repeated names included: name and value.
+    /// Its headers in order, repeated names included: name and value. A name that is no UTF-8, which Kafka's protocol does
+    /// not allow, is given as nothing; [`Fetched::has_odd_header`] tells.
     pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.native_headers()
+            .map(|(name, value)| (name.to_str().unwrap_or_default(), value))
+    }
+
+    /// Whether the name of a header is no UTF-8.
+    pub fn has_odd_header(&self) -> bool {
+        self.native_headers().any(|(name, _)| name.to_str().is_err())
+    }
+
+    fn native_headers(&self) -> impl Iterator<Item = (&CStr, Option<&[u8]>)> {
         let mut headers = std::ptr::null_mut();
         // SAFETY: the message is alive and keeps its headers.
         let code = unsafe { rd::rd_kafka_message_headers(self.0, &mut headers) };
@@ -470,7 +481,7 @@ impl Fetched {
                     return None;
                 }
                 let value = (!value.is_null()).then(|| slice(value.cast::<u8>(), size));
-                Some((CStr::from_ptr(name).to_str().unwrap_or_default(), value))
+                Some((CStr::from_ptr(name), value))
             }
         })
     }

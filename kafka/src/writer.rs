@@ -28,6 +28,10 @@ const QUEUED_ROWS: usize = 500_000;
 const QUEUED_KBYTES: usize = 512 * 1024;
 /// librdkafka's default of `message.max.bytes`.
 const ROW_BYTES: usize = 1_000_000;
+/// What librdkafka adds to a row, and to each header, when it compares it with `message.max.bytes`
+/// (RD_KAFKAP_MESSAGE_V2_MAX_OVERHEAD; two lengths).
+const ROW_OVERHEAD: usize = 36;
+const HEADER_OVERHEAD: usize = 20;
 
 /// Queues rows for topics, and reports what became of them.
 pub struct Writer {
@@ -43,7 +47,7 @@ struct Outbox {
     room: Vec<rd::rd_kafka_message_t>,
     queued: u64,
     queued_bytes: u64,
-    /// Key and value of one row, as `message.max.bytes` bounds them.
+    /// The most one row may take on its way, as `message.max.bytes` says.
     max_row_bytes: usize,
     max_queued_rows: usize,
     max_queued_bytes: usize,
@@ -91,6 +95,13 @@ impl Row<'_> {
     /// Bytes of key and value.
     pub fn bytes(&self) -> usize {
         self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len)
+    }
+
+    /// Bytes on its way, at most.
+    fn wire_bytes(&self) -> usize {
+        let header =
+            |(name, value): &(&str, Option<&[u8]>)| HEADER_OVERHEAD + name.len() + value.map_or(0, <[u8]>::len);
+        ROW_OVERHEAD + self.bytes() + self.headers.iter().map(header).sum::<usize>()
     }
 }
 
@@ -225,7 +236,7 @@ impl Writer {
     /// Queues rows in order; says how many fit. Rows are copied.
     ///
     /// # Errors
-    /// A row that can never be sent: too large, a partition or topic that is not there.
+    /// A row that can never be sent: one that is too large, before any is queued; a partition or topic that is not there.
     pub fn queue(&mut self, topic: &TopicHandle, rows: &[Row]) -> Result<usize> {
         self.outbox.queue(&self.handle, topic, rows)
     }
@@ -251,6 +262,11 @@ impl Writer {
         in_flight(&self.handle)
     }
 
+    /// Whether a row is too large ever to be sent.
+    pub fn is_too_large(&self, row: &Row) -> bool {
+        row.wire_bytes() > self.outbox.max_row_bytes
+    }
+
     /// Rows queued so far.
     pub fn queued(&self) -> u64 {
         self.outbox.queued
@@ -267,7 +283,7 @@ impl Writer {
     /// As [`Writer::poll`]; rows still in flight when `patience` is over, with their number.
     pub fn finish(&mut self, patience: Duration, mut each: impl FnMut(Delivery)) -> Result<()> {
         let deadline = Deadline::after(patience);
-        hurry(&self.handle);
+        push(&self.handle);
         loop {
             self.poll(SLICE.min(deadline.left()), &mut each)?;
             let left = self.in_flight();
@@ -294,7 +310,7 @@ impl Outbox {
         let (mut bytes, mut large) = (0, None);
         for row in rows {
             bytes += row.bytes() as u64;
-            large = large.or((row.bytes() > self.max_row_bytes).then_some(row));
+            large = large.or((row.wire_bytes() > self.max_row_bytes).then_some(row));
         }
         if let Some(row) = large {
             return Err(wrong(
@@ -362,9 +378,14 @@ impl Sending<'_> {
         self.outbox.queue(self.handle, topic, rows)
     }
 
-    /// Tells librdkafka not to wait for batches to fill any more.
-    pub fn hurry(&self) {
-        hurry(self.handle);
+    /// As [`Writer::is_too_large`].
+    pub fn is_too_large(&self, row: &Row) -> bool {
+        row.wire_bytes() > self.outbox.max_row_bytes
+    }
+
+    /// Tells librdkafka not to wait for batches to fill any more; returns at once.
+    pub fn push(&self) {
+        push(self.handle);
     }
 }
 
@@ -488,7 +509,7 @@ fn wrong(handle: &Handle, topic: &TopicHandle, row: &Row, code: RDKafkaRespErr) 
 }
 
 /// Tells librdkafka not to wait for batches to fill any more.
-fn hurry(handle: &Handle) {
+fn push(handle: &Handle) {
     // SAFETY: the client is alive; without time to wait the call returns at once.
     unsafe { rd::rd_kafka_flush(handle.ptr(), 0) };
 }
