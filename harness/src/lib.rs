@@ -10,6 +10,7 @@ pub mod check;
 pub mod cli;
 pub mod job;
 pub mod judge;
+pub mod load;
 pub mod oracle;
 pub mod property;
 pub mod replay;

@@ -390,21 +390,14 @@ impl Sending<'_> {
 }
 
 impl Reporting<'_> {
-    /// As [`Writer::poll`], but each row can still be looked at.
+    /// As [`Writer::poll`], but rows that were reported together are given together, and each can still be looked at.
     ///
     /// # Errors
     /// As [`Writer::poll`].
-    pub fn poll(&self, wait: Duration, mut each: impl FnMut(&Report)) -> Result<usize> {
-        let mut reported = 0;
-        self.handle.serve(wait, |event| {
-            for message in event.messages() {
-                reported += 1;
-                let handle = self.handle;
-                each(&Report { message, handle });
-            }
-        });
-        self.handle.refused()?;
-        Ok(reported)
+    pub fn poll(&self, wait: Duration, mut together: impl FnMut(&mut dyn Iterator<Item = Report<'_>>)) -> Result<()> {
+        let handle = self.handle;
+        handle.serve(wait, |event| together(&mut event.messages().map(|message| Report { message, handle })));
+        handle.refused()
     }
 
     /// As [`Writer::in_flight`].
