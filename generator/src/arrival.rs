@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::lateness::{Fault, Layer};
@@ -87,6 +88,33 @@ impl Arrived {
     /// Is the micro-batch empty?
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Those of `range`.
+    pub(crate) fn part(&self, range: Range<usize>) -> Arrived {
+        match self {
+            Arrived::InOrder { first_row, times } => Arrived::InOrder {
+                first_row: first_row + range.start as u64,
+                times: times[range].to_vec(),
+            },
+            Arrived::Mixed(arrivals) => Arrived::Mixed(arrivals[range].to_vec()),
+        }
+    }
+
+    /// When each arrives, ascending.
+    pub(crate) fn times(&self) -> Vec<i64> {
+        match self {
+            Arrived::InOrder { times, .. } => times.clone(),
+            Arrived::Mixed(arrivals) => arrivals.iter().map(|arrival| arrival.time).collect(),
+        }
+    }
+
+    /// When the first and the last arrive.
+    pub(crate) fn between(&self) -> Option<(i64, i64)> {
+        match self {
+            Arrived::InOrder { times, .. } => Some((*times.first()?, *times.last()?)),
+            Arrived::Mixed(arrivals) => Some((arrivals.first()?.time, arrivals.last()?.time)),
+        }
     }
 
     /// Each arrival by itself.

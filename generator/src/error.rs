@@ -67,6 +67,10 @@ pub enum Error {
     #[error("cannot encode Parquet")]
     Parquet(#[from] parquet::errors::ParquetError),
 
+    /// Kafka did not do what was asked.
+    #[error(transparent)]
+    Kafka(#[from] skirl_kafka::Error),
+
     /// `trace.toml` could not be written or read.
     #[error("cannot describe the trace: {0}")]
     Trace(String),

@@ -79,7 +79,7 @@ pub fn check(specs: &[(String, StreamSpec)]) -> Vec<(String, SpecError)> {
     mistakes
 }
 
-fn refuse_mistakes(specs: &[(String, StreamSpec)]) -> Result<()> {
+pub(crate) fn refuse_mistakes(specs: &[(String, StreamSpec)]) -> Result<()> {
     let all = check(specs);
     let Some((stream, _)) = all.first().cloned() else {
         return Ok(());
@@ -220,10 +220,20 @@ impl Stream {
     /// # Errors
     /// When rows cannot be built or encoded.
     pub fn encode(&self, arrived: &Arrived, encoder: &Encoder, out: &mut Vec<u8>) -> Result<()> {
-        let sent = self.rows(arrived)?;
+        self.encode_rows(&self.rows(arrived)?, arrived, encoder, out)
+    }
+
+    /// As [`Stream::encode`], with the rows of these arrivals at hand.
+    pub(crate) fn encode_rows(
+        &self,
+        sent: &RecordBatch,
+        arrived: &Arrived,
+        encoder: &Encoder,
+        out: &mut Vec<u8>,
+    ) -> Result<()> {
         match (&self.json, arrived) {
-            (Some(json), Arrived::Mixed(arrivals)) => json.encode_spoilt(&sent, |row| arrivals[row].fault, out),
-            _ => encoder.encode(&sent, out),
+            (Some(json), Arrived::Mixed(arrivals)) => json.encode_spoilt(sent, |row| arrivals[row].fault, out),
+            _ => encoder.encode(sent, out),
         }
     }
 
@@ -443,6 +453,7 @@ pub fn run(request: &GenerateRequest, progress: &mut dyn Progress) -> Result<Sum
     target.finish(&TraceFile {
         version: 1,
         seed: Some(request.seed),
+        kafka: None,
         streams: described,
     })?;
     Ok(summary)

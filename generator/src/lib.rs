@@ -34,7 +34,7 @@ pub mod progress;
 pub mod seed;
 pub mod spec;
 pub mod stream;
-mod target;
+pub mod target;
 pub mod trace;
 
 pub use arrival::{Arrival, Arrived};

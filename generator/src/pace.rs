@@ -2,8 +2,12 @@
 //!
 //! To add a pace, give it a variant in [`PaceSpec`] and a line in [`Rate`].
 
+mod shorthand;
+
 use serde::Serialize;
 use toml::Spanned;
+
+pub use shorthand::parse_rate;
 
 use crate::distribution::exponential_quantile;
 use crate::seed::{Draws, Seed};

@@ -27,9 +27,23 @@ pub struct TraceFile {
     /// The seed the rows were made from, if they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// How the rows were recorded, if they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<TraceKafka>,
     /// The streams, in the order of their offsets.
     #[serde(default)]
     pub streams: Vec<TraceStream>,
+}
+
+/// How a trace was recorded from Kafka.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceKafka {
+    /// The brokers that were asked.
+    pub bootstrap: String,
+    /// The order of the records, in words.
+    pub order: String,
+    /// Where micro-batches end: a span of time, or a number of records.
+    pub batch: String,
 }
 
 /// One stream of a trace.
@@ -46,6 +60,35 @@ pub struct TraceStream {
     /// The specification it was made from, with all defaults written out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spec: Option<toml::Table>,
+    /// The topic it was recorded from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kafka: Option<TraceTopic>,
+}
+
+/// The topic a stream was recorded from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceTopic {
+    /// Its name.
+    pub topic: String,
+    /// Its id, which tells it from another of that name.
+    pub id: String,
+    /// The directory with its records as Kafka had them, a file for each micro-batch.
+    pub records: String,
+    /// Its partitions.
+    pub partitions: Vec<TracePartition>,
+}
+
+/// A partition of a recorded topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TracePartition {
+    /// Its number.
+    pub partition: i32,
+    /// The first offset asked for.
+    pub from: i64,
+    /// The offset after the last record.
+    pub to: i64,
+    /// How many records lie between them.
+    pub records: u64,
 }
 
 /// A column and its type.
@@ -106,6 +149,7 @@ impl TraceStream {
             micro_batches,
             columns: columns?,
             spec,
+            kafka: None,
         })
     }
 

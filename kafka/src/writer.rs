@@ -36,13 +36,13 @@ const HEADER_OVERHEAD: usize = 20;
 /// Queues rows for topics, and reports what became of them.
 pub struct Writer {
     // Dropped in this order: topics must not outlive their client.
-    outbox: Outbox,
+    queueing: Queueing,
     reports: Reports,
     pub(crate) handle: Handle,
 }
 
 /// What queueing needs beside the client.
-struct Outbox {
+struct Queueing {
     topics: Vec<Arc<NativeTopic>>,
     room: Vec<rd::rd_kafka_message_t>,
     queued: u64,
@@ -55,7 +55,7 @@ struct Outbox {
 
 /// The side of a [`Writer`] that queues; made by [`Writer::split`].
 pub struct Sending<'a> {
-    outbox: &'a mut Outbox,
+    queueing: &'a mut Queueing,
     handle: &'a Handle,
 }
 
@@ -175,7 +175,7 @@ impl Writer {
         // Room is counted here; librdkafka's own bounds lie beyond it, with space for a batch's last row.
         properties.set("queue.buffering.max.messages", (max_queued_rows + 1).to_string())?;
         properties.set("queue.buffering.max.kbytes", "2147483647")?;
-        let outbox = Outbox {
+        let queueing = Queueing {
             topics: Vec::new(),
             room: Vec::new(),
             queued: 0,
@@ -185,7 +185,7 @@ impl Writer {
             max_queued_bytes,
         };
         Ok(Writer {
-            outbox,
+            queueing,
             reports,
             handle: Handle::connect(&properties, Role::Producer)?,
         })
@@ -194,8 +194,8 @@ impl Writer {
     /// Both sides of the writer, so that one thread can queue while another one hears of each row when it is reported.
     pub fn split(&mut self) -> (Sending<'_>, Reporting<'_>) {
         let handle = &self.handle;
-        let outbox = &mut self.outbox;
-        (Sending { outbox, handle }, Reporting { handle })
+        let queueing = &mut self.queueing;
+        (Sending { queueing, handle }, Reporting { handle })
     }
 
     /// The properties in effect, those librdkafka sets by itself included; secrets are left out.
@@ -204,9 +204,9 @@ impl Writer {
         settings.retain(|name, _| !is_secret(name));
         settings.insert(
             "queue.buffering.max.messages".into(),
-            self.outbox.max_queued_rows.to_string(),
+            self.queueing.max_queued_rows.to_string(),
         );
-        let kbytes = self.outbox.max_queued_bytes / 1024;
+        let kbytes = self.queueing.max_queued_bytes / 1024;
         settings.insert("queue.buffering.max.kbytes".into(), kbytes.to_string());
         settings
     }
@@ -216,7 +216,7 @@ impl Writer {
     /// # Errors
     /// A name Kafka does not take.
     pub fn topic(&mut self, name: &str) -> Result<TopicHandle> {
-        let topics = &mut self.outbox.topics;
+        let topics = &mut self.queueing.topics;
         if let Some(native) = topics.iter().find(|topic| topic.name == name) {
             let native = Arc::clone(native);
             return Ok(TopicHandle { native });
@@ -238,7 +238,7 @@ impl Writer {
     /// # Errors
     /// A row that can never be sent: one that is too large, before any is queued; a partition or topic that is not there.
     pub fn queue(&mut self, topic: &TopicHandle, rows: &[Row]) -> Result<usize> {
-        self.outbox.queue(&self.handle, topic, rows)
+        self.queueing.queue(&self.handle, topic, rows)
     }
 
     /// Serves reports for up to `wait`; says how many rows they were of.
@@ -264,17 +264,22 @@ impl Writer {
 
     /// Whether a row is too large ever to be sent.
     pub fn is_too_large(&self, row: &Row) -> bool {
-        row.wire_bytes() > self.outbox.max_row_bytes
+        row.wire_bytes() > self.queueing.max_row_bytes
     }
 
     /// Rows queued so far.
     pub fn queued(&self) -> u64 {
-        self.outbox.queued
+        self.queueing.queued
     }
 
     /// Which rows are reported.
     pub fn reports(&self) -> Reports {
         self.reports
+    }
+
+    /// Tells librdkafka not to wait for batches to fill any more; returns at once.
+    pub fn push(&mut self) {
+        push(&self.handle);
     }
 
     /// Waits until nothing is in flight.
@@ -283,7 +288,7 @@ impl Writer {
     /// As [`Writer::poll`]; rows still in flight when `patience` is over, with their number.
     pub fn finish(&mut self, patience: Duration, mut each: impl FnMut(Delivery)) -> Result<()> {
         let deadline = Deadline::after(patience);
-        push(&self.handle);
+        self.push();
         loop {
             self.poll(SLICE.min(deadline.left()), &mut each)?;
             let left = self.in_flight();
@@ -304,7 +309,7 @@ impl Writer {
     }
 }
 
-impl Outbox {
+impl Queueing {
     fn queue(&mut self, handle: &Handle, topic: &TopicHandle, rows: &[Row]) -> Result<usize> {
         let rows = &rows[..self.room_for(in_flight(handle), rows)];
         let (mut bytes, mut large) = (0, None);
@@ -375,12 +380,12 @@ impl Sending<'_> {
     /// # Errors
     /// As [`Writer::queue`].
     pub fn queue(&mut self, topic: &TopicHandle, rows: &[Row]) -> Result<usize> {
-        self.outbox.queue(self.handle, topic, rows)
+        self.queueing.queue(self.handle, topic, rows)
     }
 
     /// As [`Writer::is_too_large`].
     pub fn is_too_large(&self, row: &Row) -> bool {
-        row.wire_bytes() > self.outbox.max_row_bytes
+        row.wire_bytes() > self.queueing.max_row_bytes
     }
 
     /// Tells librdkafka not to wait for batches to fill any more; returns at once.

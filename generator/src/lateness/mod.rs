@@ -8,6 +8,7 @@
 //! `read`, `layer` and `rank` of [`LayerSpec`].
 
 mod boundary;
+mod by_partition;
 mod clock;
 mod corrupt;
 mod device;
@@ -28,6 +29,7 @@ use serde::Serialize;
 use toml::Spanned;
 
 pub use boundary::Boundary;
+pub use by_partition::{ByPartition, OfPartition};
 pub use clock::{Clock, ClockStep};
 pub use corrupt::{Corrupt, Fault, FaultKind};
 pub use device::Device;
@@ -103,6 +105,8 @@ pub enum LayerSpec {
     Spikes(Spikes),
     /// Slow and idle partitions.
     Partition(Partition),
+    /// Partitions with layers of their own.
+    ByPartition(ByPartition),
     /// Rows that arrive again.
     Duplicate(Duplicate),
     /// Rows that never arrive.
@@ -119,7 +123,7 @@ pub enum LayerSpec {
 }
 
 /// Every model a layer may name.
-const MODELS: [&str; 19] = [
+const MODELS: [&str; 20] = [
     "constant",
     "uniform",
     "exponential",
@@ -134,6 +138,7 @@ const MODELS: [&str; 19] = [
     "device",
     "spikes",
     "partition",
+    "by-partition",
     "duplicate",
     "loss",
     "corrupt",
@@ -155,6 +160,7 @@ impl LayerSpec {
             "device" => LayerSpec::Device(Device::read(&mut table)),
             "spikes" => LayerSpec::Spikes(Spikes::read(&mut table)),
             "partition" => LayerSpec::Partition(Partition::read(&mut table)),
+            "by-partition" => LayerSpec::ByPartition(ByPartition::read(&mut table)),
             "duplicate" => LayerSpec::Duplicate(Duplicate::read(&mut table)),
             "loss" => LayerSpec::Loss(Loss::read(&mut table)),
             "corrupt" => LayerSpec::Corrupt(Corrupt::read(&mut table)),
@@ -179,6 +185,7 @@ impl LayerSpec {
             LayerSpec::Network(spec) => spec.layer(&scene),
             LayerSpec::Spikes(spec) => spec.layer(&scene),
             LayerSpec::Partition(spec) => spec.layer(&scene),
+            LayerSpec::ByPartition(spec) => spec.layer(&scene),
             LayerSpec::Duplicate(spec) => spec.layer(&scene),
             LayerSpec::Loss(spec) => spec.layer(&scene),
             LayerSpec::Corrupt(spec) => spec.layer(&scene),
@@ -198,6 +205,7 @@ impl LayerSpec {
             LayerSpec::Network(_) => (5, "network"),
             LayerSpec::Spikes(_) => (6, "spikes"),
             LayerSpec::Partition(_) => (7, "partition"),
+            LayerSpec::ByPartition(_) => (7, "by-partition"),
             LayerSpec::Duplicate(_) => (8, "duplicate"),
             LayerSpec::Loss(_) => (9, "loss"),
             LayerSpec::Corrupt(_) => (10, "corrupt"),
@@ -279,16 +287,18 @@ pub(crate) fn corrupts(layers: &[LayerSpec]) -> bool {
         .any(|layer| matches!(layer, LayerSpec::Corrupt(_)))
 }
 
-/// All layers with those inside schedules.
+/// All layers with those inside schedules and partitions.
 fn flattened(layers: &[LayerSpec]) -> Vec<&LayerSpec> {
-    let inner = layers.iter().filter_map(|layer| match layer {
-        LayerSpec::Schedule(schedule) => Some(schedule),
-        _ => None,
-    });
-    let inner = inner
-        .flat_map(|schedule| &schedule.changes)
-        .flat_map(|change| flattened(&change.lateness));
+    let inner = layers.iter().flat_map(inside).flat_map(|layers| flattened(layers));
     layers.iter().chain(inner).collect()
+}
+
+fn inside(layer: &LayerSpec) -> Vec<&[LayerSpec]> {
+    match layer {
+        LayerSpec::Schedule(schedule) => schedule.changes.iter().map(|change| &change.lateness[..]).collect(),
+        LayerSpec::ByPartition(by) => by.partitions.iter().map(|partition| &partition.lateness[..]).collect(),
+        _ => vec![],
+    }
 }
 
 /// The layers of a stream in their order of work.

@@ -14,7 +14,7 @@ use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 pub use bagpipe::Bagpipe;
-pub use custom::{ColumnModel, ColumnSpec, ColumnType, Custom};
+pub use custom::{ColumnModel, ColumnSpec, ColumnType, Custom, Literal};
 pub use scotsmen::Scotsmen;
 pub use weather::Weather;
 

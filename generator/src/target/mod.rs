@@ -1,8 +1,10 @@
 //! Where micro-batches go.
 //!
-//! To add a target, write `target/<name>.rs` and give it a variant in [`Target`] and a line in [`open`].
+//! To add a target that takes whole micro-batches, write `target/<name>.rs` and give it a variant in [`Target`] and a line
+//! in [`open`]. [`kafka`] takes rows one by one, several streams at a time, and so stands beside them.
 
 mod files;
+pub mod kafka;
 mod stdout;
 
 use crate::error::Result;

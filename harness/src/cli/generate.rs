@@ -1,5 +1,7 @@
 //! `skirl generate`: streams with rows that come late, twice or never.
 
+pub(crate) mod kafka;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,6 +14,8 @@ use crate::scenario::{Scenario, StreamSource};
 /// Make streams with rows that come late, twice or never.
 ///
 /// skirl generate scotsmen --rows 1M --lateness pareto,share=5%,max=2m --seed 7 --to out/ --format parquet
+///
+/// skirl generate --scenario burst.toml --to kafka://localhost:9092/{stream} --rate 50k/s
 #[derive(Debug, Args)]
 pub struct Generate {
     /// What the rows are: scotsmen, bagpipe or weather.
@@ -42,17 +46,21 @@ pub struct Generate {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     seed: Option<u64>,
 
-    /// The directory the trace is written to; without, rows go to standard output.
-    #[arg(long, value_name = "DIR")]
-    to: Option<PathBuf>,
+    /// The directory the trace is written to, or a topic for each stream: kafka://HOST:PORT/ and a name, with {stream} for
+    /// the stream's; without, rows go to standard output.
+    #[arg(long, value_name = "DIR|kafka://...")]
+    to: Option<String>,
 
-    /// json, csv or parquet.
+    /// json, csv or parquet (to Kafka: json or csv).
     #[arg(long, default_value = "json", value_parser = Format::parse)]
     format: Format,
 
     /// Write only every n-th micro-batch, such as 1/4 for the first of four machines.
     #[arg(long, value_name = "K/N", value_parser = Shard::parse)]
     shard: Option<Shard>,
+
+    #[command(flatten)]
+    to_kafka: kafka::ToKafka,
 }
 
 impl Generate {
@@ -62,9 +70,18 @@ impl Generate {
             Some(path) => of_scenario(path)?,
             None => (vec![self.spec()?], 0),
         };
-        let target = self.to.clone().map_or(Target::Stdout, Target::Directory);
-        let is_file = matches!(target, Target::Directory(_));
         let seed = self.seed.unwrap_or(seed);
+        if let Some(to) = self.to.as_deref().filter(|to| to.starts_with("kafka:")) {
+            if self.shard.is_some() {
+                bail!("`--shard` shares the files of a trace among machines; leave it out for Kafka");
+            }
+            return self.to_kafka.execute(to, specs, seed, self.format);
+        }
+        if let Some(option) = self.to_kafka.given() {
+            bail!("`{option}` is about Kafka; give the brokers too: `--to kafka://host:port/topic`");
+        }
+        let target = self.to.map_or(Target::Stdout, |to| Target::Directory(to.into()));
+        let is_file = matches!(target, Target::Directory(_));
         let request = GenerateRequest {
             specs,
             seed,

@@ -1,9 +1,13 @@
 //! The command line: one subcommand a file.
 
+mod fit;
 mod generate;
+pub(crate) mod kafka;
 mod list;
 mod query;
+mod record;
 mod replay;
+mod replay_to;
 mod run;
 mod trials;
 
@@ -20,7 +24,13 @@ pub enum Command {
     /// Run a saved failure again, step for step.
     Replay(replay::Replay),
     /// Make streams with rows that come late, twice or never.
-    Generate(generate::Generate),
+    Generate(Box<generate::Generate>),
+    /// Record Kafka topics into a trace.
+    Record(Box<record::Record>),
+    /// Put a recorded trace back to Kafka, byte for byte.
+    ReplayTo(Box<replay_to::ReplayTo>),
+    /// Write a scenario whose generated streams look like a trace.
+    Fit(fit::Fit),
     /// Run a streaming query on directories or sockets and print its batches.
     Query(Box<query::Query>),
     /// List scenarios with their titles.
@@ -37,6 +47,9 @@ impl Command {
             Command::Run(run) => run.execute(),
             Command::Replay(replay) => replay.execute(),
             Command::Generate(generate) => generate.execute(),
+            Command::Record(record) => record.execute(),
+            Command::ReplayTo(replay) => replay.execute(),
+            Command::Fit(fit) => fit.execute(),
             Command::Query(query) => query.execute(),
             Command::List(list) => list.execute(),
         }

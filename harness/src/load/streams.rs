@@ -5,7 +5,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use skirl_generator::spec::ROWS_MAX;
-use skirl_generator::target::kafka::{Due, KeyColumn, Lanes, Maker};
+use skirl_generator::target::kafka::{Due, KeyColumn, Lanes, Maker, Piece, Pieces};
 use skirl_generator::{Error as RowError, Format, Stream, StreamSpec};
 
 use super::error::{Error, Result};
@@ -18,7 +18,7 @@ const PIECE_ROWS: u64 = 1_000;
 
 /// Rows of streams without end.
 pub struct StreamRows {
-    lanes: Lanes,
+    lanes: Lanes<Piece, RowError>,
     taken: Vec<(usize, Range<usize>)>,
 }
 
@@ -29,7 +29,7 @@ impl StreamRows {
     /// Specifications that do not go together, a key column that is not there.
     pub fn start(specs: &[(String, StreamSpec)], key: &KeyColumn, seed: u64) -> Result<StreamRows> {
         let endless: Vec<_> = specs.iter().map(|(name, spec)| (name.clone(), endless(spec))).collect();
-        let mut pieces = Vec::new();
+        let mut pieces: Vec<Pieces<Piece, RowError>> = Vec::new();
         for (name, _) in &endless {
             let maker = Maker::new(name, Stream::new(name, &endless, seed)?, Format::Json, key)?;
             let (give, take) = sync_channel(PIECES_AHEAD);
@@ -37,7 +37,7 @@ impl StreamRows {
             // It ends once nobody takes its pieces any more.
             let started = thread.spawn(move || maker.run(ROWS_MAX, &give));
             started.map_err(|error| Error::Plan(format!("cannot start a thread that makes rows: {error}")))?;
-            pieces.push(take);
+            pieces.push(Box::new(take.into_iter()));
         }
         Ok(StreamRows {
             lanes: Lanes::new(pieces),

@@ -100,8 +100,18 @@ pub fn read_file(path: &Path, schema: &SchemaRef, options: &BTreeMap<String, Str
 /// The day a bare time of day means: 1970-01-01, so that a file is read alike on every day.
 const NO_DAY: i32 = 0;
 
-/// Writes `rows` as JSON lines to a new file at `path`, so that [`read_file`] reads them again, microseconds included.
+/// Writes `rows` as JSON lines to a new file at `path`, so that [`read_file`] reads them again.
 pub(super) fn write_file(path: &Path, rows: &RecordBatch) -> Result<(), String> {
+    let mut bytes = Vec::new();
+    append_json_lines(rows, &mut bytes).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    std::fs::write(path, bytes).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+/// Appends `rows` as JSON lines that read as the same rows again, microseconds included.
+///
+/// # Errors
+/// A type JSON has no form for.
+pub(crate) fn append_json_lines(rows: &RecordBatch, out: &mut Vec<u8>) -> skirl_engine::Result<()> {
     let options = [
         ("timestampFormat", "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"),
         ("timestampNTZFormat", "yyyy-MM-dd'T'HH:mm:ss.SSSSSS"),
@@ -110,9 +120,5 @@ pub(super) fn write_file(path: &Path, rows: &RecordBatch) -> Result<(), String> 
         .into_iter()
         .map(|(name, value)| (name.to_string(), value.to_string()))
         .collect();
-    let mut bytes = Vec::new();
-    JsonOptions::new(&options, NO_DAY)
-        .and_then(|options| write_json_lines(rows, &options, &mut bytes))
-        .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-    std::fs::write(path, bytes).map_err(|error| format!("cannot write {}: {error}", path.display()))
+    write_json_lines(rows, &JsonOptions::new(&options, NO_DAY)?, out)
 }

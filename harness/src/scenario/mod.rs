@@ -28,6 +28,7 @@ use toml::de::DeTable;
 
 pub use duration::{parse_duration_ms, parse_time_ms, parse_time_us};
 pub use expect::{Comparison, Expect, ExpectedError, Guard, Quantity};
+pub(crate) use files::append_json_lines;
 pub use files::read_file;
 pub use find::{FindError, find};
 pub use follow_up::FollowUp;

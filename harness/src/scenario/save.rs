@@ -98,6 +98,7 @@ pub fn save(dir: &Path, scenario: &Scenario, seed: u64, rows: &Rows) -> Result<(
         TraceFile {
             version: 1,
             seed: Some(seed),
+            kafka: None,
             streams,
         },
     )
@@ -116,6 +117,7 @@ pub fn save_case(dir: &Path, name: &str, path: &Path) -> Result<(), SaveError> {
         TraceFile {
             version: 1,
             seed: None,
+            kafka: None,
             streams: Vec::new(),
         },
     )
@@ -181,6 +183,7 @@ fn described(name: &str, micro_batches: u64, schema: &SchemaRef) -> TraceStream 
         micro_batches,
         columns,
         spec: None,
+        kafka: None,
     }
 }
 

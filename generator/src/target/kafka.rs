@@ -1,0 +1,335 @@
+//! Kafka: every row a message, its value a line of JSON or CSV, partitioned by a column of the row.
+//!
+//! A thread for each stream makes rows ([`rows`]); this one merges them in order of arrival ([`merge`]), waits until they
+//! are due ([`schedule`]) and queues them, while librdkafka's threads send. The producer is idempotent, so rows of a key
+//! keep their order whatever happens, and a row counts as sent once every replica that is in sync has it.
+
+mod merge;
+mod rows;
+mod schedule;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::Duration;
+
+use skirl_kafka::{Existing, NewTopic, Outbox, Outcome, Properties, Row, TopicHandle, Topics};
+
+pub use merge::{Lanes, Pieces, Timed};
+pub use rows::{Maker, Piece};
+pub use schedule::{Clock, Due, Schedule, SendPace};
+
+use crate::card::DisorderCard;
+use crate::encode::Format;
+use crate::error::{Error, Result};
+use crate::generate::{Stream, refuse_mistakes};
+use crate::lateness;
+use crate::progress::Progress;
+use crate::spec::StreamSpec;
+
+/// Partitions of a topic that is made, unless a number is asked for.
+pub const PARTITIONS_DEFAULT: i32 = 4;
+
+/// Pieces that may wait to be queued.
+const PIECES_AHEAD: usize = 4;
+/// Which streams to send, and where to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SendRequest {
+    /// The streams by name.
+    pub specs: Vec<(String, StreamSpec)>,
+    /// The topic of each stream.
+    pub topics: Vec<String>,
+    /// The seed of all chance.
+    pub seed: u64,
+    /// JSON or CSV.
+    pub format: Format,
+    /// Where the brokers are, and how to write to them.
+    pub properties: Properties,
+    /// How many partitions topics must have; `None`: [`PARTITIONS_DEFAULT`] if they are made, else whatever they have.
+    pub partitions: Option<i32>,
+    /// Settings of the topics that are made, by Kafka's names.
+    pub settings: BTreeMap<String, String>,
+    /// What becomes of topics that are there.
+    pub existing: Existing,
+    /// Which column holds the keys.
+    pub key: KeyColumn,
+    /// How fast rows are sent.
+    pub pace: SendPace,
+    /// Which time Kafka keeps with a row.
+    pub timestamps: Timestamps,
+}
+
+/// Which column holds the keys, by which rows find their partitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyColumn {
+    /// `district`, else the first column of texts, else none.
+    Usual,
+    /// This one.
+    Named(String),
+    /// None: rows have no key and go to any partition.
+    None,
+}
+
+/// Which time Kafka keeps with a row; its event time is in its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timestamps {
+    /// When it is sent.
+    Now,
+    /// When it arrives in the stream's own time.
+    Original,
+}
+
+/// What became of the rows that were sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sent {
+    /// The streams, in the order of their specifications.
+    pub streams: Vec<SentStream>,
+    /// What became of their rows.
+    pub outcome: Outcome,
+    /// From the first row to the last acknowledgement, in microseconds.
+    pub lasted_us: i64,
+    /// How far rows were behind the pace, at most, in microseconds.
+    pub behind_us: i64,
+    /// Whether it was interrupted before all rows were made.
+    pub interrupted: bool,
+}
+
+impl Sent {
+    /// Whether every row was acknowledged.
+    pub fn is_complete(&self) -> bool {
+        self.outcome.is_complete() && !self.interrupted
+    }
+}
+
+/// What was sent of a stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SentStream {
+    /// Its name.
+    pub name: String,
+    /// The topic it went to.
+    pub topic: String,
+    /// Its partitions.
+    pub partitions: usize,
+    /// Rows that were queued for it.
+    pub rows: u64,
+    /// Bytes of their values.
+    pub bytes: u64,
+    /// How far out of order they are.
+    pub card: DisorderCard,
+}
+
+/// Makes streams and sends them, until all rows are acknowledged or given up. `interrupted` is asked now and then.
+///
+/// # Errors
+/// A specification that is wrong, things that do not go together, topics that are there or keep no such timestamps, a
+/// broker that does not answer. Rows that could not be written are no error but in [`Sent`].
+pub fn send(
+    request: &SendRequest,
+    clock: &dyn Clock,
+    interrupted: &dyn Fn() -> bool,
+    progress: &mut dyn Progress,
+) -> Result<Sent> {
+    refuse_mistakes(&request.specs)?;
+    refuse_misfits(request)?;
+    let makers = makers(request)?;
+    let mut topics = Topics::connect(&request.properties)?;
+    let partitions = open_topics(request, &mut topics, clock)?;
+    let mut sender = Sender::new(request, clock)?;
+    let (cards, outcome) = thread::scope(|scope| {
+        let (mut threads, mut pieces) = (vec![], vec![]);
+        for (maker, (_, spec)) in makers.into_iter().zip(&request.specs) {
+            let (give, take) = sync_channel(PIECES_AHEAD);
+            threads.push(scope.spawn(move || maker.run(spec.rows, &give)));
+            let taken: Pieces<Piece, Error> = Box::new(take.into_iter());
+            pieces.push(taken);
+        }
+        // The lanes end with this call, so that makers whose rows nobody takes any more end too.
+        let outcome = sender.send_all(Lanes::new(pieces), interrupted, progress);
+        let cards: Vec<DisorderCard> = threads
+            .into_iter()
+            .map(|thread| thread.join().expect("a maker gives its errors to the sender"))
+            .collect();
+        (cards, outcome)
+    });
+    progress.finished(&sender.title);
+    let interrupted = outcome?;
+    let streams = request.specs.iter().zip(&request.topics).zip(cards).zip(partitions);
+    let streams = streams.zip(&sender.counts).map(|((((spec, topic), card), partitions), count)| SentStream {
+        name: spec.0.clone(),
+        topic: topic.clone(),
+        partitions,
+        rows: count.rows,
+        bytes: count.bytes,
+        card,
+    });
+    Ok(Sent {
+        streams: streams.collect(),
+        outcome: sender.outbox.outcome(),
+        lasted_us: clock.now_us() - sender.started,
+        behind_us: sender.schedule.behind(),
+        interrupted,
+    })
+}
+
+fn refuse_misfits(request: &SendRequest) -> Result<()> {
+    let refuse = |message: String| Err(Error::Unsupported(message));
+    if request.specs.is_empty() {
+        return refuse("there is no stream to send".into());
+    }
+    if request.format == Format::Parquet {
+        return refuse("Parquet is a format of files, not of single rows; send `json` or `csv`".into());
+    }
+    let corrupt = request.specs.iter().find(|(_, spec)| lateness::corrupts(&spec.lateness));
+    if let (Some((name, _)), Format::Csv) = (corrupt, request.format) {
+        return refuse(format!("the layer `corrupt` of stream `{name}` spoils JSON lines; send `json`"));
+    }
+    for (index, topic) in request.topics.iter().enumerate() {
+        if request.topics[..index].contains(topic) {
+            return refuse(format!(
+                "two streams would go to the topic `{topic}`; give each its own, for example `kafka://host:port/{{stream}}`"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn makers(request: &SendRequest) -> Result<Vec<Maker>> {
+    let maker = |(name, _): &(String, StreamSpec)| {
+        let stream = Stream::new(name, &request.specs, request.seed)?;
+        Maker::new(name, stream, request.format, &request.key)
+    };
+    request.specs.iter().map(maker).collect()
+}
+
+/// Opens the topics and gives the numbers of their partitions.
+fn open_topics(request: &SendRequest, topics: &mut Topics, clock: &dyn Clock) -> Result<Vec<usize>> {
+    let opened = request.topics.iter().enumerate().map(|(index, name)| {
+        let new = NewTopic {
+            name: name.clone(),
+            partitions: PARTITIONS_DEFAULT,
+            replication: None,
+            settings: request.settings.clone(),
+        };
+        let topic = topics.open(&new, request.partitions, request.existing)?;
+        if request.timestamps == Timestamps::Original
+            && let Some((earliest, latest)) = arrivals_between(request, index)?
+        {
+            topics.check_timestamps(name, earliest.div_euclid(1_000), latest.div_euclid(1_000), clock.now_us() / 1_000)?;
+        }
+        Ok(topic.partitions.len())
+    });
+    let opened: Result<Vec<usize>> = opened.collect();
+    if opened.is_err() {
+        // Nothing was sent: what was made for it is of no use to anybody. Should this fail too, the first error counts.
+        let _ = topics.delete_made();
+    }
+    opened
+}
+
+/// When the first and the last row of a stream arrive; found without making rows.
+fn arrivals_between(request: &SendRequest, index: usize) -> Result<Option<(i64, i64)>> {
+    let mut stream = Stream::new(&request.specs[index].0, &request.specs, request.seed)?;
+    let mut between: Option<(i64, i64)> = None;
+    while let Some(arrived) = stream.next_arrivals()? {
+        if let Some((first, last)) = arrived.between() {
+            between = Some((between.map_or(first, |(earliest, _)| earliest), last));
+        }
+    }
+    Ok(between)
+}
+
+/// Queues rows as they become due.
+struct Sender<'a> {
+    outbox: Outbox,
+    topics: Vec<TopicHandle>,
+    clock: &'a dyn Clock,
+    schedule: Schedule,
+    started: i64,
+    timestamps: Timestamps,
+    /// What is shown beside the progress, and of how many rows.
+    title: String,
+    rows: u64,
+    counts: Vec<Count>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    rows: u64,
+    bytes: u64,
+}
+
+impl<'a> Sender<'a> {
+    fn new(request: &SendRequest, clock: &'a dyn Clock) -> Result<Self> {
+        let mut outbox = Outbox::connect(&request.properties)?;
+        let topics = request.topics.iter().map(|topic| outbox.topic(topic));
+        let topics = topics.collect::<skirl_kafka::Result<_>>()?;
+        let names: Vec<&str> = request.specs.iter().map(|(name, _)| name.as_str()).collect();
+        let started = clock.now_us();
+        Ok(Sender {
+            outbox,
+            topics,
+            clock,
+            schedule: Schedule::new(&request.pace, request.seed),
+            started,
+            timestamps: request.timestamps,
+            title: names.join(", "),
+            rows: request.specs.iter().map(|(_, spec)| spec.rows).sum(),
+            counts: vec![Count::default(); request.specs.len()],
+        })
+    }
+
+    /// Sends rows until there are no more, and waits for their acknowledgements; says whether it was interrupted.
+    fn send_all(
+        &mut self,
+        mut lanes: Lanes<Piece, Error>,
+        interrupted: &dyn Fn() -> bool,
+        progress: &mut dyn Progress,
+    ) -> Result<bool> {
+        while let Some(next_arrival) = lanes.next_arrival()? {
+            if interrupted() {
+                break;
+            }
+            let now = self.clock.now_us();
+            let due = self.schedule.due(now, next_arrival);
+            if due.rows == 0 {
+                self.outbox.poll(self.schedule.wait(now, next_arrival))?;
+                continue;
+            }
+            let mut sent = 0;
+            for (stream, rows) in lanes.take(due) {
+                sent += rows.len();
+                self.queue(&lanes, stream, rows, interrupted)?;
+            }
+            self.schedule.sent(sent);
+            self.outbox.poll(Duration::ZERO)?;
+            let done = self.counts.iter().map(|count| count.rows).sum::<u64>();
+            progress.rows(&self.title, done.min(self.rows), self.rows);
+        }
+        let was_interrupted = lanes.next_arrival()?.is_some();
+        drop(lanes);
+        self.outbox.settle(interrupted)?;
+        Ok(was_interrupted)
+    }
+
+    fn queue(
+        &mut self,
+        lanes: &Lanes<Piece, Error>,
+        stream: usize,
+        range: Range<usize>,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let piece = lanes.piece(stream);
+        let mut rows: Vec<Row> = range.clone().map(|row| piece.row(row, stream)).collect();
+        if self.timestamps == Timestamps::Original {
+            for (row, time) in rows.iter_mut().zip(&piece.times()[range]) {
+                row.timestamp_ms = Some(time.div_euclid(1_000));
+            }
+        }
+        let done = self.outbox.send(&self.topics[stream], &rows, interrupted)?;
+        self.counts[stream].rows += done as u64;
+        let bytes = rows[..done].iter().map(|row| row.value.map_or(0, <[u8]>::len) as u64);
+        self.counts[stream].bytes += bytes.sum::<u64>();
+        Ok(())
+    }
+}
