@@ -24,6 +24,7 @@ pub mod writer;
 pub use address::Address;
 pub use admin::{Admin, NewTopic, Partition, Position, Topic, TopicId};
 pub use error::{Error, Result};
+pub use native::librdkafka_version;
 pub use outbox::{Outbox, Outcome};
 pub use properties::Properties;
 pub use reader::{Fetched, Follower, Isolation, Reader, Span, TimestampType};

@@ -354,6 +354,12 @@ pub(crate) fn name_of(code: RDKafkaRespErr) -> String {
     }
 }
 
+/// The version of librdkafka.
+pub fn librdkafka_version() -> String {
+    // SAFETY: a static string.
+    unsafe { text(rd::rd_kafka_version_str()) }
+}
+
 /// Whether this build can do TLS and SCRAM.
 pub(crate) fn has_tls() -> bool {
     static FEATURES: OnceLock<bool> = OnceLock::new();

@@ -56,8 +56,14 @@ impl Fit {
         let fitted = fit(&request)?;
         let text = scenario_text(&self.trace.display().to_string(), &fitted);
         for (stream, card) in fitted.iter().zip(look_alikes(&fitted, 0)?) {
-            eprintln!("{}, measured:\n{}\n{}, the look-alike:\n{card}", stream.name, stream.measured, stream.name);
-            stream.remarks.iter().for_each(|remark| eprintln!("{}: {remark}", stream.name));
+            eprintln!(
+                "{}, measured:\n{}\n{}, the look-alike:\n{card}",
+                stream.name, stream.measured, stream.name
+            );
+            stream
+                .remarks
+                .iter()
+                .for_each(|remark| eprintln!("{}: {remark}", stream.name));
         }
         match &self.to {
             None => print!("{text}"),

@@ -55,7 +55,10 @@ pub fn settings(arguments: &[String]) -> Result<BTreeMap<String, String>> {
 pub fn achieved(outcome: &Outcome, lasted_us: i64) -> String {
     let seconds = (lasted_us as f64 / 1e6).max(1e-6);
     let rate = outcome.acknowledged as f64 / seconds;
-    let mut text = format!("{} rows acknowledged in {seconds:.2} s: {rate:.0} rows/s\n", outcome.acknowledged);
+    let mut text = format!(
+        "{} rows acknowledged in {seconds:.2} s: {rate:.0} rows/s\n",
+        outcome.acknowledged
+    );
     for (reason, rows) in &outcome.failed {
         text += &format!("{rows} rows not written: {reason}\n");
     }
@@ -77,7 +80,10 @@ pub struct MachineClock {
 
 impl MachineClock {
     /// The clock, from now on.
-    #[expect(clippy::disallowed_methods, reason = "rates and spans of a recording are the machine's")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "rates and spans of a recording are the machine's"
+    )]
     pub fn start() -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         MachineClock {
@@ -109,6 +115,11 @@ impl Interrupt {
         };
         ctrlc::set_handler(end).context("cannot listen for Ctrl-C")?;
         Ok(interrupt)
+    }
+
+    /// What says whether it was.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.0
     }
 
     /// Whether it was.

@@ -106,7 +106,11 @@ impl Record {
         };
         Ok(RecordRequest {
             properties: self.kafka.properties(&address.bootstrap)?,
-            schemas: self.schema.iter().map(|schema| schema_of(schema)).collect::<Result<_>>()?,
+            schemas: self
+                .schema
+                .iter()
+                .map(|schema| schema_of(schema))
+                .collect::<Result<_>>()?,
             topics,
             start,
             until: Until {
@@ -125,7 +129,9 @@ fn start_of(text: &str) -> Result<Start> {
     Ok(match text {
         "earliest" => Start::Earliest,
         "latest" => Start::Latest,
-        json if json.starts_with('{') => Start::Offsets(offsets(json).map_err(|message| anyhow!("--start: {message}"))?),
+        json if json.starts_with('{') => {
+            Start::Offsets(offsets(json).map_err(|message| anyhow!("--start: {message}"))?)
+        }
         time => match Time::parse(time) {
             Ok(time) => Start::AtTime(time.0.div_euclid(1_000)),
             Err(_) => bail!(
@@ -138,14 +144,18 @@ fn start_of(text: &str) -> Result<Start> {
 
 /// Offsets by topic and partition, as Spark's options and offset log have them.
 fn offsets(json: &str) -> Result<Offsets, String> {
-    let wrong = |why: &str| format!("`{json}` holds no offsets: {why}; write for example {{\"scotsmen\":{{\"0\":12,\"1\":-1}}}}");
+    let wrong = |why: &str| {
+        format!("`{json}` holds no offsets: {why}; write for example {{\"scotsmen\":{{\"0\":12,\"1\":-1}}}}")
+    };
     let parsed: BTreeMap<String, BTreeMap<String, i64>> =
         serde_json::from_str(json).map_err(|error| wrong(&error.to_string()))?;
     let mut offsets = Offsets::new();
     for (topic, partitions) in parsed {
         let of_topic = offsets.entry(topic).or_default();
         for (partition, offset) in partitions {
-            let number = partition.parse().map_err(|_| wrong(&format!("`{partition}` is no partition")))?;
+            let number = partition
+                .parse()
+                .map_err(|_| wrong(&format!("`{partition}` is no partition")))?;
             if offset < -2 {
                 return Err(wrong(&format!("{offset} is no offset")));
             }
@@ -174,7 +184,8 @@ fn schema_of(argument: &str) -> Result<(String, SchemaRef)> {
     let Some((topic, ddl)) = argument.split_once('=') else {
         bail!("`--schema {argument}` has no topic and columns; write `--schema scotsmen='district STRING, n INT'`");
     };
-    let schema = parse_schema(ddl).map_err(|wrong| anyhow!("schema of `{topic}`: {}; {}", wrong.message, wrong.help))?;
+    let schema =
+        parse_schema(ddl).map_err(|wrong| anyhow!("schema of `{topic}`: {}; {}", wrong.message, wrong.help))?;
     Ok((topic.to_string(), schema))
 }
 
@@ -188,13 +199,21 @@ fn described(recorded: &Recorded, request: &RecordRequest) -> String {
         );
         match (&stream.schema, &stream.remark) {
             (Some((schema, true)), _) => {
-                text += &format!("  columns inferred; to fix them: --schema {}='{}'\n", stream.topic, format_schema(schema));
+                text += &format!(
+                    "  columns inferred; to fix them: --schema {}='{}'\n",
+                    stream.topic,
+                    format_schema(schema)
+                );
             }
             (_, Some(remark)) => text += &format!("  {remark}\n"),
             _ => {}
         }
     }
-    text += &format!("{} micro-batches in {}\n", recorded.micro_batches, request.directory.display());
+    text += &format!(
+        "{} micro-batches in {}\n",
+        recorded.micro_batches,
+        request.directory.display()
+    );
     match &recorded.ended {
         Ended::Interrupted => text += "interrupted; the trace is complete up to there\n",
         Ended::Trouble(trouble) => text += &format!("could not go on: {trouble}\nthe trace is complete up to there\n"),

@@ -90,7 +90,11 @@ impl ReplayTo {
             topics,
             partitions: self.partitions,
             settings: settings(&self.topic_setting)?,
-            existing: if self.allow_existing { Existing::Allow } else { Existing::Refuse },
+            existing: if self.allow_existing {
+                Existing::Allow
+            } else {
+                Existing::Refuse
+            },
             repartition: self.repartition.unwrap_or_default(),
             pace: self.speed,
             timestamps: self.timestamps,
@@ -102,7 +106,9 @@ impl ReplayTo {
 fn streams_of(trace: &std::path::Path) -> Vec<String> {
     let text = std::fs::read_to_string(trace.join(TRACE_FILE)).unwrap_or_default();
     let trace = TraceFile::from_toml(&text);
-    trace.map_or(vec![], |trace| trace.streams.into_iter().map(|stream| stream.name).collect())
+    trace.map_or(vec![], |trace| {
+        trace.streams.into_iter().map(|stream| stream.name).collect()
+    })
 }
 
 fn speed(text: &str) -> Result<SendPace, String> {
@@ -129,11 +135,17 @@ fn described(done: &PutBack, request: &PutBackRequest) -> String {
             (recorded, now, Repartition::Modulo) => format!("{recorded} partitions as {now}, by number modulo {now}"),
             (recorded, now, _) => format!("{recorded} partitions as {now}, by key"),
         };
-        text += &format!("{} -> topic {} ({partitions}): {} records\n", stream.name, stream.topic, stream.records);
+        text += &format!(
+            "{} -> topic {} ({partitions}): {} records\n",
+            stream.name, stream.topic, stream.records
+        );
     }
     text += &achieved(&done.outcome, done.lasted_us);
     if request.pace != SendPace::Unlimited {
-        text += &format!("at most {:.1} ms behind the recorded pace\n", done.behind_us as f64 / 1e3);
+        text += &format!(
+            "at most {:.1} ms behind the recorded pace\n",
+            done.behind_us as f64 / 1e3
+        );
     }
     if done.interrupted {
         text += "interrupted before all records were sent\n";

@@ -85,23 +85,38 @@ fn truths(values: &BooleanArray) -> ColumnModel {
     ColumnModel::Choice {
         values: vec![Literal::Boolean(true), Literal::Boolean(false)],
         // A column of NULLs is made of nothing else, whatever it would choose.
-        weights: if known > 0.0 { vec![truths, known - truths] } else { vec![] },
+        weights: if known > 0.0 {
+            vec![truths, known - truths]
+        } else {
+            vec![]
+        },
     }
 }
 
 fn reals(values: &ArrayRef) -> Vec<f64> {
     let values = cast(values, &DataType::Float64).expect("floats become doubles");
-    values.as_primitive::<Float64Type>().iter().flatten().filter(|value| value.is_finite()).collect()
+    values
+        .as_primitive::<Float64Type>()
+        .iter()
+        .flatten()
+        .filter(|value| value.is_finite())
+        .collect()
 }
 
 /// Values in the units the generator counts a type in: itself, microseconds, days, or the last decimal place.
 fn units(values: &ArrayRef, kind: ColumnType) -> Vec<Option<i64>> {
     match kind {
         ColumnType::Timestamp => values.as_primitive::<TimestampMicrosecondType>().iter().collect(),
-        ColumnType::Date => values.as_primitive::<Date32Type>().iter().map(|day| day.map(i64::from)).collect(),
+        ColumnType::Date => values
+            .as_primitive::<Date32Type>()
+            .iter()
+            .map(|day| day.map(i64::from))
+            .collect(),
         ColumnType::Decimal(..) => {
             let units = values.as_primitive::<Decimal128Type>().iter();
-            units.map(|units| units.and_then(|units| i64::try_from(units).ok())).collect()
+            units
+                .map(|units| units.and_then(|units| i64::try_from(units).ok()))
+                .collect()
         }
         _ => {
             let values = cast(values, &DataType::Int64).expect("whole numbers become 64 bits");

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use skirl_generator::lateness::{ByPartition, Corrupt, Duplicate, FaultKind, LayerSpec, Network, NullTime, OfPartition};
+use skirl_generator::lateness::{
+    ByPartition, Corrupt, Duplicate, FaultKind, LayerSpec, Network, NullTime, OfPartition,
+};
 use skirl_generator::spec::{Micros, Share};
 
 use super::moments::{Moment, Moments};
@@ -80,11 +82,19 @@ struct Late {
 impl Late {
     fn of<'a>(delays: impl Iterator<Item = &'a Delay>) -> Late {
         let all: Vec<f64> = delays.map(|(delay, _)| *delay as f64).collect();
-        let late: Vec<f64> = all.iter().copied().filter(|delay| *delay > DELAY_MIN_US as f64).collect();
+        let late: Vec<f64> = all
+            .iter()
+            .copied()
+            .filter(|delay| *delay > DELAY_MIN_US as f64)
+            .collect();
         let on_time = 1.0 - late.len() as f64 / all.len().max(1) as f64;
         let rows = all.len();
         // A few rows that happen to be quick do not make two kinds of rows.
-        let delays = if on_time < ON_TIME_MIN { all.into_iter().map(|delay| delay.max(1.0)).collect() } else { late };
+        let delays = if on_time < ON_TIME_MIN {
+            all.into_iter().map(|delay| delay.max(1.0)).collect()
+        } else {
+            late
+        };
         Late { rows, delays }
     }
 
@@ -104,12 +114,16 @@ fn by_partition(delays: &[Delay], remarks: &mut Vec<String>) -> Option<LayerSpec
         partitions.entry(delay.1).or_default().push(delay);
     }
     let all = Late::of(delays.iter());
-    let parts: Vec<(i32, Late)> =
-        partitions.iter().map(|(number, rows)| (*number, Late::of(rows.iter().copied()))).collect();
+    let parts: Vec<(i32, Late)> = partitions
+        .iter()
+        .map(|(number, rows)| (*number, Late::of(rows.iter().copied())))
+        .collect();
     if !parts.iter().any(|(_, part)| differs(part, &all)) {
         return all.layer();
     }
-    let found = parts.iter().map(|(number, part)| format!("{number}: {} % late", rounded(part.share() * 100.0)));
+    let found = parts
+        .iter()
+        .map(|(number, part)| format!("{number}: {} % late", rounded(part.share() * 100.0)));
     let found = found.collect::<Vec<_>>().join(", ");
     remarks.push(format!("partitions are late in ways of their own ({found})"));
     let total = delays.len() as f64;
@@ -140,7 +154,8 @@ fn distance(left: &[f64], right: &[f64]) -> f64 {
         values
     };
     let (left, right) = (sorted(left), sorted(right));
-    let share = |values: &[f64], x: f64| values.partition_point(|value| *value <= x) as f64 / values.len().max(1) as f64;
+    let share =
+        |values: &[f64], x: f64| values.partition_point(|value| *value <= x) as f64 / values.len().max(1) as f64;
     let at = |x: &f64| (share(&left, *x) - share(&right, *x)).abs();
     left.iter().map(at).fold(0.0, f64::max)
 }
@@ -173,7 +188,11 @@ fn unreadable(observed: &Observed) -> Option<LayerSpec> {
 fn null_times(observed: &Observed) -> Option<LayerSpec> {
     observed.time_column?;
     let readable = observed.seen.iter().filter(|seen| seen.readable).count();
-    let without = observed.seen.iter().filter(|seen| seen.readable && seen.event_us.is_none()).count();
+    let without = observed
+        .seen
+        .iter()
+        .filter(|seen| seen.readable && seen.event_us.is_none())
+        .count();
     let share = rounded(without as f64 / readable.max(1) as f64);
     (share > SHARE_MIN).then_some(LayerSpec::NullTime(NullTime { share: Share(share) }))
 }

@@ -93,14 +93,21 @@ pub(super) fn fit(delays: &mut [f64], share: Share) -> Network {
     if sorted.len() < FEW {
         return empirical(sorted, share);
     }
-    let points: Vec<f64> = (0..QUANTILES).map(|n| quantile(sorted, (n as f64 + 0.5) / QUANTILES as f64)).collect();
+    let points: Vec<f64> = (0..QUANTILES)
+        .map(|n| quantile(sorted, (n as f64 + 0.5) / QUANTILES as f64))
+        .collect();
     let families = families(sorted, &points);
     let distances: Vec<f64> = families.iter().map(|family| distance(family, sorted)).collect();
     let closest = distances.iter().copied().fold(f64::INFINITY, f64::min);
     // The families come with the simplest first.
-    let chosen = families.iter().zip(&distances).find(|(_, distance)| **distance <= closest + SIMPLER);
+    let chosen = families
+        .iter()
+        .zip(&distances)
+        .find(|(_, distance)| **distance <= closest + SIMPLER);
     match chosen {
-        Some((family, distance)) if *distance <= DISTANCE_MAX + 1.0 / (sorted.len() as f64).sqrt() => family.layer(share),
+        Some((family, distance)) if *distance <= DISTANCE_MAX + 1.0 / (sorted.len() as f64).sqrt() => {
+            family.layer(share)
+        }
         _ => empirical(sorted, share),
     }
 }
@@ -148,7 +155,9 @@ fn distance(family: &Family, sorted: &[f64]) -> f64 {
     let count = sorted.len() as f64;
     let at = |(n, x): (usize, &f64)| {
         let share = family.share(*x);
-        (share - n as f64 / count).abs().max((share - (n + 1) as f64 / count).abs())
+        (share - n as f64 / count)
+            .abs()
+            .max((share - (n + 1) as f64 / count).abs())
     };
     sorted.iter().enumerate().map(at).fold(0.0, f64::max)
 }
@@ -181,7 +190,11 @@ mod tests {
             let (mut low, mut high) = (0.0, 1e9);
             for _ in 0..80 {
                 let middle = (low + high) / 2.0;
-                if family.share(middle) < share { low = middle } else { high = middle }
+                if family.share(middle) < share {
+                    low = middle
+                } else {
+                    high = middle
+                }
             }
             high
         };
@@ -194,9 +207,21 @@ mod tests {
         for family in [
             Family::Uniform { min: 2e6, max: 30e6 },
             Family::Exponential { mean: 5e6, max },
-            Family::Pareto { scale: 1e6, shape: 1.5, max },
-            Family::Lognormal { median: 3e6, sigma: 0.8, max },
-            Family::Weibull { scale: 4e6, shape: 0.6, max },
+            Family::Pareto {
+                scale: 1e6,
+                shape: 1.5,
+                max,
+            },
+            Family::Lognormal {
+                median: 3e6,
+                sigma: 0.8,
+                max,
+            },
+            Family::Weibull {
+                scale: 4e6,
+                shape: 0.6,
+                max,
+            },
         ] {
             let found = fit(&mut drawn(family, 4_000), Share(0.1));
             let close = |found: f64, wanted: f64| (found / wanted - 1.0).abs() < 0.1;
@@ -204,13 +229,18 @@ mod tests {
                 (Network::Uniform { min, max: most, .. }, Family::Uniform { min: low, max: high }) => {
                     close(min.0 as f64, low) && close(most.0 as f64, high)
                 }
-                (Network::Exponential { mean, .. }, Family::Exponential { mean: wanted, .. }) => close(mean.0 as f64, wanted),
+                (Network::Exponential { mean, .. }, Family::Exponential { mean: wanted, .. }) => {
+                    close(mean.0 as f64, wanted)
+                }
                 (Network::Pareto { scale, shape, .. }, Family::Pareto { scale: s, shape: w, .. }) => {
                     close(scale.0 as f64, s) && close(*shape, w)
                 }
-                (Network::Lognormal { median, sigma, .. }, Family::Lognormal { median: m, sigma: s, .. }) => {
-                    close(median.0 as f64, m) && close(*sigma, s)
-                }
+                (
+                    Network::Lognormal { median, sigma, .. },
+                    Family::Lognormal {
+                        median: m, sigma: s, ..
+                    },
+                ) => close(median.0 as f64, m) && close(*sigma, s),
                 (Network::Weibull { scale, shape, .. }, Family::Weibull { scale: s, shape: w, .. }) => {
                     close(scale.0 as f64, s) && close(*shape, w)
                 }
@@ -222,7 +252,9 @@ mod tests {
 
     #[test]
     fn delays_of_no_family_are_taken_as_measured() {
-        let mut two_humps: Vec<f64> = (0..500).flat_map(|n| [1e6 + f64::from(n), 60e6 + f64::from(n) * 1e3]).collect();
+        let mut two_humps: Vec<f64> = (0..500)
+            .flat_map(|n| [1e6 + f64::from(n), 60e6 + f64::from(n) * 1e3])
+            .collect();
         assert!(matches!(fit(&mut two_humps, Share::ALL), Network::Empirical { .. }));
     }
 
@@ -230,6 +262,12 @@ mod tests {
     fn delays_that_hardly_differ_are_constant() {
         let mut delays: Vec<f64> = (0..100).map(|n| 2e6 + f64::from(n) * 100.0).collect();
         let delay = Micros(2_004_950);
-        assert_eq!(fit(&mut delays, Share::ALL), Network::Constant { share: Share::ALL, delay });
+        assert_eq!(
+            fit(&mut delays, Share::ALL),
+            Network::Constant {
+                share: Share::ALL,
+                delay
+            }
+        );
     }
 }

@@ -23,7 +23,8 @@ pub(super) fn minimum<const N: usize>(start: [f64; N], f: impl Fn(&[f64; N]) -> 
         if worst - best < TOLERANCE {
             break;
         }
-        let centre: [f64; N] = std::array::from_fn(|axis| simplex[..N].iter().map(|(_, c)| c[axis]).sum::<f64>() / N as f64);
+        let centre: [f64; N] =
+            std::array::from_fn(|axis| simplex[..N].iter().map(|(_, c)| c[axis]).sum::<f64>() / N as f64);
         let towards = |factor: f64| -> (f64, [f64; N]) {
             let place = std::array::from_fn(|axis| centre[axis] + factor * (simplex[N].1[axis] - centre[axis]));
             (value(&place), place)

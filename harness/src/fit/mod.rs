@@ -90,8 +90,10 @@ fn fit_stream(source: &Source, request: &FitRequest) -> Result<Fitted> {
 /// # Errors
 /// A specification that cannot be generated, which a fitted one always can.
 pub fn look_alikes(fitted: &[Fitted], seed: u64) -> Result<Vec<DisorderCard>> {
-    let specs: Vec<(String, StreamSpec)> =
-        fitted.iter().map(|stream| (stream.name.clone(), stream.spec.clone())).collect();
+    let specs: Vec<(String, StreamSpec)> = fitted
+        .iter()
+        .map(|stream| (stream.name.clone(), stream.spec.clone()))
+        .collect();
     let made = generate(&specs, seed)?;
     Ok(made.streams.into_iter().map(|stream| stream.card).collect())
 }

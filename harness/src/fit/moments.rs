@@ -42,7 +42,11 @@ impl Moments {
             let before = latest;
             latest = latest.max(seen.event_us.unwrap_or(i64::MIN));
             // Before anything arrived, a row is on time.
-            let by_events = if before == i64::MIN { seen.event_us.unwrap_or(0) } else { before };
+            let by_events = if before == i64::MIN {
+                seen.event_us.unwrap_or(0)
+            } else {
+                before
+            };
             Moment {
                 event_us: seen.event_us,
                 arrival_us: match (live, seen.written_us) {
@@ -89,7 +93,9 @@ impl Moments {
         let batches = observed.seen.last().map_or(0, |seen| seen.micro_batch + 1);
         for micro_batch in 0..batches {
             let end = at + observed.seen[at..].partition_point(|seen| seen.micro_batch <= micro_batch);
-            let arrivals = (at..end).map(|row| arrival(row, &observed.seen[row], &self.rows[row])).collect();
+            let arrivals = (at..end)
+                .map(|row| arrival(row, &observed.seen[row], &self.rows[row]))
+                .collect();
             count.add(&Arrived::Mixed(arrivals));
             at = end;
         }
@@ -115,13 +121,19 @@ fn arrival(row: usize, seen: &Seen, moment: &Moment) -> Arrival {
 
 /// Whether Kafka's timestamps move along with event time and hardly ever before it.
 fn is_live(seen: &[Seen]) -> bool {
-    let both: Vec<(i64, i64)> = seen.iter().filter_map(|seen| seen.written_us.zip(seen.event_us)).collect();
+    let both: Vec<(i64, i64)> = seen
+        .iter()
+        .filter_map(|seen| seen.written_us.zip(seen.event_us))
+        .collect();
     let span = |of: fn(&(i64, i64)) -> i64| {
         let (low, high) = (both.iter().map(of).min(), both.iter().map(of).max());
         high.zip(low).map_or(0, |(high, low)| high - low) as f64
     };
     let (written, happened) = (span(|pair| pair.0), span(|pair| pair.1));
-    let after = both.iter().filter(|(written, event)| written - event >= -ROUNDING_US).count();
+    let after = both
+        .iter()
+        .filter(|(written, event)| written - event >= -ROUNDING_US)
+        .count();
     both.len() > 1
         && written > 0.0
         && (0.8..=1.25).contains(&(happened / written))
@@ -132,8 +144,9 @@ fn is_live(seen: &[Seen]) -> bool {
 /// that they are alike by chance.
 fn copies(seen: &[Seen]) -> Vec<(usize, usize)> {
     let timed = seen.iter().enumerate().filter(|(_, seen)| seen.readable);
-    let mut alike: Vec<(i64, u64, usize)> =
-        timed.filter_map(|(row, seen)| Some((seen.event_us?, seen.content, row))).collect();
+    let mut alike: Vec<(i64, u64, usize)> = timed
+        .filter_map(|(row, seen)| Some((seen.event_us?, seen.content, row)))
+        .collect();
     alike.sort_unstable();
     let mut copies = Vec::new();
     for group in alike.chunk_by(|left, right| (left.0, left.1) == (right.0, right.1)) {
@@ -186,7 +199,9 @@ mod tests {
     #[test]
     fn rows_that_are_alike_by_chance_are_no_copies() {
         // A hundred rows a second, told apart by one of four contents only.
-        let rows: Vec<Seen> = (0..10_000).map(|row| seen(row / 100, (row * 2_654_435_761 >> 7) as u64 % 4)).collect();
+        let rows: Vec<Seen> = (0..10_000)
+            .map(|row| seen(row / 100, (row * 2_654_435_761 >> 7) as u64 % 4))
+            .collect();
         assert_eq!(copies(&rows), []);
     }
 
@@ -196,7 +211,9 @@ mod tests {
             written_us: Some(written),
             ..seen(event, 0)
         };
-        let live: Vec<Seen> = (0..100).map(|n| row(n * 1_000_000, n * 1_000_000 + 50_000 * (n % 7))).collect();
+        let live: Vec<Seen> = (0..100)
+            .map(|n| row(n * 1_000_000, n * 1_000_000 + 50_000 * (n % 7)))
+            .collect();
         let sent_at_once: Vec<Seen> = (0..100).map(|n| row(n * 1_000_000, 200_000_000 + n)).collect();
         assert!(is_live(&live) && !is_live(&sent_at_once));
     }

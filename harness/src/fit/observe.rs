@@ -33,7 +33,11 @@ pub(super) struct Source {
 
 enum Place {
     /// Values in records.
-    Records { directory: PathBuf, topic: String, values: Values },
+    Records {
+        directory: PathBuf,
+        topic: String,
+        values: Values,
+    },
     /// Rows in files.
     Files(Vec<PathBuf>),
 }
@@ -64,12 +68,18 @@ impl Source {
             if !trace.streams.iter().any(|stream| stream.name == *name) {
                 let names: Vec<&str> = trace.streams.iter().map(|stream| stream.name.as_str()).collect();
                 let names = names.join(", ");
-                return Err(Error::Request(format!("the trace has no stream `{name}`; it has {names}")));
+                return Err(Error::Request(format!(
+                    "the trace has no stream `{name}`; it has {names}"
+                )));
             }
         }
         let batch = trace.kafka.as_ref().map(|kafka| kafka.batch.as_str());
         let span = batch.and_then(|batch| Micros::parse(batch).ok());
-        trace.streams.iter().map(|stream| Source::of(stream, span, request)).collect()
+        trace
+            .streams
+            .iter()
+            .map(|stream| Source::of(stream, span, request))
+            .collect()
     }
 
     fn of(stream: &TraceStream, span: Option<Micros>, request: &FitRequest) -> Result<Source> {
@@ -87,7 +97,11 @@ impl Source {
                 topic: topic.topic.clone(),
                 values: Values::of(&schema).map_err(|error| wrong(error.to_string()))?,
             },
-            None => Place::Files((0..stream.micro_batches).map(|n| request.trace.join(stream.file(n))).collect()),
+            None => Place::Files(
+                (0..stream.micro_batches)
+                    .map(|n| request.trace.join(stream.file(n)))
+                    .collect(),
+            ),
         };
         let spec = stream.spec.as_ref().and_then(|spec| toml::to_string(spec).ok());
         Ok(Source {
@@ -112,12 +126,20 @@ impl Source {
                 for (number, path) in paths.iter().enumerate() {
                     let rows = read_file(path, &self.schema, &header).map_err(wrong)?;
                     let micro_batch = number as u64;
-                    if !each(Chunk { micro_batch, rows, written: None }) {
+                    if !each(Chunk {
+                        micro_batch,
+                        rows,
+                        written: None,
+                    }) {
                         return Ok(());
                     }
                 }
             }
-            Place::Records { directory, topic, values } => {
+            Place::Records {
+                directory,
+                topic,
+                values,
+            } => {
                 for records in RecordReader::new(directory, self.micro_batches) {
                     let records = records?;
                     let bytes = records.batch.column(1).as_binary::<i32>();
@@ -146,7 +168,10 @@ impl Source {
         }
         match self.span {
             Some(span) if moments.live => (Some(span), None),
-            _ => (None, Some((observed.seen.len() as u64).div_ceil(self.micro_batches.max(1)).max(1))),
+            _ => (
+                None,
+                Some((observed.seen.len() as u64).div_ceil(self.micro_batches.max(1)).max(1)),
+            ),
         }
     }
 }
@@ -158,7 +183,14 @@ fn schema_of(stream: &TraceStream, request: &FitRequest) -> Result<SchemaRef> {
         let mut reader = RecordReader::new(&request.trace.join(&topic.records), stream.micro_batches);
         let first = reader.find_map(|records| match records {
             Err(error) => Some(Err(error)),
-            Ok(records) => records.batch.column(1).as_binary::<i32>().iter().flatten().next().map(|v| Ok(v.to_vec())),
+            Ok(records) => records
+                .batch
+                .column(1)
+                .as_binary::<i32>()
+                .iter()
+                .flatten()
+                .next()
+                .map(|v| Ok(v.to_vec())),
         });
         if let Some(id) = first.transpose()?.and_then(|value| wire::schema_id(&value)) {
             return Err(Error::Request(wire::refusal(&topic.topic, id, "row to fit")));
@@ -168,7 +200,10 @@ fn schema_of(stream: &TraceStream, request: &FitRequest) -> Result<SchemaRef> {
             stream.name, stream.name
         )));
     }
-    let columns = stream.columns.iter().map(|column| format!("`{}` {}", column.name, column.kind));
+    let columns = stream
+        .columns
+        .iter()
+        .map(|column| format!("`{}` {}", column.name, column.kind));
     parse_schema(&columns.collect::<Vec<_>>().join(", ")).map_err(|wrong| Error::Rows {
         stream: stream.name.clone(),
         reason: wrong.to_string(),
@@ -271,7 +306,12 @@ fn named_time(source: &Source, name: &str) -> Result<usize> {
             source.name
         ))),
         Err(_) => {
-            let names: Vec<&str> = source.schema.fields().iter().map(|field| field.name().as_str()).collect();
+            let names: Vec<&str> = source
+                .schema
+                .fields()
+                .iter()
+                .map(|field| field.name().as_str())
+                .collect();
             Err(Error::Request(format!(
                 "stream `{}` has no column `{name}`; it has {}",
                 source.name,
@@ -283,10 +323,20 @@ fn named_time(source: &Source, name: &str) -> Result<usize> {
 
 /// The TIMESTAMP column that goes back least often from row to row, among those that move at all.
 fn likely_time(sample: &RecordBatch) -> Option<usize> {
-    let times = sample.schema_ref().fields().iter().enumerate().filter(|(_, field)| *field.data_type() == timestamp_type());
+    let times = sample
+        .schema_ref()
+        .fields()
+        .iter()
+        .enumerate()
+        .filter(|(_, field)| *field.data_type() == timestamp_type());
     let times: Vec<usize> = times.map(|(index, _)| index).collect();
     let going_back = |index: &usize| {
-        let values: Vec<i64> = sample.column(*index).as_primitive::<TimestampMicrosecondType>().iter().flatten().collect();
+        let values: Vec<i64> = sample
+            .column(*index)
+            .as_primitive::<TimestampMicrosecondType>()
+            .iter()
+            .flatten()
+            .collect();
         let moves = values.windows(2).filter(|pair| pair[1] != pair[0]).count();
         let backs = values.windows(2).filter(|pair| pair[1] < pair[0]).count();
         if moves == 0 { usize::MAX } else { backs }
@@ -297,11 +347,16 @@ fn likely_time(sample: &RecordBatch) -> Option<usize> {
 /// Adds the rows of a chunk.
 fn see(chunk: &Chunk, time_column: Option<usize>, seen: &mut Vec<Seen>) -> skirl_engine::Result<()> {
     let times = time_column.map(|index| chunk.rows.column(index).as_primitive::<TimestampMicrosecondType>());
-    let others: Vec<usize> = (0..chunk.rows.num_columns()).filter(|index| Some(*index) != time_column).collect();
+    let others: Vec<usize> = (0..chunk.rows.num_columns())
+        .filter(|index| Some(*index) != time_column)
+        .collect();
     let contents = contents(&chunk.rows.project(&others)?)?;
     for (row, content) in contents.into_iter().enumerate() {
         let event_us = times.filter(|times| times.is_valid(row)).map(|times| times.value(row));
-        let written = chunk.written.as_ref().map(|(times, partitions)| (times[row], partitions[row]));
+        let written = chunk
+            .written
+            .as_ref()
+            .map(|(times, partitions)| (times[row], partitions[row]));
         seen.push(Seen {
             micro_batch: chunk.micro_batch,
             event_us,

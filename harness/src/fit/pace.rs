@@ -24,7 +24,11 @@ pub(super) fn fit(moments: &Moments) -> PaceSpec {
     let per_second = |rows: f64, us: f64| rounded((rows * all / us * 1e6).clamp(1e-9, 1e9));
     let rate = per_second((events.len() - 1) as f64, (last - first) as f64);
     let pieces = pieces(&events, first, last);
-    let gaps = if spread(&gaps_of_a_piece(&events, pieces.len())) < EVEN { Gaps::Even } else { Gaps::Random };
+    let gaps = if spread(&gaps_of_a_piece(&events, pieces.len())) < EVEN {
+        Gaps::Even
+    } else {
+        Gaps::Random
+    };
     if is_steady(&pieces, gaps) {
         return match gaps {
             Gaps::Even => PaceSpec::Constant { rate },
@@ -35,7 +39,11 @@ pub(super) fn fit(moments: &Moments) -> PaceSpec {
     let mut points: Vec<(Micros, f64)> = joined(&pieces)
         .into_iter()
         .map(|(from, to, rows)| {
-            let rate = if rows == 0 { 0.0 } else { per_second(rows as f64, (to - from) as f64 * length) };
+            let rate = if rows == 0 {
+                0.0
+            } else {
+                per_second(rows as f64, (to - from) as f64 * length)
+            };
             (Micros((from as f64 * length).round() as i64), rate)
         })
         .collect();
@@ -61,7 +69,10 @@ fn pieces(events: &[i64], first: i64, last: i64) -> Vec<u64> {
 fn gaps_of_a_piece(events: &[i64], pieces: usize) -> Vec<f64> {
     let rows = (events.len() / pieces).max(2).min(events.len());
     let start = (events.len() - rows) / 2;
-    events[start..start + rows].windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect()
+    events[start..start + rows]
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]) as f64)
+        .collect()
 }
 
 /// The standard deviation relative to the mean.
@@ -77,7 +88,9 @@ fn is_steady(pieces: &[u64], gaps: Gaps) -> bool {
     let count = pieces.len() as f64;
     let mean = pieces.iter().sum::<u64>() as f64 / count;
     if gaps == Gaps::Even {
-        return pieces.iter().all(|rows| (*rows as f64 - mean).abs() <= (0.05 * mean).max(2.0));
+        return pieces
+            .iter()
+            .all(|rows| (*rows as f64 - mean).abs() <= (0.05 * mean).max(2.0));
     }
     let variance = pieces.iter().map(|rows| (*rows as f64 - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
     // Four standard deviations of the dispersion of independent rows.
@@ -89,10 +102,11 @@ fn joined(pieces: &[u64]) -> Vec<(usize, usize, u64)> {
     let mut joined: Vec<(usize, usize, u64)> = vec![];
     for (at, rows) in pieces.iter().enumerate() {
         match joined.last_mut() {
-            Some((from, to, sum)) if {
-                let mean = *sum as f64 / (*to - *from) as f64;
-                (mean - *rows as f64).abs() <= 3.0 * (mean + *rows as f64).sqrt() && (*rows > 0) == (*sum > 0)
-            } =>
+            Some((from, to, sum))
+                if {
+                    let mean = *sum as f64 / (*to - *from) as f64;
+                    (mean - *rows as f64).abs() <= 3.0 * (mean + *rows as f64).sqrt() && (*rows > 0) == (*sum > 0)
+                } =>
             {
                 *to = at + 1;
                 *sum += rows;
@@ -153,6 +167,9 @@ mod tests {
             times.iter().filter(|time| **time % 60_000_000 < 12_000_000).count() as f64 / 30_000.0
         };
         let (wanted, found) = (in_bursts(&bursts), in_bursts(&steps));
-        assert!((wanted - found).abs() < 0.1, "{found} of the rows in bursts instead of {wanted}");
+        assert!(
+            (wanted - found).abs() < 0.1,
+            "{found} of the rows in bursts instead of {wanted}"
+        );
     }
 }

@@ -35,7 +35,13 @@ fn fitted(spec: &str, format: Format) -> (Fitted, DisorderCard) {
     let scenario = Scenario::parse(std::path::Path::new("look_alike.toml"), &text);
     assert!(scenario.is_ok(), "{}\n{text}", scenario.unwrap_err());
     // What is lost never shows in a trace, so it is taken from the truth before cards are compared.
-    assert_eq!(all[0].measured, DisorderCard { lost: 0, ..made.streams[0].card.clone() });
+    assert_eq!(
+        all[0].measured,
+        DisorderCard {
+            lost: 0,
+            ..made.streams[0].card.clone()
+        }
+    );
     let card = look_alikes(&all, 5).unwrap().remove(0);
     (all.remove(0), card)
 }
@@ -56,7 +62,11 @@ fn check_close(fitted: &Fitted, card: &DisorderCard) {
     for (name, wanted, found) in [
         ("arrivals", measured.arrivals, card.arrivals),
         ("duplicates", measured.duplicates, card.duplicates),
-        ("without event time", measured.without_event_time, card.without_event_time),
+        (
+            "without event time",
+            measured.without_event_time,
+            card.without_event_time,
+        ),
         ("corrupt", measured.corrupt, card.corrupt),
         ("inversions", measured.inversions, card.inversions),
     ] {
@@ -71,7 +81,11 @@ fn check_close(fitted: &Fitted, card: &DisorderCard) {
             off.push(format!("lateness of {}: {found} instead of {wanted}", part.0));
         }
     }
-    assert!(off.is_empty(), "{}\nmeasured:\n{measured}\nlook-alike:\n{card}", off.join("\n"));
+    assert!(
+        off.is_empty(),
+        "{}\nmeasured:\n{measured}\nlook-alike:\n{card}",
+        off.join("\n")
+    );
 }
 
 fn network(fitted: &Fitted) -> &Network {
@@ -93,7 +107,10 @@ fn a_stream_in_order_has_a_look_alike_in_order() {
         panic!("{:?}", fitted.spec.pace)
     };
     assert!((rate / 50.0 - 1.0).abs() < 0.03, "{rate}");
-    assert_eq!(fitted.spec.start, StreamSpec::new(skirl_generator::Kind::Scotsmen, 1).start);
+    assert_eq!(
+        fitted.spec.start,
+        StreamSpec::new(skirl_generator::Kind::Scotsmen, 1).start
+    );
 }
 
 #[test]
@@ -107,8 +124,15 @@ fn keys_keep_their_skew_and_numbers_their_distribution() {
     };
     assert_eq!(values.len(), weights.len());
     let lisbon = weights[0] / weights.iter().sum::<f64>();
-    assert!((lisbon - 2_275_385.0 / 10_343_066.0).abs() < 0.01, "{:?}: {lisbon}", values[0]);
-    assert!(matches!(conversions.model, ColumnModel::Poisson { mean } if (mean - 5.0).abs() < 0.1), "{conversions:?}");
+    assert!(
+        (lisbon - 2_275_385.0 / 10_343_066.0).abs() < 0.01,
+        "{:?}: {lisbon}",
+        values[0]
+    );
+    assert!(
+        matches!(conversions.model, ColumnModel::Poisson { mean } if (mean - 5.0).abs() < 0.1),
+        "{conversions:?}"
+    );
     assert!(time.is_event_time());
 }
 
@@ -117,10 +141,22 @@ fn laws_of_lateness_are_recognised_and_look_alikes_are_as_late() {
     for (layer, law) in [
         ("{ model = \"constant\", share = 0.2, delay = \"5s\" }", "constant"),
         ("{ model = \"exponential\", share = 0.1, mean = \"4s\" }", "exponential"),
-        ("{ model = \"uniform\", share = 0.3, min = \"2s\", max = \"20s\" }", "uniform"),
-        ("{ model = \"pareto\", share = 0.05, scale = \"2s\", shape = 1.4, max = \"2m\" }", "pareto"),
-        ("{ model = \"lognormal\", share = 0.15, median = \"3s\", sigma = 0.7, max = \"1m\" }", "lognormal"),
-        ("{ model = \"empirical\", share = 0.2, points = [[0, \"1s\"], [0.5, \"2s\"], [0.6, \"30s\"], [1, \"40s\"]] }", "empirical"),
+        (
+            "{ model = \"uniform\", share = 0.3, min = \"2s\", max = \"20s\" }",
+            "uniform",
+        ),
+        (
+            "{ model = \"pareto\", share = 0.05, scale = \"2s\", shape = 1.4, max = \"2m\" }",
+            "pareto",
+        ),
+        (
+            "{ model = \"lognormal\", share = 0.15, median = \"3s\", sigma = 0.7, max = \"1m\" }",
+            "lognormal",
+        ),
+        (
+            "{ model = \"empirical\", share = 0.2, points = [[0, \"1s\"], [0.5, \"2s\"], [0.6, \"30s\"], [1, \"40s\"]] }",
+            "empirical",
+        ),
     ] {
         let (fitted, card) = fitted(&format!("{STREAM}lateness = {layer}"), Format::Json);
         check_close(&fitted, &card);
@@ -165,15 +201,25 @@ fn a_stream_of_columns_of_its_own_looks_alike() {
     let (fitted, card) = fitted(spec, Format::Json);
     check_close(&fitted, &card);
     let column = |name: &str| fitted.spec.columns.iter().find(|column| column.name == name).unwrap();
-    assert!(matches!(column("id").model, ColumnModel::Sequence { .. }), "{:?}", column("id"));
-    let ColumnModel::Zipf { exponent, .. } = column("user").model else { panic!("{:?}", column("user")) };
+    assert!(
+        matches!(column("id").model, ColumnModel::Sequence { .. }),
+        "{:?}",
+        column("id")
+    );
+    let ColumnModel::Zipf { exponent, .. } = column("user").model else {
+        panic!("{:?}", column("user"))
+    };
     assert!((exponent - 1.2).abs() < 0.1, "{exponent}");
     assert_eq!(column("user").template.as_deref(), Some("user-{value}"));
     assert!((column("page").nulls.0 - 0.1).abs() < 0.01);
     assert!(matches!(column("price").model, ColumnModel::Uniform { .. }));
     assert!(matches!(column("score").model, ColumnModel::Normal { mean, .. } if (mean - 5.0).abs() < 0.1));
     assert!(column("seen").is_event_time());
-    assert!(matches!(fitted.spec.pace, PaceSpec::Steps { .. }), "{:?}", fitted.spec.pace);
+    assert!(
+        matches!(fitted.spec.pace, PaceSpec::Steps { .. }),
+        "{:?}",
+        fitted.spec.pace
+    );
 }
 
 #[test]
@@ -185,5 +231,8 @@ fn a_directory_without_a_trace_is_named() {
         event_times: BTreeMap::new(),
     };
     let message = fit(&request).unwrap_err().to_string();
-    assert!(message.contains("nowhere is no trace: it has no readable trace.toml"), "{message}");
+    assert!(
+        message.contains("nowhere is no trace: it has no readable trace.toml"),
+        "{message}"
+    );
 }

@@ -53,7 +53,9 @@ fn pairs_above(ones: &[f64], others: &[f64]) -> f64 {
         std::cmp::Ordering::Equal => 0.5,
         std::cmp::Ordering::Less => 0.0,
     };
-    ones.iter().map(|one| others.iter().map(|other| pair(*one, *other)).sum::<f64>()).sum()
+    ones.iter()
+        .map(|one| others.iter().map(|other| pair(*one, *other)).sum::<f64>())
+        .sum()
 }
 
 #[cfg(test)]
@@ -69,7 +71,10 @@ mod tests {
     fn parts_that_mix_are_noise_and_parts_that_do_not_are_more() {
         let then = [10, 12, 11, 13, 12, 10, 11, 14, 12, 11];
         assert_eq!(beyond_noise(then, then), Some(false));
-        assert_eq!(beyond_noise([11, 13, 12, 14, 11, 12, 13, 12, 11, 13], then), Some(false));
+        assert_eq!(
+            beyond_noise([11, 13, 12, 14, 11, 12, 13, 12, 11, 13], then),
+            Some(false)
+        );
         assert_eq!(beyond_noise([15, 16, 14, 17, 15, 16, 15, 14, 16, 15], then), Some(true));
         assert_eq!(beyond_noise([5, 6, 4, 7, 5, 6, 5, 4, 6, 5], then), Some(true));
     }
@@ -77,7 +82,10 @@ mod tests {
     #[test]
     fn one_bad_part_is_noise() {
         let then = [10; 10];
-        assert_eq!(beyond_noise([10, 10, 10, 10, 10, 900, 10, 10, 10, 10], then), Some(false));
+        assert_eq!(
+            beyond_noise([10, 10, 10, 10, 10, 900, 10, 10, 10, 10], then),
+            Some(false)
+        );
     }
 
     #[test]

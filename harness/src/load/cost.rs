@@ -27,7 +27,9 @@ impl CpuTimes {
     pub fn now() -> CpuTimes {
         CpuTimes {
             threads: read_threads().unwrap_or_default(),
-            machine: fs::read_to_string("/proc/stat").ok().and_then(|text| machine_ticks(&text)),
+            machine: fs::read_to_string("/proc/stat")
+                .ok()
+                .and_then(|text| machine_ticks(&text)),
         }
     }
 
@@ -36,11 +38,22 @@ impl CpuTimes {
         let ran = |(id, (name, now)): (&u64, &(String, u64))| {
             let before = earlier.threads.get(id).map_or(0, |(_, before)| *before);
             let cpu_seconds = now.saturating_sub(before) as f64 / 1e9;
-            ThreadCost { name: name.clone(), cpu_seconds }
+            ThreadCost {
+                name: name.clone(),
+                cpu_seconds,
+            }
         };
-        let mut threads: Vec<ThreadCost> = self.threads.iter().map(ran).filter(|thread| thread.cpu_seconds > 0.0).collect();
+        let mut threads: Vec<ThreadCost> = self
+            .threads
+            .iter()
+            .map(ran)
+            .filter(|thread| thread.cpu_seconds > 0.0)
+            .collect();
         threads.sort_by(|a, b| b.cpu_seconds.total_cmp(&a.cpu_seconds));
-        let machine = self.machine.zip(earlier.machine).filter(|(now, before)| now.1 > before.1);
+        let machine = self
+            .machine
+            .zip(earlier.machine)
+            .filter(|(now, before)| now.1 > before.1);
         Cost {
             seconds,
             threads,
@@ -114,12 +127,20 @@ pub struct Ceiling {
 
 impl Ceiling {
     fn rate(&self) -> f64 {
-        if self.cost.seconds > 0.0 { self.rows as f64 / self.cost.seconds } else { 0.0 }
+        if self.cost.seconds > 0.0 {
+            self.rows as f64 / self.cost.seconds
+        } else {
+            0.0
+        }
     }
 
     /// How near the run came to what the tool can do: 1 is there.
     pub fn nearness(&self) -> f64 {
-        let alone = if self.alone > 0.0 { self.rate() / self.alone } else { 0.0 };
+        let alone = if self.alone > 0.0 {
+            self.rate() / self.alone
+        } else {
+            0.0
+        };
         self.cost.busiest().map_or(alone, |(_, share)| share.max(alone))
     }
 
@@ -141,7 +162,10 @@ mod tests {
     use super::*;
 
     fn ceiling(busiest: f64, rows: u64, alone: f64) -> Ceiling {
-        let thread = |name: &str, cpu_seconds| ThreadCost { name: name.into(), cpu_seconds };
+        let thread = |name: &str, cpu_seconds| ThreadCost {
+            name: name.into(),
+            cpu_seconds,
+        };
         Ceiling {
             alone,
             rows,
@@ -163,13 +187,23 @@ mod tests {
     #[test]
     fn what_the_tool_does_alone_is_a_ceiling_too() {
         assert_eq!(ceiling(2.5, 1_000_000, 125_000.0).nearness(), 0.8);
-        let unknown = Ceiling { alone: 125_000.0, rows: 1_000_000, cost: Cost { seconds: 10.0, ..Cost::default() } };
+        let unknown = Ceiling {
+            alone: 125_000.0,
+            rows: 1_000_000,
+            cost: Cost {
+                seconds: 10.0,
+                ..Cost::default()
+            },
+        };
         assert_eq!((unknown.nearness(), unknown.cpu_us_per_row()), (0.8, None));
     }
 
     #[test]
     fn a_machine_is_busy_with_all_but_idle_and_waiting_time() {
-        assert_eq!(machine_ticks("cpu  10 20 30 400 40 5 5 10 7 7\ncpu0 1\n"), Some((80, 520)));
+        assert_eq!(
+            machine_ticks("cpu  10 20 30 400 40 5 5 10 7 7\ncpu0 1\n"),
+            Some((80, 520))
+        );
         assert_eq!(machine_ticks("nothing of the kind"), None);
     }
 
@@ -181,9 +215,15 @@ mod tests {
             let sum: u64 = (0..20_000_000u64).map(std::hint::black_box).sum();
             (CpuTimes::now(), sum)
         };
-        let thread = std::thread::Builder::new().name("skirl-works".into()).spawn(work).unwrap();
+        let thread = std::thread::Builder::new()
+            .name("skirl-works".into())
+            .spawn(work)
+            .unwrap();
         let (after, _) = thread.join().unwrap();
         let cost = after.since(&before, 1.0);
-        assert!(cost.threads.iter().any(|thread| thread.name == "skirl-works"), "{cost:?}");
+        assert!(
+            cost.threads.iter().any(|thread| thread.name == "skirl-works"),
+            "{cost:?}"
+        );
     }
 }

@@ -76,7 +76,10 @@ impl Demand {
                 self.partitions,
                 self.deleted_after
             ),
-            None => format!("{:.0} rows/s for {:.0} s, since the topic has no `retention.bytes`", self.rows_per_second, self.seconds),
+            None => format!(
+                "{:.0} rows/s for {:.0} s, since the topic has no `retention.bytes`",
+                self.rows_per_second, self.seconds
+            ),
         };
         Err(Error::Disk(format!(
             "the rows may take {} on {disk}, and {} are free, of which {:.0} % are left alone: {bound}, {} a row, on {} of {} \
@@ -108,12 +111,18 @@ pub fn visible_log_dirs(admin: &Admin) -> Result<Vec<LogDir>> {
     let mut dirs = Vec::new();
     for broker in admin.brokers()? {
         let settings = admin.broker_settings(broker)?;
-        let named = settings.get("log.dirs").filter(|dirs| !dirs.is_empty()).or(settings.get("log.dir"));
+        let named = settings
+            .get("log.dirs")
+            .filter(|dirs| !dirs.is_empty())
+            .or(settings.get("log.dir"));
         for path in named.into_iter().flat_map(|dirs| dirs.split(',')).map(str::trim) {
             if is_of_broker(Path::new(path), broker)
                 && let Some(free) = free_bytes(Path::new(path))
             {
-                dirs.push(LogDir { path: path.to_string(), free });
+                dirs.push(LogDir {
+                    path: path.to_string(),
+                    free,
+                });
             }
         }
     }
@@ -123,7 +132,8 @@ pub fn visible_log_dirs(admin: &Admin) -> Result<Vec<LogDir>> {
 /// Whether a directory here is that broker's: it says so itself.
 fn is_of_broker(path: &Path, broker: i32) -> bool {
     let said = std::fs::read_to_string(path.join("meta.properties")).unwrap_or_default();
-    said.lines().any(|line| line.trim() == format!("node.id={broker}") || line.trim() == format!("broker.id={broker}"))
+    said.lines()
+        .any(|line| line.trim() == format!("node.id={broker}") || line.trim() == format!("broker.id={broker}"))
 }
 
 #[cfg(unix)]
@@ -160,15 +170,25 @@ mod tests {
 
     #[test]
     fn retention_bounds_what_is_kept_once_the_broker_looks() {
-        let bounded = Demand { retention_bytes: Some(64 << 20), ..DEMAND };
+        let bounded = Demand {
+            retention_bytes: Some(64 << 20),
+            ..DEMAND
+        };
         assert_eq!(bounded.kept(), 9.6e9, "a minute is over before the broker looks");
-        let soon = Demand { deleted_after: 5.0, ..bounded };
+        let soon = Demand {
+            deleted_after: 5.0,
+            ..bounded
+        };
         assert_eq!(soon.kept(), 4.0 * f64::from(80 << 20) + 0.8e9);
     }
 
     #[test]
     fn replicas_are_spread_over_brokers() {
-        let spread = Demand { replicas: 2, brokers: 3, ..DEMAND };
+        let spread = Demand {
+            replicas: 2,
+            brokers: 3,
+            ..DEMAND
+        };
         assert_eq!(spread.kept(), 6.4e9);
     }
 
@@ -176,7 +196,11 @@ mod tests {
     fn a_run_that_does_not_fit_is_refused_with_the_numbers() {
         assert!(DEMAND.check("/data", 11e9).is_ok());
         let unbounded = DEMAND.check("/data", 10e9).unwrap_err().to_string();
-        let bounded = Demand { retention_bytes: Some(1 << 30), deleted_after: 5.0, ..DEMAND };
+        let bounded = Demand {
+            retention_bytes: Some(1 << 30),
+            deleted_after: 5.0,
+            ..DEMAND
+        };
         let bounded = bounded.check("/data", 3e9).unwrap_err().to_string();
         insta::assert_snapshot!(format!("{unbounded}\n{bounded}"), @"");
     }

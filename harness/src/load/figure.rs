@@ -66,7 +66,9 @@ impl Figure {
             _ => {
                 let percent = value.strip_prefix('p').and_then(|percent| percent.parse::<f64>().ok());
                 let percent = percent.filter(|percent| (0.0..=100.0).contains(percent));
-                percent.map(|percent| Figure::Quantile(span, percent)).ok_or_else(|| unknown(text))
+                percent
+                    .map(|percent| Figure::Quantile(span, percent))
+                    .ok_or_else(|| unknown(text))
             }
         }
     }
@@ -100,11 +102,20 @@ fn span_of(name: &str) -> Option<Span> {
 }
 
 fn unknown(text: &str) -> String {
-    let names = COUNTS.iter().map(|(name, _)| *name).chain(["p50", "p99", "p99.9", "max", "mean"]);
+    let names = COUNTS
+        .iter()
+        .map(|(name, _)| *name)
+        .chain(["p50", "p99", "p99.9", "max", "mean"]);
     let spans = Span::ALL.iter().map(|span| span.name());
     let stem = |known: &str| text.replace(text.split_once('.').map_or("", |(span, _)| span), known);
-    let known: Vec<String> = names.map(str::to_string).chain(spans.filter(|_| text.contains('.')).map(stem)).collect();
-    let near = known.iter().map(|known| (strsim::damerau_levenshtein(known, text), known)).min();
+    let known: Vec<String> = names
+        .map(str::to_string)
+        .chain(spans.filter(|_| text.contains('.')).map(stem))
+        .collect();
+    let near = known
+        .iter()
+        .map(|known| (strsim::damerau_levenshtein(known, text), known))
+        .min();
     let near = near.filter(|(distance, known)| *distance <= known.len().div_ceil(3));
     let hint = near.map_or_else(String::new, |(_, known)| format!(" (did you mean `{known}`?)"));
     format!(
@@ -115,13 +126,22 @@ fn unknown(text: &str) -> String {
 
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let prefix = |span: Span| if span == Span::Latency { String::new() } else { format!("{}.", span.name()) };
+        let prefix = |span: Span| {
+            if span == Span::Latency {
+                String::new()
+            } else {
+                format!("{}.", span.name())
+            }
+        };
         match self {
             Figure::Quantile(span, percent) => write!(f, "{}p{percent}", prefix(*span)),
             Figure::Max(span) => write!(f, "{}max", prefix(*span)),
             Figure::Mean(span) => write!(f, "{}mean", prefix(*span)),
             count => {
-                let name = COUNTS.iter().find(|(_, known)| known == count).map_or("", |(name, _)| *name);
+                let name = COUNTS
+                    .iter()
+                    .find(|(_, known)| known == count)
+                    .map_or("", |(name, _)| *name);
                 f.write_str(name)
             }
         }
@@ -203,7 +223,12 @@ mod tests {
 
     #[test]
     fn a_mistyped_figure_is_told_the_nearest_one() {
-        for (text, near) in [("loss", "lost"), ("p999x", "p99"), ("duplicate", "duplicates"), ("endtoend.p99", "end_to_end.p99")] {
+        for (text, near) in [
+            ("loss", "lost"),
+            ("p999x", "p99"),
+            ("duplicate", "duplicates"),
+            ("endtoend.p99", "end_to_end.p99"),
+        ] {
             let message = Figure::parse(text).unwrap_err();
             assert!(message.contains(&format!("did you mean `{near}`?")), "{message}");
         }
@@ -213,9 +238,17 @@ mod tests {
 
     #[test]
     fn values_are_shown_in_the_unit_that_fits() {
-        let shown: Vec<String> = [0.0, 950.0, 4_204.0, 20_000.0, 340_000.0, 2_007_000.0].map(shown_micros).into();
+        let shown: Vec<String> = [0.0, 950.0, 4_204.0, 20_000.0, 340_000.0, 2_007_000.0]
+            .map(shown_micros)
+            .into();
         assert_eq!(shown, ["0 us", "950 us", "4.20 ms", "20.0 ms", "340 ms", "2.01 s"]);
-        assert_eq!((shown_count(1_234_567.0), shown_count(12.0)), ("1,234,567".into(), "12".into()));
-        assert_eq!((shown_short(50_000.0), shown_short(1_634_000.0)), ("50.0 k".into(), "1.63 M".into()));
+        assert_eq!(
+            (shown_count(1_234_567.0), shown_count(12.0)),
+            ("1,234,567".into(), "12".into())
+        );
+        assert_eq!(
+            (shown_short(50_000.0), shown_short(1_634_000.0)),
+            ("50.0 k".into(), "1.63 M".into())
+        );
     }
 }

@@ -53,7 +53,9 @@ fn refuse_misfits(runs: &[(String, Outcome)]) -> Result<(), String> {
                 first.setup.seconds, run.setup.seconds
             ));
         }
-        let twice = runs[..index].iter().find(|(_, other)| other.setup.runs.iter().any(|id| run.setup.runs.contains(id)));
+        let twice = runs[..index]
+            .iter()
+            .find(|(_, other)| other.setup.runs.iter().any(|id| run.setup.runs.contains(id)));
         if let Some((other, _)) = twice {
             return Err(format!("{other} and {name} hold the same run; name each run once"));
         }
@@ -91,7 +93,13 @@ fn together<'a>(words: impl Iterator<Item = &'a String>) -> String {
             None => counts.push((word, 1)),
         }
     }
-    let said = counts.into_iter().map(|(word, count)| if count > 1 { format!("{count} x {word}") } else { word.clone() });
+    let said = counts.into_iter().map(|(word, count)| {
+        if count > 1 {
+            format!("{count} x {word}")
+        } else {
+            word.clone()
+        }
+    });
     said.collect::<Vec<_>>().join(", ")
 }
 
@@ -119,13 +127,18 @@ fn timeline(outcomes: &[&Outcome]) -> Vec<Sample> {
     for sample in outcomes.iter().flat_map(|outcome| &outcome.timeline) {
         intervals.entry(sample.interval).or_default().push(sample.counts);
     }
-    let sample = |(interval, counts)| Sample { interval, counts: Counts::together(counts) };
+    let sample = |(interval, counts)| Sample {
+        interval,
+        counts: Counts::together(counts),
+    };
     intervals.into_iter().map(sample).collect()
 }
 
 fn remarks(runs: &[(String, Outcome)]) -> Vec<String> {
-    let mut remarks: Vec<String> =
-        runs.iter().flat_map(|(name, run)| run.remarks.iter().map(move |remark| format!("{name}: {remark}"))).collect();
+    let mut remarks: Vec<String> = runs
+        .iter()
+        .flat_map(|(name, run)| run.remarks.iter().map(move |remark| format!("{name}: {remark}")))
+        .collect();
     let starts = || runs.iter().map(|(_, run)| run.setup.start_wall_ns);
     let apart_s = (starts().max().unwrap_or(0) - starts().min().unwrap_or(0)) as f64 / 1e9;
     if apart_s > runs[0].1.setup.seconds * APART {
@@ -137,10 +150,16 @@ fn remarks(runs: &[(String, Outcome)]) -> Vec<String> {
     let first = &runs[0].1.setup.producer;
     for (name, run) in &runs[1..] {
         let other = &run.setup.producer;
-        let differing = first.iter().filter(|(property, value)| other.get(*property) != Some(value));
+        let differing = first
+            .iter()
+            .filter(|(property, value)| other.get(*property) != Some(value));
         let differing: Vec<&str> = differing.map(|(property, _)| property.as_str()).collect();
         if !differing.is_empty() {
-            remarks.push(format!("{name} was run with another {} than {}", differing.join(", "), runs[0].0));
+            remarks.push(format!(
+                "{name} was run with another {} than {}",
+                differing.join(", "),
+                runs[0].0
+            ));
         }
     }
     if runs.iter().any(|(_, run)| run.received.is_none()) && runs.iter().any(|(_, run)| run.received.is_some()) {
@@ -170,7 +189,10 @@ mod tests {
     fn merged_runs_have_the_rows_and_latencies_of_both() {
         let (one, other) = (named("a.json", "1", 10), named("b.json", "2", 30));
         let merged = merge(&[one.clone(), other.clone()]).unwrap();
-        assert_eq!((merged.rows.offered, merged.setup.rate, merged.setup.workers), (2_000, 200.0, 2));
+        assert_eq!(
+            (merged.rows.offered, merged.setup.rate, merged.setup.workers),
+            (2_000, 200.0, 2)
+        );
         assert_eq!(merged.figure(Figure::Throughput), Ok(200.0));
         let mut both = one.1.spans[&Span::Latency].total().unwrap();
         both.add(other.1.spans[&Span::Latency].total().unwrap()).unwrap();

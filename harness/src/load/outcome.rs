@@ -129,7 +129,11 @@ impl RowCounts {
 
     /// Bytes of a row on average.
     pub fn bytes_per_row(&self) -> f64 {
-        if self.queued == 0 { 0.0 } else { self.queued_bytes as f64 / self.queued as f64 }
+        if self.queued == 0 {
+            0.0
+        } else {
+            self.queued_bytes as f64 / self.queued as f64
+        }
     }
 }
 
@@ -187,7 +191,9 @@ impl Outcome {
     }
 
     fn readback(&self) -> &ReceivedRows {
-        self.received.as_ref().expect("figures that need it were refused without")
+        self.received
+            .as_ref()
+            .expect("figures that need it were refused without")
     }
 
     fn span(&self, span: Span) -> Result<&LatencyLog, String> {
@@ -272,9 +278,15 @@ pub(super) mod tests {
     fn figures_are_of_all_rows() {
         let outcome = outcome(20, |second| if second == 7 { 900 } else { 10 });
         let figure = |text: &str| outcome.figure(Figure::parse(text).unwrap());
-        assert_eq!((figure("throughput"), figure("lost"), figure("failed")), (Ok(100.0), Ok(0.0), Ok(0.0)));
+        assert_eq!(
+            (figure("throughput"), figure("lost"), figure("failed")),
+            (Ok(100.0), Ok(0.0), Ok(0.0))
+        );
         let (p50, p99) = (figure("p50").unwrap(), figure("p99").unwrap());
-        assert!((9_990.0..10_020.0).contains(&p50) && (899_000.0..901_000.0).contains(&p99), "{p50} {p99}");
+        assert!(
+            (9_990.0..10_020.0).contains(&p50) && (899_000.0..901_000.0).contains(&p99),
+            "{p50} {p99}"
+        );
         assert_eq!(figure("end_to_end.p99"), Err("no row has a end_to_end".into()));
     }
 

@@ -27,6 +27,8 @@ pub struct Plan {
     pub timing: Timing,
     /// The pace in the words it was asked for in.
     pub pace: String,
+    /// How many times that pace the one of `timing` is: a step of a search is another than 1.
+    pub rate_factor: f64,
     /// Processes that send: 1 sends from this one, more are started by [`Plan::worker_command`].
     pub workers: u32,
     /// What starts a worker process.
@@ -132,12 +134,18 @@ impl Plan {
     pub fn check(&self) -> Result<()> {
         let refuse = |message: String| Err(Error::Plan(message));
         if self.topics.len() != self.rows.streams() {
-            return refuse(format!("{} streams need a topic each, found {}", self.rows.streams(), self.topics.len()));
+            return refuse(format!(
+                "{} streams need a topic each, found {}",
+                self.rows.streams(),
+                self.topics.len()
+            ));
         }
         for (index, topic) in self.topics.iter().enumerate() {
             skirl_kafka::address::check_topic(topic).map_err(Error::Plan)?;
             if self.topics[..index].contains(topic) {
-                return refuse(format!("two streams would go to topic `{topic}`; write `{{stream}}` into the topic's name"));
+                return refuse(format!(
+                    "two streams would go to topic `{topic}`; write `{{stream}}` into the topic's name"
+                ));
             }
         }
         if self.timing.duration < Duration::from_secs(1) {
@@ -150,5 +158,70 @@ impl Plan {
             return refuse("a row has at least one byte".into());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use skirl_generator::pace::PaceSpec;
+
+    use super::*;
+
+    /// A second at 1,000 rows/s.
+    pub fn plan() -> Plan {
+        Plan {
+            client: Properties::new("localhost:9092"),
+            topics: vec!["orders".into()],
+            topic: TopicPlan {
+                existing: Existing::Refuse,
+                partitions: None,
+                replication: None,
+                retention_bytes: 1 << 28,
+                keep: false,
+                disk_bound: None,
+            },
+            rows: RowPlan::Synthetic { size: 100, keys: 0 },
+            timing: Timing {
+                pace: PaceSpec::Constant { rate: 1_000.0 },
+                seed: 1,
+                warm_up: Duration::ZERO,
+                duration: Duration::from_secs(1),
+            },
+            pace: "1k/s".into(),
+            rate_factor: 1.0,
+            workers: 1,
+            worker_command: None,
+            receive: Some(vec!["orders".into()]),
+            patience: Duration::from_secs(30),
+            quantum: Duration::from_micros(200),
+            waiting: Waiting::Sleep,
+            start_at: None,
+        }
+    }
+
+    #[test]
+    fn what_does_not_go_together_is_refused() {
+        assert!(plan().check().is_ok());
+        for (spoil, said) in [
+            (
+                (|plan| plan.topics = vec![]) as fn(&mut Plan),
+                "1 streams need a topic each",
+            ),
+            (|plan| plan.topics = vec!["a b".into()], "is no topic name"),
+            (
+                |plan| plan.timing.duration = Duration::from_millis(500),
+                "at least a second",
+            ),
+            (|plan| plan.workers = 2, "nothing says how to start them"),
+            (
+                |plan| plan.rows = RowPlan::Synthetic { size: 0, keys: 0 },
+                "at least one byte",
+            ),
+        ] {
+            let mut plan = plan();
+            spoil(&mut plan);
+            let message = plan.check().unwrap_err().to_string();
+            assert!(message.contains(said), "{message}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::capacity::scaled;
 use super::clock::MachineClock;
 use super::error::{Error, Result};
 use super::plan::{Part, Plan};
@@ -26,7 +27,15 @@ const TICK: Duration = Duration::from_millis(200);
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum ToWorker {
-    Begin { run: RunId, start_wall_ns: i64 },
+    /// What differs from the arguments it was started with.
+    Prepare {
+        topics: Vec<String>,
+        rate_factor: f64,
+    },
+    Begin {
+        run: RunId,
+        start_wall_ns: i64,
+    },
     Stop,
 }
 
@@ -55,7 +64,10 @@ impl Process {
     pub fn start(plan: &Plan, part: Part) -> Result<Process> {
         let index = part.index;
         let wrong = |what: String| Error::Worker { worker: index, what };
-        let command = plan.worker_command.as_ref().ok_or_else(|| wrong("cannot be started: no program is named".into()))?;
+        let command = plan
+            .worker_command
+            .as_ref()
+            .ok_or_else(|| wrong("cannot be started: no program is named".into()))?;
         let mut child = Command::new(&command.program)
             .args(&command.arguments)
             .args(["--as-worker", &format!("{}/{}", part.index + 1, part.of)])
@@ -71,7 +83,17 @@ impl Process {
             let mut said = lines.map_while(|line| serde_json::from_str::<FromWorker>(&line.ok()?).ok());
             said.try_for_each(|said| give.send(said))
         });
-        Ok(Process { index, child, input, output })
+        let mut process = Process {
+            index,
+            child,
+            input,
+            output,
+        };
+        process.say(&ToWorker::Prepare {
+            topics: plan.topics.clone(),
+            rate_factor: plan.rate_factor,
+        });
+        Ok(process)
     }
 
     /// Waits until it is ready.
@@ -115,12 +137,21 @@ impl Process {
     }
 
     fn wrong(&self, what: String) -> Error {
-        Error::Worker { worker: self.index, what: format!("could not do its part: {what}") }
+        Error::Worker {
+            worker: self.index,
+            what: format!("could not do its part: {what}"),
+        }
     }
 
     fn ended(&mut self) -> Error {
-        let how = self.child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
-        Error::Worker { worker: self.index, what: format!("ended before its part was done ({how})") }
+        let how = self
+            .child
+            .wait()
+            .map_or_else(|error| error.to_string(), |status| status.to_string());
+        Error::Worker {
+            worker: self.index,
+            what: format!("ended before its part was done ({how})"),
+        }
     }
 }
 
@@ -132,24 +163,32 @@ impl Drop for Process {
     }
 }
 
-/// A worker's side: makes ready, waits for the word, works, and tells what came of it on standard output.
+/// A worker's side: makes ready, waits for the word, works, and tells what came of it on standard output. `plan` is that
+/// of its arguments.
 ///
 /// # Errors
 /// When nobody hears.
-pub fn serve(plan: &Plan, part: Part) -> Result<()> {
-    let outcome = prepare_and_run(plan, part);
-    match outcome {
+pub fn serve(plan: Plan, part: Part) -> Result<()> {
+    match prepare_and_run(plan, part) {
         Ok(work) => say(&FromWorker::Done(Box::new(work))),
         Err(error) => say(&FromWorker::Failed(error.to_string())),
     }
 }
 
-fn prepare_and_run(plan: &Plan, part: Part) -> Result<Work> {
-    let worker = Worker::prepare(plan, part)?;
+fn prepare_and_run(mut plan: Plan, part: Part) -> Result<Work> {
+    let gone = || Error::Plan("the run is gone".into());
+    let mut lines = std::io::stdin()
+        .lines()
+        .map_while(|line| serde_json::from_str::<ToWorker>(&line.ok()?).ok());
+    let Some(ToWorker::Prepare { topics, rate_factor }) = lines.next() else {
+        return Err(gone());
+    };
+    plan.topics = topics;
+    plan.timing.pace = scaled(&plan.timing.pace, rate_factor);
+    let worker = Worker::prepare(&plan, part)?;
     say(&FromWorker::Ready)?;
-    let mut lines = std::io::stdin().lines().map_while(|line| serde_json::from_str::<ToWorker>(&line.ok()?).ok());
     let Some(ToWorker::Begin { run, start_wall_ns }) = lines.next() else {
-        return Err(Error::Plan("the run is gone".into()));
+        return Err(gone());
     };
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
@@ -169,7 +208,7 @@ fn prepare_and_run(plan: &Plan, part: Part) -> Result<Work> {
                 let _ = say(&FromWorker::Progress(counts.counts()));
             }
         });
-        let work = worker.run(plan, part, run, &clock, counts, &stop);
+        let work = worker.run(&plan, part, run, &clock, counts, &stop);
         drop(done);
         work
     })

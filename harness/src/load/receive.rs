@@ -28,9 +28,15 @@ pub fn ends(admin: &Admin, topics: &[String]) -> Result<Vec<Place>> {
     let mut places = Vec::new();
     for (index, topic) in (0..).zip(topics) {
         let partitions = admin.topic(topic)?.partitions;
-        let asked: Vec<_> = partitions.iter().map(|part| (topic.as_str(), part.id, Position::Latest)).collect();
+        let asked: Vec<_> = partitions
+            .iter()
+            .map(|part| (topic.as_str(), part.id, Position::Latest))
+            .collect();
         let offsets = admin.offsets(&asked, Isolation::ReadUncommitted)?;
-        let found = asked.iter().zip(offsets).map(|((_, id, _), offset)| (index, *id, offset.unwrap_or(0)));
+        let found = asked
+            .iter()
+            .zip(offsets)
+            .map(|((_, id, _), offset)| (index, *id, offset.unwrap_or(0)));
         places.extend(found);
     }
     Ok(places)
@@ -87,7 +93,10 @@ impl<'a> Receiver<'a> {
             start_wall_ns,
             received: Received::new(run),
             end_to_end: Recorder::new(interval),
-            positions: places.iter().map(|(topic, id, offset)| ((*topic, *id), *offset)).collect(),
+            positions: places
+                .iter()
+                .map(|(topic, id, offset)| ((*topic, *id), *offset))
+                .collect(),
         })
     }
 
@@ -103,7 +112,10 @@ impl<'a> Receiver<'a> {
                 break;
             }
             if until.stop.load(Ordering::Relaxed) {
-                let last = self.follower.last_trouble().map_or_else(String::new, |said| format!(" ({said})"));
+                let last = self
+                    .follower
+                    .last_trouble()
+                    .map_or_else(String::new, |said| format!(" ({said})"));
                 incomplete = Some(format!("the consumer did not reach the end of the topic in time{last}"));
                 break;
             }
@@ -121,7 +133,15 @@ impl<'a> Receiver<'a> {
     }
 
     fn poll(&mut self, tally: &Tally) -> Result<()> {
-        let Receiver { follower, topics, clock, received, end_to_end, positions, start_wall_ns } = self;
+        let Receiver {
+            follower,
+            topics,
+            clock,
+            received,
+            end_to_end,
+            positions,
+            start_wall_ns,
+        } = self;
         let index = |topic: &str| topics.iter().position(|known| known == topic).unwrap_or(0) as u16;
         // Rows that are taken from the queue together were there together.
         let mut now = None;
@@ -137,7 +157,9 @@ impl<'a> Receiver<'a> {
             }
         };
         let mut ended = Vec::new();
-        follower.poll(SLICE, row, |topic, partition, offset| ended.push(((index(topic), partition), offset)))?;
+        follower.poll(SLICE, row, |topic, partition, offset| {
+            ended.push(((index(topic), partition), offset))
+        })?;
         for (place, offset) in ended {
             let at = positions.entry(place).or_insert(offset);
             *at = offset.max(*at);

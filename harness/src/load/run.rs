@@ -60,7 +60,9 @@ pub fn run(plan: &Plan, stop: &AtomicBool, watch: &mut dyn FnMut(&View)) -> Resu
     let deleted = topics.delete_made();
     outcome.map(|mut outcome| {
         if let Err(error) = deleted {
-            outcome.remarks.push(format!("a topic of this run is still there: {error}"));
+            outcome
+                .remarks
+                .push(format!("a topic of this run is still there: {error}"));
         }
         outcome
     })
@@ -95,13 +97,24 @@ impl<'a> Run<'a> {
 
     fn perform(&self, topics: Vec<TopicSetup>, watch: &mut dyn FnMut(&View)) -> Result<Outcome> {
         let crew = self.make_ready()?;
-        let before = self.receive_topics().map(|topics| ends(self.admin, topics)).transpose()?;
+        let before = self
+            .receive_topics()
+            .map(|topics| ends(self.admin, topics))
+            .transpose()?;
         let lead = self.plan.timing.warm_up + LEAD;
-        let start_wall_ns = self.plan.start_at.unwrap_or_else(|| wall_ns().saturating_add(nanos(lead)));
+        let start_wall_ns = self
+            .plan
+            .start_at
+            .unwrap_or_else(|| wall_ns().saturating_add(nanos(lead)));
         let clock = MachineClock::starting_at(start_wall_ns, self.plan.waiting);
-        let receiver = before.as_deref().map(|places| self.connect_receiver(places, &clock)).transpose()?;
+        let receiver = before
+            .as_deref()
+            .map(|places| self.connect_receiver(places, &clock))
+            .transpose()?;
         if clock.now() > Moment(-nanos(self.plan.timing.warm_up)) {
-            return Err(Error::Plan("the start is over before everything was ready; give a later `--start-at`".into()));
+            return Err(Error::Plan(
+                "the start is over before everything was ready; give a later `--start-at`".into(),
+            ));
         }
         let (works, found, timeline) = self.measure(crew, receiver, &clock, watch)?;
         let brokers = self.admin.brokers().map_or(0, |brokers| brokers.len());
@@ -142,7 +155,10 @@ impl<'a> Run<'a> {
         let (ends_known, give_up) = (OnceLock::new(), AtomicBool::new(false));
         thread::scope(|scope| {
             let reading = receiver.map(|receiver| {
-                let until = Until { ends: &ends_known, stop: &give_up };
+                let until = Until {
+                    ends: &ends_known,
+                    stop: &give_up,
+                };
                 spawn(scope, "skirl-read", move || receiver.run(&self.readback, &until))
             });
             let reading = reading.transpose()?;
@@ -180,14 +196,17 @@ impl<'a> Run<'a> {
                 };
                 spawn(scope, "skirl-work", work).map(drop)
             }
-            Crew::Elsewhere(processes) => processes.into_iter().zip(&self.tallies).try_for_each(|(process, tally)| {
-                let (done, start) = (done.clone(), clock.wall_ns(Moment(0)));
-                let work = move || {
-                    let work = process.run(self.id, start, tally, self.stop);
-                    let _ = done.send(work);
-                };
-                spawn(scope, "skirl-work", work).map(drop)
-            }),
+            Crew::Elsewhere(processes) => processes
+                .into_iter()
+                .zip(&self.tallies)
+                .try_for_each(|(process, tally)| {
+                    let (done, start) = (done.clone(), clock.wall_ns(Moment(0)));
+                    let work = move || {
+                        let work = process.run(self.id, start, tally, self.stop);
+                        let _ = done.send(work);
+                    };
+                    spawn(scope, "skirl-work", work).map(drop)
+                }),
         }
     }
 
@@ -286,7 +305,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn setup(&self, topics: Vec<TopicSetup>, brokers: usize, clock: &MachineClock, works: &[Work], seconds: f64) -> Setup {
+    fn setup(
+        &self,
+        topics: Vec<TopicSetup>,
+        brokers: usize,
+        clock: &MachineClock,
+        works: &[Work],
+        seconds: f64,
+    ) -> Setup {
         let timing = &self.plan.timing;
         // One process has one clock; several read the wall clock, each a little apart.
         let own = if works.len() > 1 { clock.error() } else { Duration::ZERO };
@@ -304,9 +330,15 @@ impl<'a> Run<'a> {
             warm_up_seconds: timing.warm_up.as_secs_f64(),
             seconds,
             workers: self.plan.workers.max(1),
-            producer: works.first().map_or_else(BTreeMap::new, |work| shown_properties(&work.producer)),
+            producer: works
+                .first()
+                .map_or_else(BTreeMap::new, |work| shown_properties(&work.producer)),
             clock_error_us: u64::try_from(error.as_nanos().div_ceil(1_000)).unwrap_or(u64::MAX),
-            versions: format!("skirl {}, librdkafka {}", env!("CARGO_PKG_VERSION"), skirl_kafka::librdkafka_version()),
+            versions: format!(
+                "skirl {}, librdkafka {}",
+                env!("CARGO_PKG_VERSION"),
+                skirl_kafka::librdkafka_version()
+            ),
         }
     }
 }
@@ -331,10 +363,15 @@ const PRODUCER_PROPERTIES: [&str; 14] = [
 
 /// Those properties by the names people write.
 fn shown_properties(all: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    const ALIASES: [(&str, &str); 2] = [("request.required.acks", "acks"), ("compression.codec", "compression.type")];
+    const ALIASES: [(&str, &str); 2] = [
+        ("request.required.acks", "acks"),
+        ("compression.codec", "compression.type"),
+    ];
     let shown = |name: &str| {
         let alias = ALIASES.iter().find(|(ours, theirs)| *ours == name || *theirs == name);
-        let value = all.get(name).or_else(|| alias.and_then(|(ours, theirs)| all.get(*ours).or(all.get(*theirs))))?;
+        let value = all
+            .get(name)
+            .or_else(|| alias.and_then(|(ours, theirs)| all.get(*ours).or(all.get(*theirs))))?;
         Some((name.to_string(), value.clone()))
     };
     PRODUCER_PROPERTIES.into_iter().filter_map(shown).collect()
@@ -347,10 +384,17 @@ fn rows_of(works: &[Work]) -> RowCounts {
     })
 }
 
-fn spans_of(works: &[Work], found: Option<&Found>, remarks: &mut Vec<String>) -> BTreeMap<Span, super::latency::LatencyLog> {
+fn spans_of(
+    works: &[Work],
+    found: Option<&Found>,
+    remarks: &mut Vec<String>,
+) -> BTreeMap<Span, super::latency::LatencyLog> {
     let mut spans = BTreeMap::new();
     let own = [
-        (Span::Latency, works.iter().map(|work| &work.latency).collect::<Vec<_>>()),
+        (
+            Span::Latency,
+            works.iter().map(|work| &work.latency).collect::<Vec<_>>(),
+        ),
         (Span::Service, works.iter().map(|work| &work.service).collect()),
         (Span::Schedule, works.iter().map(|work| &work.schedule).collect()),
         (Span::EndToEnd, found.iter().map(|found| &found.end_to_end).collect()),
@@ -370,7 +414,11 @@ fn received_of(works: &[Work], found: Found, timeline: &Timeline, seconds: f64) 
         comparison.add(work.worker, &work.acknowledged, found.received.of_worker(work.worker));
     }
     let last = (seconds / timeline.interval.as_secs_f64()).ceil() as u64;
-    let at_end = timeline.samples.iter().take_while(|sample| sample.interval < last).last();
+    let at_end = timeline
+        .samples
+        .iter()
+        .take_while(|sample| sample.interval < last)
+        .last();
     ReceivedRows {
         counts: found.received.counts(),
         comparison,
@@ -389,7 +437,11 @@ struct Timeline {
 
 impl Timeline {
     fn new(interval: Duration) -> Timeline {
-        Timeline { interval, samples: Vec::new(), lag_max: 0 }
+        Timeline {
+            interval,
+            samples: Vec::new(),
+            lag_max: 0,
+        }
     }
 
     /// Notes the counts of now, in place of earlier ones of the same interval.

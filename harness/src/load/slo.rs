@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use skirl_generator::spec::Micros;
 use skirl_generator::parse_rows;
+use skirl_generator::spec::Micros;
 
 use super::figure::{Figure, Unit, shown};
 
@@ -62,10 +62,14 @@ impl Slo {
     /// A sentence that says what to write.
     pub fn parse(text: &str) -> Result<Slo, String> {
         let text = text.trim();
-        let found = COMPARISONS.iter().find_map(|(sign, comparison)| Some((text.split_once(sign)?, *comparison)));
+        let found = COMPARISONS
+            .iter()
+            .find_map(|(sign, comparison)| Some((text.split_once(sign)?, *comparison)));
         let Some(((figure, bound), comparison)) = found else {
             let hint = if text.contains('=') { "; equality is `==`" } else { "" };
-            return Err(format!("`{text}` compares nothing{hint}; write for example `p99 < 20ms` or `lost == 0`"));
+            return Err(format!(
+                "`{text}` compares nothing{hint}; write for example `p99 < 20ms` or `lost == 0`"
+            ));
         };
         let figure = Figure::parse(figure.trim()).map_err(|error| format!("in `{text}`: {error}"))?;
         let bound = parse_bound(bound.trim(), figure).map_err(|error| format!("in `{text}`: {error}"))?;
@@ -132,7 +136,11 @@ fn parse_bound(text: &str, figure: Figure) -> Result<Bound, String> {
     if text.contains("baseline") {
         let factor = text.replacen("baseline", "", 1);
         let factor = factor.trim().trim_start_matches('*').trim_end_matches('*').trim();
-        let factor = if factor.is_empty() { Ok(1.0) } else { factor.parse::<f64>() };
+        let factor = if factor.is_empty() {
+            Ok(1.0)
+        } else {
+            factor.parse::<f64>()
+        };
         let factor = factor.map_err(|_| format!("`{text}` is no bound; write for example `1.2 * baseline`"))?;
         return Ok(Bound::TimesBaseline(factor));
     }
@@ -149,8 +157,12 @@ fn parse_bound(text: &str, figure: Figure) -> Result<Bound, String> {
 fn parse_micros(text: &str, figure: Figure) -> Result<f64, String> {
     match Micros::parse(text) {
         Ok(micros) if micros.0 >= 0 => Ok(micros.0 as f64),
-        _ if text.parse::<f64>().is_ok() => Err(format!("{figure} is a time and needs a unit; write for example `{text}ms`")),
-        _ => Err(format!("`{text}` is no time; write for example `20ms`, `1.5s` or `800us`")),
+        _ if text.parse::<f64>().is_ok() => Err(format!(
+            "{figure} is a time and needs a unit; write for example `{text}ms`"
+        )),
+        _ => Err(format!(
+            "`{text}` is no time; write for example `20ms`, `1.5s` or `800us`"
+        )),
     }
 }
 
@@ -209,7 +221,14 @@ mod tests {
     #[test]
     fn mistakes_say_what_to_write() {
         let messages: Vec<String> = [
-            "p99 20ms", "lost = 0", "p99 < 20", "p99 < fast", "lsot == 0", "throughput > lots", "lost == few", "p99 < 1,2 * baseline",
+            "p99 20ms",
+            "lost = 0",
+            "p99 < 20",
+            "p99 < fast",
+            "lsot == 0",
+            "throughput > lots",
+            "lost == few",
+            "p99 < 1,2 * baseline",
         ]
         .into_iter()
         .map(|text| Slo::parse(text).unwrap_err())

@@ -59,7 +59,10 @@ pub fn open(plan: &Plan, topics: &mut Topics) -> Result<Opened> {
         opened.push(setup_of(topics, name, &topic)?);
     }
     let remarks = check_room(plan, topics.admin(), &opened)?;
-    Ok(Opened { topics: opened, remarks })
+    Ok(Opened {
+        topics: opened,
+        remarks,
+    })
 }
 
 fn made_settings(retention_bytes: u64) -> BTreeMap<String, String> {
@@ -70,7 +73,10 @@ fn made_settings(retention_bytes: u64) -> BTreeMap<String, String> {
         ("segment.bytes", segment.to_string()),
         ("file.delete.delay.ms", FILE_DELETE_DELAY_MS.to_string()),
     ];
-    settings.into_iter().map(|(name, value)| (name.to_string(), value)).collect()
+    settings
+        .into_iter()
+        .map(|(name, value)| (name.to_string(), value))
+        .collect()
 }
 
 fn setup_of(topics: &Topics, name: &str, topic: &Topic) -> Result<TopicSetup> {
@@ -80,7 +86,12 @@ fn setup_of(topics: &Topics, name: &str, topic: &Topic) -> Result<TopicSetup> {
         name: name.to_string(),
         made: topics.made().iter().any(|made| made == name),
         partitions: topic.partitions.len(),
-        replicas: topic.partitions.iter().map(|part| part.replicas.len()).max().unwrap_or(1),
+        replicas: topic
+            .partitions
+            .iter()
+            .map(|part| part.replicas.len())
+            .max()
+            .unwrap_or(1),
         settings,
     })
 }
@@ -115,12 +126,26 @@ fn check_room(plan: &Plan, admin: &Admin, topics: &[TopicSetup]) -> Result<Vec<S
 
 fn demand(plan: &Plan, admin: &Admin, topics: &[TopicSetup]) -> Result<Demand> {
     let brokers = admin.brokers()?;
-    let settings = brokers.first().map(|broker| admin.broker_settings(*broker)).transpose()?.unwrap_or_default();
-    let check_ms = settings.get("log.retention.check.interval.ms").and_then(|ms| ms.parse().ok()).unwrap_or(CHECK_INTERVAL_MS);
+    let settings = brokers
+        .first()
+        .map(|broker| admin.broker_settings(*broker))
+        .transpose()?
+        .unwrap_or_default();
+    let check_ms = settings
+        .get("log.retention.check.interval.ms")
+        .and_then(|ms| ms.parse().ok())
+        .unwrap_or(CHECK_INTERVAL_MS);
     let number = |topic: &TopicSetup, name: &str| topic.settings.get(name).and_then(|value| value.parse::<f64>().ok());
     // Of several topics, the bounds that allow most.
-    let largest = |name: &str| topics.iter().filter_map(|topic| number(topic, name)).fold(0.0, f64::max);
-    let is_bounded = topics.iter().all(|topic| number(topic, "retention.bytes").is_some_and(|bytes| bytes >= 0.0));
+    let largest = |name: &str| {
+        topics
+            .iter()
+            .filter_map(|topic| number(topic, name))
+            .fold(0.0, f64::max)
+    };
+    let is_bounded = topics
+        .iter()
+        .all(|topic| number(topic, "retention.bytes").is_some_and(|bytes| bytes >= 0.0));
     let row_bytes = match plan.rows {
         RowPlan::Synthetic { size, .. } => size as u64,
         RowPlan::Streams { .. } => ROW_BYTES,

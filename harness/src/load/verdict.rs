@@ -65,7 +65,8 @@ const COMPARED: [Figure; 6] = [
 impl Verdict {
     /// Judges a run, and compares it with a stored one.
     pub fn of(outcome: &Outcome, slos: &[Slo], baseline: Option<&Outcome>) -> Verdict {
-        let stored = |figure: Figure| baseline.map_or_else(|| Err("there is no stored run".into()), |run| run.figure(figure));
+        let stored =
+            |figure: Figure| baseline.map_or_else(|| Err("there is no stored run".into()), |run| run.figure(figure));
         let judge = |slo: &Slo| (slo.clone(), slo.judge(|figure| outcome.figure(figure), stored));
         let mut remarks = outcome.remarks.clone();
         remarks.extend(remarks_on(outcome));
@@ -90,7 +91,13 @@ impl Verdict {
 fn changes(outcome: &Outcome, baseline: &Outcome) -> Vec<Change> {
     let change = |figure: Figure| {
         let (now, then) = (outcome.figure(figure).ok()?, baseline.figure(figure).ok()?);
-        Some(Change::of(figure, now, then, &outcome.parts(figure), &baseline.parts(figure)))
+        Some(Change::of(
+            figure,
+            now,
+            then,
+            &outcome.parts(figure),
+            &baseline.parts(figure),
+        ))
     };
     COMPARED.into_iter().filter_map(change).collect()
 }
@@ -129,7 +136,12 @@ fn cause(outcome: &Outcome) -> String {
     if awaited >= 50.0 {
         return format!("making rows took {awaited:.0} % of the time; take more workers, or simpler rows");
     }
-    match outcome.workers.iter().max_by(|a, b| a.nearness().total_cmp(&b.nearness())).and_then(|worker| worker.cost.busiest()) {
+    match outcome
+        .workers
+        .iter()
+        .max_by(|a, b| a.nearness().total_cmp(&b.nearness()))
+        .and_then(|worker| worker.cost.busiest())
+    {
         Some((name, busy)) => format!(
             "the tool could not keep up, its busiest thread {name} ran {:.0} % of the time; take more workers",
             busy * 100.0
@@ -143,7 +155,10 @@ fn remarks_on(outcome: &Outcome) -> Vec<String> {
     remarks.extend(near_ceiling(outcome));
     remarks.extend(own_lateness(outcome));
     if outcome.rows.failed() + outcome.rows.unsent > 0 {
-        remarks.push("rows that failed or were never queued count in the latencies with the time after which they were given up".into());
+        remarks.push(
+            "rows that failed or were never queued count in the latencies with the time after which they were given up"
+                .into(),
+        );
     }
     if let Some(received) = &outcome.received {
         if received.comparison.failed_but_there > 0 {
@@ -152,23 +167,39 @@ fn remarks_on(outcome: &Outcome) -> Vec<String> {
                 shown_count(received.comparison.failed_but_there as f64)
             ));
         }
-        remarks.extend(received.incomplete.iter().map(|why| format!("not all rows could be read back: {why}")));
+        remarks.extend(
+            received
+                .incomplete
+                .iter()
+                .map(|why| format!("not all rows could be read back: {why}")),
+        );
     }
     remarks
 }
 
 fn near_ceiling(outcome: &Outcome) -> Vec<String> {
     let mut remarks = Vec::new();
-    for worker in outcome.workers.iter().filter(|worker| worker.nearness() >= NEAR_CEILING) {
+    for worker in outcome
+        .workers
+        .iter()
+        .filter(|worker| worker.nearness() >= NEAR_CEILING)
+    {
         let ceiling = worker.rows_per_second().unwrap_or(0.0);
-        let thread = worker.cost.busiest().map_or_else(String::new, |(name, _)| format!(", at thread {name}"));
+        let thread = worker
+            .cost
+            .busiest()
+            .map_or_else(String::new, |(name, _)| format!(", at thread {name}"));
         remarks.push(format!(
             "near the tool's own ceiling: {:.0} % of about {} rows/s a worker{thread}; figures may be the tool's, take more workers",
             worker.nearness() * 100.0,
             shown_short(ceiling)
         ));
     }
-    let busy = outcome.workers.iter().filter_map(|worker| worker.cost.machine_busy).fold(0.0, f64::max);
+    let busy = outcome
+        .workers
+        .iter()
+        .filter_map(|worker| worker.cost.machine_busy)
+        .fold(0.0, f64::max);
     if busy >= MACHINE_BUSY {
         remarks.push(format!(
             "this machine's cores were {:.0} % in use: what runs here, the tool and perhaps the broker, waited for them",
@@ -211,7 +242,11 @@ mod tests {
             (vec!["end_to_end.p99 < 1s"], Ending::Failed, 1),
         ] {
             let verdict = verdict(&outcome, &slos);
-            assert_eq!((verdict.ending(), verdict.ending().exit_code()), (ending, code), "{slos:?}");
+            assert_eq!(
+                (verdict.ending(), verdict.ending().exit_code()),
+                (ending, code),
+                "{slos:?}"
+            );
         }
     }
 
@@ -238,15 +273,25 @@ mod tests {
         slow.rows.rows_awaited_ns = 0;
         slow.workers = vec![near()];
         let tool = missed_rate(&slow).unwrap();
-        assert!(tool.contains("its busiest thread skirl-send ran 90 % of the time"), "{tool}");
+        assert!(
+            tool.contains("its busiest thread skirl-send ran 90 % of the time"),
+            "{tool}"
+        );
     }
 
     fn near() -> crate::load::cost::Ceiling {
-        let threads = vec![ThreadCost { name: "skirl-send".into(), cpu_seconds: 9.0 }];
+        let threads = vec![ThreadCost {
+            name: "skirl-send".into(),
+            cpu_seconds: 9.0,
+        }];
         crate::load::cost::Ceiling {
             alone: 1e6,
             rows: 9_000,
-            cost: Cost { seconds: 10.0, threads, machine_busy: Some(0.95) },
+            cost: Cost {
+                seconds: 10.0,
+                threads,
+                machine_busy: Some(0.95),
+            },
         }
     }
 

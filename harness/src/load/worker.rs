@@ -83,7 +83,15 @@ impl Worker {
     ///
     /// # Errors
     /// A broker that refuses, rows that cannot be made.
-    pub fn run(mut self, plan: &Plan, part: Part, run: RunId, clock: &MachineClock, tally: &Tally, stop: &AtomicBool) -> Result<Work> {
+    pub fn run(
+        mut self,
+        plan: &Plan,
+        part: Part,
+        run: RunId,
+        clock: &MachineClock,
+        tally: &Tally,
+        stop: &AtomicBool,
+    ) -> Result<Work> {
         let orders = orders(plan, part, run, clock);
         let producer = self.writer.settings();
         let (sending, reporting) = self.writer.split();
@@ -92,7 +100,13 @@ impl Worker {
         let sender_done = AtomicBool::new(false);
         let (sent, acknowledged, measured) = thread::scope(|scope| {
             let hear = || {
-                let heard = acks.run(&reporting, clock, tally, &sender_done, orders.give_up.after(plan.patience));
+                let heard = acks.run(
+                    &reporting,
+                    clock,
+                    tally,
+                    &sender_done,
+                    orders.give_up.after(plan.patience),
+                );
                 // Without anybody to hear of rows there is no use in sending more.
                 if heard.is_err() {
                     stop.store(true, Ordering::Relaxed);
@@ -108,7 +122,9 @@ impl Worker {
                 let seconds = clock.now().since(began) as f64 / 1e9;
                 (sent, CpuTimes::now().since(&before, seconds))
             };
-            let (sent, cost) = spawn(scope, "skirl-send", send)?.join().expect("a sender does not panic");
+            let (sent, cost) = spawn(scope, "skirl-send", send)?
+                .join()
+                .expect("a sender does not panic");
             sender_done.store(true, Ordering::Release);
             let acknowledged = acks.join().expect("hearing does not panic");
             Ok::<_, Error>((sent?, acknowledged?, cost))
@@ -214,7 +230,15 @@ fn calibrate(rows: &mut dyn RowSource) -> Result<f64> {
     };
     let (tally, stop) = (Tally::default(), AtomicBool::new(false));
     let began = clock.now();
-    let sender = Sender::new(&clock, Schedule::new(&timing, 0, 1), rows, &mut Nowhere, &tally, &stop, orders);
+    let sender = Sender::new(
+        &clock,
+        Schedule::new(&timing, 0, 1),
+        rows,
+        &mut Nowhere,
+        &tally,
+        &stop,
+        orders,
+    );
     let sent = sender.run()?;
     Ok(sent.queued as f64 * 1e9 / clock.now().since(began).max(1) as f64)
 }

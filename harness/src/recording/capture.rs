@@ -132,7 +132,9 @@ pub fn record(
     refuse_misfits(request)?;
     let admin = Admin::connect(&request.properties)?;
     let level = request.properties.get("isolation.level");
-    let isolation = level.map_or(Ok(Isolation::default()), Isolation::parse).map_err(Error::Request)?;
+    let isolation = level
+        .map_or(Ok(Isolation::default()), Isolation::parse)
+        .map_err(Error::Request)?;
     let topics = found_topics(&admin, &request.topics)?;
     let (places, ends) = places(request, &admin, isolation, &topics)?;
 
@@ -198,7 +200,12 @@ fn stream_name(topic: &str) -> String {
 fn found_topics(admin: &Admin, names: &[String]) -> Result<Vec<Topic>> {
     let asked: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut found = admin.describe(&asked)?;
-    let topic = |name: &String| found.remove(name).flatten().ok_or_else(|| Error::from(admin.no_such_topic(name)));
+    let topic = |name: &String| {
+        found
+            .remove(name)
+            .flatten()
+            .ok_or_else(|| Error::from(admin.no_such_topic(name)))
+    };
     names.iter().map(topic).collect()
 }
 
@@ -219,14 +226,21 @@ fn places<'a>(
         .flat_map(|(name, topic)| topic.partitions.iter().map(|partition| (name.as_str(), partition.id)))
         .collect();
     let at = |position: Position| {
-        let asked: Vec<_> = all.iter().map(|(topic, partition)| (*topic, *partition, position)).collect();
+        let asked: Vec<_> = all
+            .iter()
+            .map(|(topic, partition)| (*topic, *partition, position))
+            .collect();
         admin.offsets(&asked, isolation)
     };
     let (earliest, latest) = (at(Position::Earliest)?, at(Position::Latest)?);
     let known = |offsets: &[Option<i64>], index: usize| offsets[index].unwrap_or(0);
     let named = |offsets: &Offsets, index: usize, unnamed: i64| {
         let (topic, partition) = all[index];
-        let offset = offsets.get(topic).and_then(|topic| topic.get(&partition)).copied().unwrap_or(unnamed);
+        let offset = offsets
+            .get(topic)
+            .and_then(|topic| topic.get(&partition))
+            .copied()
+            .unwrap_or(unnamed);
         match offset {
             -2 => known(&earliest, index),
             -1 => known(&latest, index),
@@ -238,7 +252,9 @@ fn places<'a>(
         Start::Latest => (0..all.len()).map(|index| known(&latest, index)).collect(),
         Start::AtTime(ms) => {
             let found = at(Position::AtTime(*ms))?;
-            (0..all.len()).map(|index| found[index].unwrap_or(known(&latest, index))).collect()
+            (0..all.len())
+                .map(|index| found[index].unwrap_or(known(&latest, index)))
+                .collect()
         }
         Start::Offsets(offsets) => {
             check_offsets(offsets, &all)?;
@@ -402,7 +418,11 @@ impl<'a> Capture<'a> {
     }
 
     fn ended(&self, is_over: bool, interrupted: bool) -> Option<Ended> {
-        let enough = self.request.until.records.is_some_and(|records| self.records >= records);
+        let enough = self
+            .request
+            .until
+            .records
+            .is_some_and(|records| self.records >= records);
         if enough {
             Some(Ended::Records)
         } else if self.request.until.offsets.is_some() && self.parts.iter().all(Part::is_through) {
@@ -453,7 +473,13 @@ impl<'a> Capture<'a> {
         if beyond {
             part.next = part.next.max(row.offset());
         }
-        if beyond || self.request.until.records.is_some_and(|records| self.records >= records) {
+        if beyond
+            || self
+                .request
+                .until
+                .records
+                .is_some_and(|records| self.records >= records)
+        {
             return Ok(());
         }
         if row.has_odd_header() {
@@ -470,7 +496,9 @@ impl<'a> Capture<'a> {
         if let Some(value) = record.value {
             self.look_at(topic, value)?;
         }
-        self.spill.push(lane, &record).map_err(Error::io(&self.request.directory))?;
+        self.spill
+            .push(lane, &record)
+            .map_err(Error::io(&self.request.directory))?;
         self.parts[index].next = record.offset + 1;
         self.records += 1;
         self.bytes += (record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len)) as u64;
@@ -504,9 +532,17 @@ impl<'a> Capture<'a> {
                     "topic `{name}` was deleted and made anew while it was recorded"
                 )));
             }
-            let known: BTreeSet<i32> =
-                self.parts.iter().filter(|part| part.topic == index).map(|part| part.partition).collect();
-            for partition in topic.partitions.iter().filter(|partition| !known.contains(&partition.id)) {
+            let known: BTreeSet<i32> = self
+                .parts
+                .iter()
+                .filter(|part| part.topic == index)
+                .map(|part| part.partition)
+                .collect();
+            for partition in topic
+                .partitions
+                .iter()
+                .filter(|partition| !known.contains(&partition.id))
+            {
                 self.add(index, partition.id, 0, None);
                 places.push((name.as_str(), partition.id, 0));
             }

@@ -100,7 +100,10 @@ impl Gathered {
         self.timestamp_type.append_value(record.timestamp_type);
         for (name, value) in &record.headers {
             let header = self.headers.values();
-            header.field_builder::<StringBuilder>(0).expect("names are texts").append_value(name);
+            header
+                .field_builder::<StringBuilder>(0)
+                .expect("names are texts")
+                .append_value(name);
             let values = header.field_builder::<BinaryBuilder>(1).expect("values are bytes");
             values.append_option(*value);
             header.append(true);
@@ -135,7 +138,11 @@ pub(super) fn record(batch: &RecordBatch, row: usize) -> Record<'_> {
     Record {
         partition: batch.column(3).as_primitive::<Int32Type>().value(row),
         offset: batch.column(4).as_primitive::<Int64Type>().value(row),
-        timestamp_ms: batch.column(5).as_primitive::<TimestampMicrosecondType>().value(row).div_euclid(1_000),
+        timestamp_ms: batch
+            .column(5)
+            .as_primitive::<TimestampMicrosecondType>()
+            .value(row)
+            .div_euclid(1_000),
         timestamp_type: batch.column(6).as_primitive::<Int32Type>().value(row),
         key: bytes(0),
         value: bytes(1),
@@ -148,9 +155,15 @@ fn headers(batch: &RecordBatch, row: usize) -> Vec<(&str, Option<&[u8]>)> {
     if lists.is_null(row) {
         return Vec::new();
     }
-    let (start, end) = (lists.value_offsets()[row] as usize, lists.value_offsets()[row + 1] as usize);
+    let (start, end) = (
+        lists.value_offsets()[row] as usize,
+        lists.value_offsets()[row + 1] as usize,
+    );
     let entries = lists.values().as_struct();
-    let (names, values) = (entries.column(0).as_string::<i32>(), entries.column(1).as_binary::<i32>());
+    let (names, values) = (
+        entries.column(0).as_string::<i32>(),
+        entries.column(1).as_binary::<i32>(),
+    );
     let header = |at| (names.value(at), values.is_valid(at).then(|| values.value(at)));
     (start..end).map(header).collect()
 }
@@ -179,7 +192,9 @@ mod tests {
             ..plain.clone()
         };
         let mut gathered = Gathered::of("scotsmen");
-        [&plain, &odd, &plain].into_iter().for_each(|record| gathered.push(record));
+        [&plain, &odd, &plain]
+            .into_iter()
+            .for_each(|record| gathered.push(record));
         assert_eq!((gathered.records(), gathered.bytes()), (3, 10));
         let batch = gathered.finish();
         assert_eq!([0, 1, 2].map(|row| record(&batch, row)), [plain.clone(), odd, plain]);

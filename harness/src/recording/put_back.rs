@@ -160,7 +160,11 @@ fn recordings(request: &PutBackRequest) -> Result<Vec<Recording>> {
     let path = request.trace.join(TRACE_FILE);
     let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
     let trace = TraceFile::from_toml(&text)?;
-    if let Some(stream) = request.topics.keys().find(|name| !trace.streams.iter().any(|stream| stream.name == **name)) {
+    if let Some(stream) = request
+        .topics
+        .keys()
+        .find(|name| !trace.streams.iter().any(|stream| stream.name == **name))
+    {
         let names: Vec<&str> = trace.streams.iter().map(|stream| stream.name.as_str()).collect();
         return Err(Error::Request(format!(
             "the trace has no stream `{stream}`; it has {}",
@@ -230,7 +234,10 @@ fn open(request: &PutBackRequest, topics: &mut Topics, recording: &Recording, cl
         replication: None,
         settings: request.settings.clone(),
     };
-    let opened = topics.open(&new, request.partitions, request.existing)?.partitions.len();
+    let opened = topics
+        .open(&new, request.partitions, request.existing)?
+        .partitions
+        .len();
     if opened != recording.partitions && request.repartition == Repartition::Refuse {
         return Err(Error::Request(format!(
             "topic `{}` has {opened} partitions and the recorded one had {}; say where records go: `--repartition key` \

@@ -54,7 +54,11 @@ impl RecordReader {
 
     fn records(&mut self, batch: RecordBatch, micro_batch: u64, path: &Path) -> Result<Records> {
         let batch = in_kafka_columns(&batch, path)?;
-        let times = batch.column(5).as_primitive::<TimestampMicrosecondType>().values().iter();
+        let times = batch
+            .column(5)
+            .as_primitive::<TimestampMicrosecondType>()
+            .values()
+            .iter();
         let times = times.map(|time| {
             self.latest_us = self.latest_us.max(*time);
             self.latest_us
@@ -102,7 +106,10 @@ fn in_kafka_columns(batch: &RecordBatch, path: &Path) -> Result<RecordBatch> {
     let schema = kafka_schema();
     let column = |field: &Arc<Field>| {
         let column = batch.column_by_name(field.name()).ok_or_else(|| {
-            wrong(path, &format!("it has no column `{}`, so it holds no records", field.name()))
+            wrong(
+                path,
+                &format!("it has no column `{}`, so it holds no records", field.name()),
+            )
         })?;
         Ok(cast(column, field.data_type())?)
     };
@@ -110,7 +117,10 @@ fn in_kafka_columns(batch: &RecordBatch, path: &Path) -> Result<RecordBatch> {
     // Partition, offset, timestamp and its type are known of every record.
     if let Some(index) = (3..7).find(|index| columns[*index].null_count() > 0) {
         let name = schema.field(index).name();
-        return Err(wrong(path, &format!("its column `{name}` has NULLs, so it holds no records")));
+        return Err(wrong(
+            path,
+            &format!("its column `{name}` has NULLs, so it holds no records"),
+        ));
     }
     Ok(RecordBatch::try_new(schema, columns)?)
 }

@@ -217,20 +217,35 @@ mod tests {
         for (topic, partition, timestamp_ms) in records {
             let lane = spill.lane(*topic, *partition);
             let offset = spill.lanes()[lane].records as i64;
-            spill.push(lane, &record(*partition, offset, *timestamp_ms, value)).unwrap();
+            spill
+                .push(lane, &record(*partition, offset, *timestamp_ms, value))
+                .unwrap();
         }
         let mut merged = spill.merged().unwrap();
         let mut order = vec![];
         while let Some(placed) = merged.next().unwrap() {
             assert_eq!(placed.record.value, Some(value));
-            order.push((placed.time_ms, placed.topic, placed.record.partition, placed.record.offset));
+            order.push((
+                placed.time_ms,
+                placed.topic,
+                placed.record.partition,
+                placed.record.offset,
+            ));
         }
         order
     }
 
     #[test]
     fn a_record_older_than_the_one_before_it_keeps_its_place() {
-        let records = [(0, 0, 10), (0, 0, 5), (0, 0, 30), (0, 1, 7), (0, 1, 10), (0, 1, 20), (1, 0, 10)];
+        let records = [
+            (0, 0, 10),
+            (0, 0, 5),
+            (0, 0, 30),
+            (0, 1, 7),
+            (0, 1, 10),
+            (0, 1, 20),
+            (1, 0, 10),
+        ];
         let order = [
             (7, 0, 1, 0),
             (10, 0, 0, 0),

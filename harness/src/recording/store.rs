@@ -61,7 +61,11 @@ impl Kept {
         });
         TraceStream {
             name: self.name.clone(),
-            format: if self.values.is_some() { Format::Json } else { Format::Parquet },
+            format: if self.values.is_some() {
+                Format::Json
+            } else {
+                Format::Parquet
+            },
             micro_batches,
             columns: columns.collect(),
             spec: None,
@@ -166,7 +170,11 @@ impl<'a> Store<'a> {
             version: 1,
             seed: None,
             kafka: Some(kafka),
-            streams: self.streams.iter().map(|stream| stream.kept.described(self.micro_batches)).collect(),
+            streams: self
+                .streams
+                .iter()
+                .map(|stream| stream.kept.described(self.micro_batches))
+                .collect(),
         };
         let hidden = self.directory.join(format!("_{TRACE_FILE}.tmp"));
         fs::write(&hidden, trace.to_toml()?).map_err(Error::io(&hidden))?;

@@ -50,7 +50,11 @@ impl Values {
             }
         };
         let rows = RecordBatchOptions::new().with_row_count(Some(values.len()));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns?, &rows)?)
+        Ok(RecordBatch::try_new_with_options(
+            Arc::clone(&self.schema),
+            columns?,
+            &rows,
+        )?)
     }
 
     /// Appends those rows as JSON lines.
@@ -68,7 +72,10 @@ pub(crate) fn infer(values: &[Vec<u8>]) -> Option<SchemaRef> {
     let whole = schema_of(values)?;
     let texts: BinaryArray = values.iter().map(|value| Some(value.as_slice())).collect();
     let texts = Values::of(&all_text(&whole)).ok()?.rows(&texts).ok()?;
-    let single: Vec<SchemaRef> = values.iter().filter_map(|value| schema_of(std::slice::from_ref(value))).collect();
+    let single: Vec<SchemaRef> = values
+        .iter()
+        .filter_map(|value| schema_of(std::slice::from_ref(value)))
+        .collect();
     let field = |(index, field): (usize, &Arc<Field>)| {
         let data_type = match field.data_type() {
             DataType::Utf8 => usual_type(field.name(), &single, texts.column(index).as_string()),
@@ -76,15 +83,22 @@ pub(crate) fn infer(values: &[Vec<u8>]) -> Option<SchemaRef> {
         };
         Field::new(field.name(), data_type, true)
     };
-    Some(Arc::new(Schema::new(whole.fields().iter().enumerate().map(field).collect::<Vec<_>>())))
+    Some(Arc::new(Schema::new(
+        whole.fields().iter().enumerate().map(field).collect::<Vec<_>>(),
+    )))
 }
 
 fn schema_of(values: &[Vec<u8>]) -> Option<SchemaRef> {
     let given = [("multiLine", "true"), ("mode", "DROPMALFORMED")];
-    let given = given.map(|(name, value)| (name.to_string(), value.to_string())).into_iter().collect();
+    let given = given
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .into_iter()
+        .collect();
     let options = JsonOptions::new(&given, NO_DAY).ok()?;
     let files: Vec<Cow<[u8]>> = values.iter().map(|value| Cow::Borrowed(value.as_slice())).collect();
-    infer_json(&files, &options).ok().filter(|schema| !schema.fields().is_empty())
+    infer_json(&files, &options)
+        .ok()
+        .filter(|schema| !schema.fields().is_empty())
 }
 
 fn all_text(schema: &SchemaRef) -> SchemaRef {
@@ -95,7 +109,11 @@ fn all_text(schema: &SchemaRef) -> SchemaRef {
 /// The type all but a few values of a column have; `single` are the values' own columns, `texts` all of them as texts.
 fn usual_type(name: &str, single: &[SchemaRef], texts: &StringArray) -> DataType {
     let of = |data_type: &DataType| {
-        let has = |schema: &&SchemaRef| schema.field_with_name(name).is_ok_and(|field| field.data_type() == data_type);
+        let has = |schema: &&SchemaRef| {
+            schema
+                .field_with_name(name)
+                .is_ok_and(|field| field.data_type() == data_type)
+        };
         single.iter().filter(has).count()
     };
     let there = texts.len() - texts.null_count();
@@ -159,7 +177,10 @@ mod tests {
     #[test]
     fn a_few_odd_values_do_not_make_a_column_a_text() {
         let mut values = vec![r#"{"n":1,"t":"2024-12-03T10:00:00Z","x":1.5,"b":true}"#; 199];
-        values.extend([r#"{"n":"wrong","t":"soon","x":2,"b":"yes","odd":1}"#, r#"{"n":1,"t":"2024-12-0"#]);
+        values.extend([
+            r#"{"n":"wrong","t":"soon","x":2,"b":"yes","odd":1}"#,
+            r#"{"n":1,"t":"2024-12-0"#,
+        ]);
         let columns = "`b` boolean, `n` bigint, `odd` bigint, `t` timestamp, `x` double";
         assert_eq!(columns_of(&values).as_deref(), Some(columns));
     }

@@ -70,7 +70,13 @@ impl ToKafka {
     }
 
     /// Sends the streams to the topics that `to` names, and says what became of them.
-    pub(super) fn execute(self, to: &str, specs: Vec<(String, StreamSpec)>, seed: u64, format: Format) -> Result<ExitCode> {
+    pub(super) fn execute(
+        self,
+        to: &str,
+        specs: Vec<(String, StreamSpec)>,
+        seed: u64,
+        format: Format,
+    ) -> Result<ExitCode> {
         let (bootstrap, topics) = topics_of(to, &specs)?;
         let request = SendRequest {
             topics,
@@ -79,7 +85,11 @@ impl ToKafka {
             properties: self.kafka.properties(&bootstrap)?,
             partitions: self.partitions,
             settings: crate::cli::kafka::settings(&self.topic_setting)?,
-            existing: if self.allow_existing { Existing::Allow } else { Existing::Refuse },
+            existing: if self.allow_existing {
+                Existing::Allow
+            } else {
+                Existing::Refuse
+            },
             key: match (self.key, self.no_key) {
                 (Some(column), _) => KeyColumn::Named(column),
                 (None, true) => KeyColumn::None,
@@ -105,7 +115,10 @@ fn topics_of(to: &str, specs: &[(String, StreamSpec)]) -> Result<(String, Vec<St
     let mut bootstrap = String::new();
     let mut topics = vec![];
     for (stream, _) in specs {
-        let address: Address = to.replace("{stream}", stream).parse().map_err(|message: String| anyhow!(message))?;
+        let address: Address = to
+            .replace("{stream}", stream)
+            .parse()
+            .map_err(|message: String| anyhow!(message))?;
         bootstrap = address.bootstrap;
         let topic = address.topic.unwrap_or_else(|| stream.clone());
         skirl_kafka::address::check_topic(&topic).map_err(|message| anyhow!("stream `{stream}`: {message}"))?;

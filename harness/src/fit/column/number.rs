@@ -51,7 +51,11 @@ pub(super) fn fit_units(mut values: Vec<i64>, in_order: &[i64], kind: ColumnType
     {
         return model;
     }
-    let chosen = if counts.len() <= CHOICES_MAX { counts } else { self::counts(&quantiles(&values)) };
+    let chosen = if counts.len() <= CHOICES_MAX {
+        counts
+    } else {
+        self::counts(&quantiles(&values))
+    };
     ColumnModel::Choice {
         values: chosen.keys().map(|value| literal(*value, kind)).collect(),
         weights: chosen.values().map(|count| *count as f64).collect(),
@@ -128,7 +132,10 @@ pub(super) fn fit_reals(values: &[f64]) -> ColumnModel {
 
 /// The values whose rows have an event time, in that order; all of them as they came where no row has one.
 pub(super) fn in_order_of_events(values: &[Option<i64>], events: &[Option<i64>]) -> Vec<i64> {
-    let timed = values.iter().zip(events).filter_map(|(value, event)| Some(((*event)?, (*value)?)));
+    let timed = values
+        .iter()
+        .zip(events)
+        .filter_map(|(value, event)| Some(((*event)?, (*value)?)));
     let mut timed: Vec<(i64, i64)> = timed.collect();
     if timed.is_empty() {
         return values.iter().flatten().copied().collect();
@@ -140,7 +147,10 @@ pub(super) fn in_order_of_events(values: &[Option<i64>], events: &[Option<i64>])
 /// Start and step, if the values count up or down.
 fn sequence(in_order: &[i64]) -> Option<(i64, i64)> {
     let step = in_order.get(1)?.checked_sub(in_order[0])?;
-    let same = in_order.windows(2).filter(|pair| pair[1].checked_sub(pair[0]) == Some(step)).count();
+    let same = in_order
+        .windows(2)
+        .filter(|pair| pair[1].checked_sub(pair[0]) == Some(step))
+        .count();
     let enough = in_order.len() > 3 && same as f64 >= (in_order.len() - 1) as f64 * SEQUENCE;
     (step != 0 && enough).then(|| (in_order[0], step))
 }
@@ -231,7 +241,11 @@ fn decimal(units: i64, scale: usize) -> String {
     let digits = format!("{:0>width$}", units.unsigned_abs(), width = scale + 1);
     let (whole, part) = digits.split_at(digits.len() - scale);
     let sign = if units < 0 { "-" } else { "" };
-    if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{part}") }
+    if scale == 0 {
+        format!("{sign}{whole}")
+    } else {
+        format!("{sign}{whole}.{part}")
+    }
 }
 
 #[cfg(test)]
@@ -253,30 +267,57 @@ mod tests {
     #[test]
     fn distributions_of_whole_numbers_are_recognised() {
         let poisson = Poisson::new(5.0);
-        assert!(matches!(fitted(drawn(|bits| poisson.count(bits) as i64)), ColumnModel::Poisson { mean } if (mean - 5.0).abs() < 0.1));
+        assert!(
+            matches!(fitted(drawn(|bits| poisson.count(bits) as i64)), ColumnModel::Poisson { mean } if (mean - 5.0).abs() < 0.1)
+        );
         let uniform = fitted(drawn(|bits| 10 + (bits % 1_000) as i64));
-        assert_eq!(uniform, ColumnModel::Uniform { min: Literal::Integer(10), max: Literal::Integer(1_009) });
+        assert_eq!(
+            uniform,
+            ColumnModel::Uniform {
+                min: Literal::Integer(10),
+                max: Literal::Integer(1_009)
+            }
+        );
         let bell = fitted(drawn(|bits| (1e6 + 1e4 * normal_quantile(unit(bits))).round() as i64));
-        assert!(matches!(bell, ColumnModel::Normal { mean, .. } if (mean / 1e6 - 1.0).abs() < 0.01), "{bell:?}");
+        assert!(
+            matches!(bell, ColumnModel::Normal { mean, .. } if (mean / 1e6 - 1.0).abs() < 0.01),
+            "{bell:?}"
+        );
         let zipf = Zipf::new(500, 1.2);
-        let ranks = fitted(drawn(|bits| zipf.rank(|turn| unit(bits.wrapping_mul(u64::from(turn) * 2 + 1))) as i64));
-        assert!(matches!(ranks, ColumnModel::Zipf { exponent, .. } if (exponent - 1.2).abs() < 0.1), "{ranks:?}");
+        let ranks = fitted(drawn(|bits| {
+            zipf.rank(|turn| unit(bits.wrapping_mul(u64::from(turn) * 2 + 1))) as i64
+        }));
+        assert!(
+            matches!(ranks, ColumnModel::Zipf { exponent, .. } if (exponent - 1.2).abs() < 0.1),
+            "{ranks:?}"
+        );
     }
 
     #[test]
     fn what_follows_no_distribution_is_chosen_as_it_came() {
         let few = fitted(drawn(|bits| [1, 1, 1, 7, 90][(bits % 5) as usize]));
-        let ColumnModel::Choice { values, weights } = few else { panic!("{few:?}") };
+        let ColumnModel::Choice { values, weights } = few else {
+            panic!("{few:?}")
+        };
         assert_eq!(values, [1, 7, 90].map(Literal::Integer));
         assert!((weights[0] / weights.iter().sum::<f64>() - 0.6).abs() < 0.02);
-        let humps = fitted(drawn(|bits| if bits % 2 == 0 { (bits % 1_000) as i64 } else { 1_000_000 }));
+        let humps = fitted(drawn(|bits| {
+            if bits % 2 == 0 {
+                (bits % 1_000) as i64
+            } else {
+                1_000_000
+            }
+        }));
         assert!(matches!(humps, ColumnModel::Choice { values, .. } if values.len() > 30 && values.len() <= QUANTILES));
     }
 
     #[test]
     fn counting_up_is_a_sequence() {
         let values: Vec<i64> = (0..100).map(|n| 100 + 5 * n).collect();
-        let wanted = ColumnModel::Sequence { start: Literal::Integer(100), step: Literal::Integer(5) };
+        let wanted = ColumnModel::Sequence {
+            start: Literal::Integer(100),
+            step: Literal::Integer(5),
+        };
         assert_eq!(fit_units(values.clone(), &values, ColumnType::Bigint), wanted);
     }
 
@@ -290,7 +331,16 @@ mod tests {
             step_literal(1_500_000, ColumnType::Timestamp),
         ];
         let texts = written.map(|literal| literal.to_string());
-        assert_eq!(texts, ["\"-0.05\"", "\"1234.56\"", "\"2022-01-08\"", "\"2023-11-14T22:13:20Z\"", "\"1s500ms\""]);
+        assert_eq!(
+            texts,
+            [
+                "\"-0.05\"",
+                "\"1234.56\"",
+                "\"2022-01-08\"",
+                "\"2023-11-14T22:13:20Z\"",
+                "\"1s500ms\""
+            ]
+        );
     }
 
     #[test]

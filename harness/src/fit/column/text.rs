@@ -17,7 +17,10 @@ const UNIQUE_ROWS: usize = 20;
 /// The model of these texts, and its template.
 pub(super) fn fit(name: &str, texts: &StringArray) -> (ColumnModel, Option<String>) {
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-    texts.iter().flatten().for_each(|text| *counts.entry(text).or_default() += 1);
+    texts
+        .iter()
+        .flatten()
+        .for_each(|text| *counts.entry(text).or_default() += 1);
     let rows: u64 = counts.values().sum();
     let Some(first) = counts.keys().next() else {
         let value = Literal::Text(String::new());
@@ -34,7 +37,10 @@ pub(super) fn fit(name: &str, texts: &StringArray) -> (ColumnModel, Option<Strin
     by_count.sort_by_key(|(text, count)| (std::cmp::Reverse(*count), *text));
     if counts.len() <= CHOICES_MAX {
         let model = ColumnModel::Choice {
-            values: by_count.iter().map(|(text, _)| Literal::Text((*text).to_string())).collect(),
+            values: by_count
+                .iter()
+                .map(|(text, _)| Literal::Text((*text).to_string()))
+                .collect(),
             weights: by_count.iter().map(|(_, count)| *count as f64).collect(),
         };
         return (model, None);
@@ -51,7 +57,10 @@ pub(super) fn fit(name: &str, texts: &StringArray) -> (ColumnModel, Option<Strin
 fn template(name: &str, counts: &BTreeMap<&str, u64>, number: &str) -> String {
     let first = counts.keys().next().copied().unwrap_or_default();
     let common = counts.keys().fold(first, |common, text| {
-        let same = common.char_indices().zip(text.chars()).find(|((_, left), right)| left != right);
+        let same = common
+            .char_indices()
+            .zip(text.chars())
+            .find(|((_, left), right)| left != right);
         &common[..same.map_or(common.len().min(text.len()), |((at, _), _)| at)]
     });
     let prefix = common.trim_end_matches(|c: char| c.is_ascii_digit());
@@ -70,7 +79,10 @@ fn template(name: &str, counts: &BTreeMap<&str, u64>, number: &str) -> String {
 /// The exponent of Zipf's law under which ranks with these frequencies, the most frequent first, are likeliest.
 pub(super) fn exponent(frequencies: &[u64]) -> f64 {
     let rows: u64 = frequencies.iter().sum();
-    let logs: f64 = (1..).zip(frequencies).map(|(rank, count)| f64::from(rank).ln() * *count as f64).sum();
+    let logs: f64 = (1..)
+        .zip(frequencies)
+        .map(|(rank, count)| f64::from(rank).ln() * *count as f64)
+        .sum();
     let unlikely = |[log]: &[f64; 1]| {
         let exponent = log.exp();
         let norm: f64 = (1..=frequencies.len()).map(|rank| (rank as f64).powf(-exponent)).sum();
@@ -102,7 +114,9 @@ mod tests {
     fn a_text_for_each_row_is_a_template() {
         let texts: Vec<_> = (0..100).map(|row| Some(format!("order-{row}"))).collect();
         assert_eq!(fitted(&texts), (ColumnModel::Template, Some("order-{row}".into())));
-        let hashes: Vec<_> = (0..100u64).map(|row| Some(format!("{:x}", row * 0x9e37_79b9_7f4a))).collect();
+        let hashes: Vec<_> = (0..100u64)
+            .map(|row| Some(format!("{:x}", row * 0x9e37_79b9_7f4a)))
+            .collect();
         assert_eq!(fitted(&hashes), (ColumnModel::Template, Some("user-{row}".into())));
     }
 
@@ -110,8 +124,9 @@ mod tests {
     fn many_keys_are_ranks_whose_skew_is_found() {
         for wanted in [0.7, 1.0, 1.4] {
             let count = |rank: u64| (20_000.0 * (rank as f64).powf(-wanted)).ceil() as usize;
-            let texts: Vec<_> =
-                (1..=1_000).flat_map(|rank| vec![Some(format!("user-{rank}")); count(rank)]).collect();
+            let texts: Vec<_> = (1..=1_000)
+                .flat_map(|rank| vec![Some(format!("user-{rank}")); count(rank)])
+                .collect();
             let (ColumnModel::Zipf { n: 1_000, exponent }, Some(template)) = fitted(&texts) else {
                 panic!("keys were taken for something else");
             };
