@@ -3,8 +3,11 @@
 //! A [`scenario`] says streams, a query and what must happen. Its [`trace::Trace`] is replayed on a [`system`] under
 //! test and judged by an [`oracle`] that derives the right answer from the trace alone; [`check`]s compare, a
 //! [`report`] tells the story. [`property`] does the same for random traces in a test of your own.
+//! [`broker`] starts a real Apache Kafka for a test, and takes it away again.
 
 pub mod advice;
+#[cfg(unix)]
+pub mod broker;
 pub mod case;
 pub mod check;
 pub mod cli;

@@ -122,6 +122,7 @@ fn help_names_every_command() {
       generate  Make streams with rows that come late, twice or never
       query     Run a streaming query on directories or sockets and print its batches
       list      List scenarios with their titles
+      broker    Start and stop a throwaway Apache Kafka on this machine
       help      Print this message or the help of the given subcommand(s)
 
     Options:

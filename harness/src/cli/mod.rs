@@ -1,6 +1,11 @@
 //! The command line: one subcommand a file.
 
 mod fit;
+#[cfg(unix)]
+mod broker;
+#[cfg(not(unix))]
+#[path = "broker_elsewhere.rs"]
+mod broker;
 mod generate;
 pub(crate) mod kafka;
 mod list;
@@ -38,6 +43,8 @@ pub enum Command {
     Load(Box<load::Load>),
     /// List scenarios with their titles.
     List(list::List),
+    /// Start and stop a throwaway Apache Kafka on this machine.
+    Broker(broker::Broker),
 }
 
 impl Command {
@@ -56,6 +63,7 @@ impl Command {
             Command::Query(query) => query.execute(),
             Command::Load(load) => load.execute(),
             Command::List(list) => list.execute(),
+            Command::Broker(broker) => broker.execute(),
         }
     }
 }

@@ -138,8 +138,9 @@ fn is_of_broker(path: &Path, broker: i32) -> bool {
 
 #[cfg(unix)]
 fn free_bytes(path: &Path) -> Option<u64> {
-    let stat = rustix::fs::statvfs(path).ok()?;
-    Some(stat.f_bavail * stat.f_frsize)
+    let stat = nix::sys::statvfs::statvfs(path).ok()?;
+    #[allow(clippy::unnecessary_cast, reason = "its width differs between systems")]
+    Some(stat.blocks_available() as u64 * stat.fragment_size() as u64)
 }
 
 #[cfg(not(unix))]

@@ -1,0 +1,38 @@
+//! What needs a real Apache Kafka, as tests of their own names.
+//!
+//! Where none can be had a test is reported as ignored, with the reason; `SKIRL_REQUIRE_KAFKA=1` makes a failure of that.
+//! `SKIRL_KAFKA=host:port` names a broker for the tests that are content with any; those that kill and freeze start
+//! their own.
+//!
+//! To add tests, write `<subject>.rs` with a `TESTS` of its own, and a line in [`SUBJECTS`].
+
+mod broker;
+mod command;
+mod needs;
+mod role;
+
+use std::process::ExitCode;
+
+use libtest_mimic::Arguments;
+use needs::Test;
+
+/// The files beside this one that have tests, and their tests.
+const SUBJECTS: &[(&str, &[Test])] = &[("broker", broker::TESTS), ("command", command::TESTS)];
+
+/// One test waits for a broker while another computes; more would only heat the machine.
+const THREADS: usize = 4;
+
+fn main() -> ExitCode {
+    if let Some(code) = role::play() {
+        return code;
+    }
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(THREADS);
+    let trials = SUBJECTS
+        .iter()
+        .flat_map(|(subject, tests)| tests.iter().map(|test| test.trial(subject)))
+        .collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    needs::stop_shared();
+    conclusion.exit_code()
+}
