@@ -91,13 +91,15 @@ impl Handle {
     /// The properties in effect, secrets among them.
     pub(crate) fn settings(&self) -> BTreeMap<String, String> {
         // SAFETY: the client is alive and keeps its configuration; the topic's copy is released here.
-        unsafe {
-            let mut settings = dump(|count| rd::rd_kafka_conf_dump(rd::rd_kafka_conf(self.ptr()).cast_mut(), count));
+        let (of_client, of_topics) = unsafe {
+            let of_client = dump(|count| rd::rd_kafka_conf_dump(rd::rd_kafka_conf(self.ptr()).cast_mut(), count));
             let topic = rd::rd_kafka_default_topic_conf_dup(self.ptr());
-            settings.extend(dump(|count| rd::rd_kafka_topic_conf_dump(topic, count)));
+            let of_topics = dump(|count| rd::rd_kafka_topic_conf_dump(topic, count));
             rd::rd_kafka_topic_conf_destroy(topic);
-            settings.into_iter().collect()
-        }
+            (of_client, of_topics)
+        };
+        let own = of_topics.into_iter().filter(|(_, value)| value != "inherit");
+        of_client.into_iter().chain(own).collect()
     }
 
     fn wait_for_a_broker(&self, wait: Duration) -> Result<()> {

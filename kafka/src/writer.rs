@@ -149,7 +149,7 @@ impl Drop for NativeTopic {
 }
 
 // SAFETY: the room holds pointers only while a call runs.
-unsafe impl Send for Writer {}
+unsafe impl Send for Queueing {}
 
 impl Writer {
     /// Connects. Keys go to the partitions Java's producers send them to, unless `partitioner` says otherwise.
@@ -401,7 +401,9 @@ impl Reporting<'_> {
     /// As [`Writer::poll`].
     pub fn poll(&self, wait: Duration, mut together: impl FnMut(&mut dyn Iterator<Item = Report<'_>>)) -> Result<()> {
         let handle = self.handle;
-        handle.serve(wait, |event| together(&mut event.messages().map(|message| Report { message, handle })));
+        handle.serve(wait, |event| {
+            together(&mut event.messages().map(|message| Report { message, handle }))
+        });
         handle.refused()
     }
 

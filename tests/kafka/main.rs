@@ -8,6 +8,9 @@
 
 mod broker;
 mod command;
+mod faults;
+mod load;
+mod loaded;
 mod needs;
 mod role;
 
@@ -17,7 +20,12 @@ use libtest_mimic::Arguments;
 use needs::Test;
 
 /// The files beside this one that have tests, and their tests.
-const SUBJECTS: &[(&str, &[Test])] = &[("broker", broker::TESTS), ("command", command::TESTS)];
+const SUBJECTS: &[(&str, &[Test])] = &[
+    ("broker", broker::TESTS),
+    ("command", command::TESTS),
+    ("faults", faults::TESTS),
+    ("load", load::TESTS),
+];
 
 /// One test waits for a broker while another computes; more would only heat the machine.
 const THREADS: usize = 4;

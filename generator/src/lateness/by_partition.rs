@@ -39,9 +39,11 @@ impl ByPartition {
         };
         let partitions: Vec<OfPartition> = nodes.iter().map(|node| table.absorb(OfPartition::read(node))).collect();
         let total: f64 = partitions.iter().map(|partition| partition.share.0).sum();
-        table.demand(partitions.is_empty() || (total - 1.0).abs() < 1e-3, "partitions", || {
-            format!("the shares of partitions must add up to 1, found {total}")
-        });
+        table.demand(
+            partitions.is_empty() || (total - 1.0).abs() < 1e-3,
+            "partitions",
+            || format!("the shares of partitions must add up to 1, found {total}"),
+        );
         ByPartition { partitions }
     }
 
@@ -136,10 +138,15 @@ mod tests {
         );
         let trace = generate(&[("a".into(), spec.unwrap())], 7).unwrap();
         let arrivals = trace.streams[0].micro_batches.iter().flat_map(|batch| &batch.arrivals);
-        let delays: Vec<i64> = arrivals.map(|arrival| (arrival.time - arrival.event_time) / 1_000_000).collect();
+        let delays: Vec<i64> = arrivals
+            .map(|arrival| (arrival.time - arrival.event_time) / 1_000_000)
+            .collect();
         for (delay, share) in [(0, 0.5), (5, 0.3), (9, 0.2)] {
             let found = delays.iter().filter(|found| **found == delay).count() as f64 / delays.len() as f64;
-            assert!((found - share).abs() < 0.03, "{found} of the rows are {delay} s late, not {share}");
+            assert!(
+                (found - share).abs() < 0.03,
+                "{found} of the rows are {delay} s late, not {share}"
+            );
         }
     }
 
@@ -147,11 +154,17 @@ mod tests {
     fn shares_that_do_not_add_up_are_refused() {
         let wrong = |partitions: &str| {
             let lateness = format!("{{ model = \"by-partition\", partitions = {partitions} }}");
-            let mistakes = StreamSpec::from_toml(&format!("kind = \"scotsmen\"\nrows = 1\nlateness = {lateness}")).unwrap_err();
+            let mistakes =
+                StreamSpec::from_toml(&format!("kind = \"scotsmen\"\nrows = 1\nlateness = {lateness}")).unwrap_err();
             mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
         };
         let boundary = "[{ share = 1, lateness = { model = \"boundary\", window = \"1m\" } }]";
-        let all = [wrong("[]"), wrong("[{ share = 0.5 }, { share = 0.4 }]"), wrong("[{}]"), wrong(boundary)];
+        let all = [
+            wrong("[]"),
+            wrong("[{ share = 0.5 }, { share = 0.4 }]"),
+            wrong("[{}]"),
+            wrong(boundary),
+        ];
         insta::assert_snapshot!(all.join("\n"), @"");
     }
 }

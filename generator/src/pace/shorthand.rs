@@ -15,11 +15,14 @@ pub fn parse_rate(text: &str) -> Result<PaceSpec, String> {
     }
     let (mut fields, mut points) = (format!("model = {}\n", quoted(model.trim())), vec![]);
     for part in rest.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-        let (key, value) = part
-            .split_once('=')
-            .ok_or_else(|| format!("found `{part}`, wanted `name=value` as in `bursts,burst_rate=50k,every=10s,lasts=1s`"))?;
+        let (key, value) = part.split_once('=').ok_or_else(|| {
+            format!("found `{part}`, wanted `name=value` as in `bursts,burst_rate=50k,every=10s,lasts=1s`")
+        })?;
         let (key, value) = (key.trim(), number(value.trim()));
-        match key.starts_with(|c: char| c.is_ascii_digit()).then(|| Micros::parse(key)) {
+        match key
+            .starts_with(|c: char| c.is_ascii_digit())
+            .then(|| Micros::parse(key))
+        {
             Some(time) => points.push(format!("[{}, {value}]", quoted(&time?.to_string()))),
             None => fields += &format!("{key} = {value}\n"),
         }
@@ -44,7 +47,9 @@ fn constant(text: &str) -> Result<PaceSpec, String> {
         "h" => 3_600.0,
         _ => return Err(wrong()),
     };
-    let rows = parse_rows(rows).map(|rows| rows as f64).or_else(|_| rows.trim().parse());
+    let rows = parse_rows(rows)
+        .map(|rows| rows as f64)
+        .or_else(|_| rows.trim().parse());
     let rate = rows.map_err(|_| wrong())? / seconds;
     if rate > 0.0 && rate <= 1e9 {
         Ok(PaceSpec::Constant { rate })
@@ -73,7 +78,12 @@ mod tests {
 
     #[test]
     fn rates_are_read_as_people_write_them() {
-        for (text, rate) in [("50k/s", 50_000.0), ("600/m", 10.0), ("2.5", 2.5), ("1M/h", 1e6 / 3_600.0)] {
+        for (text, rate) in [
+            ("50k/s", 50_000.0),
+            ("600/m", 10.0),
+            ("2.5", 2.5),
+            ("1M/h", 1e6 / 3_600.0),
+        ] {
             assert_eq!(parse_rate(text), Ok(PaceSpec::Constant { rate }), "{text}");
         }
     }
@@ -87,7 +97,10 @@ mod tests {
             lasts: Micros::seconds(1),
             gaps: Gaps::Even,
         };
-        assert_eq!(parse_rate("bursts,rate=1k,burst_rate=50k,every=10s,lasts=1s,gaps=even"), Ok(bursts));
+        assert_eq!(
+            parse_rate("bursts,rate=1k,burst_rate=50k,every=10s,lasts=1s,gaps=even"),
+            Ok(bursts)
+        );
         let ramp = PaceSpec::Ramp {
             points: vec![(Micros(0), 1_000.0), (Micros::seconds(30), 50_000.0)],
             gaps: Gaps::Random,
@@ -97,10 +110,18 @@ mod tests {
 
     #[test]
     fn mistakes_say_what_to_write() {
-        let messages: Vec<String> = ["50q/s", "0/s", "5/d", "burst,rate=5", "bursts,50k", "ramp", "steps,1 parsec=5"]
-            .into_iter()
-            .map(|text| parse_rate(text).unwrap_err())
-            .collect();
+        let messages: Vec<String> = [
+            "50q/s",
+            "0/s",
+            "5/d",
+            "burst,rate=5",
+            "bursts,50k",
+            "ramp",
+            "steps,1 parsec=5",
+        ]
+        .into_iter()
+        .map(|text| parse_rate(text).unwrap_err())
+        .collect();
         insta::assert_snapshot!(messages.join("\n"), @"");
     }
 }

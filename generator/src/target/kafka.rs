@@ -155,14 +155,16 @@ pub fn send(
     progress.finished(&sender.title);
     let interrupted = outcome?;
     let streams = request.specs.iter().zip(&request.topics).zip(cards).zip(partitions);
-    let streams = streams.zip(&sender.counts).map(|((((spec, topic), card), partitions), count)| SentStream {
-        name: spec.0.clone(),
-        topic: topic.clone(),
-        partitions,
-        rows: count.rows,
-        bytes: count.bytes,
-        card,
-    });
+    let streams = streams
+        .zip(&sender.counts)
+        .map(|((((spec, topic), card), partitions), count)| SentStream {
+            name: spec.0.clone(),
+            topic: topic.clone(),
+            partitions,
+            rows: count.rows,
+            bytes: count.bytes,
+            card,
+        });
     Ok(Sent {
         streams: streams.collect(),
         outcome: sender.outbox.outcome(),
@@ -180,9 +182,14 @@ fn refuse_misfits(request: &SendRequest) -> Result<()> {
     if request.format == Format::Parquet {
         return refuse("Parquet is a format of files, not of single rows; send `json` or `csv`".into());
     }
-    let corrupt = request.specs.iter().find(|(_, spec)| lateness::corrupts(&spec.lateness));
+    let corrupt = request
+        .specs
+        .iter()
+        .find(|(_, spec)| lateness::corrupts(&spec.lateness));
     if let (Some((name, _)), Format::Csv) = (corrupt, request.format) {
-        return refuse(format!("the layer `corrupt` of stream `{name}` spoils JSON lines; send `json`"));
+        return refuse(format!(
+            "the layer `corrupt` of stream `{name}` spoils JSON lines; send `json`"
+        ));
     }
     for (index, topic) in request.topics.iter().enumerate() {
         if request.topics[..index].contains(topic) {
@@ -215,7 +222,12 @@ fn open_topics(request: &SendRequest, topics: &mut Topics, clock: &dyn Clock) ->
         if request.timestamps == Timestamps::Original
             && let Some((earliest, latest)) = arrivals_between(request, index)?
         {
-            topics.check_timestamps(name, earliest.div_euclid(1_000), latest.div_euclid(1_000), clock.now_us() / 1_000)?;
+            topics.check_timestamps(
+                name,
+                earliest.div_euclid(1_000),
+                latest.div_euclid(1_000),
+                clock.now_us() / 1_000,
+            )?;
         }
         Ok(topic.partitions.len())
     });

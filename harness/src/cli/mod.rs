@@ -1,11 +1,11 @@
 //! The command line: one subcommand a file.
 
-mod fit;
 #[cfg(unix)]
 mod broker;
 #[cfg(not(unix))]
 #[path = "broker_elsewhere.rs"]
 mod broker;
+mod fit;
 mod generate;
 pub(crate) mod kafka;
 mod list;

@@ -9,10 +9,11 @@ use super::cost::NEAR_CEILING;
 use super::error::Result;
 use super::figure::shown_short;
 use super::outcome::Outcome;
+use super::slo::Kept;
 use super::verdict::{Ending, Verdict};
 
 /// How often a first rate that is too high is halved.
-const HALVINGS: u32 = 10;
+const HALVINGS: u32 = 6;
 /// How often a rate is doubled.
 const DOUBLINGS: u32 = 20;
 
@@ -88,14 +89,11 @@ impl Held {
             (Some(why), _) => Held::No(why.clone()),
             (None, Ending::Passed) => Held::Yes,
             (None, _) => {
-                let missed = verdict
-                    .slos
-                    .iter()
-                    .filter(|(_, kept)| !matches!(kept, super::slo::Kept::Yes(_)));
+                let missed = verdict.slos.iter().filter(|(_, kept)| !matches!(kept, Kept::Yes(_)));
                 let missed: Vec<String> = missed
                     .map(|(slo, kept)| match kept {
-                        super::slo::Kept::No(found) | super::slo::Kept::Yes(found) => format!("{slo} was {found}"),
-                        super::slo::Kept::Unknown(why) => format!("{slo}: {why}"),
+                        Kept::No(found) | Kept::Yes(found) => format!("{slo} was {found}"),
+                        Kept::Unknown(why) => format!("{slo}: {why}"),
                     })
                     .collect();
                 Held::No(missed.join(", "))

@@ -139,10 +139,6 @@ impl ManualClock {
     pub fn at(moment: Moment) -> ManualClock {
         ManualClock(moment.0.into())
     }
-
-    pub fn pass(&self, span: Duration) {
-        self.0.fetch_add(nanos(span), std::sync::atomic::Ordering::SeqCst);
-    }
 }
 
 #[cfg(test)]

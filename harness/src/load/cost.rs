@@ -144,7 +144,8 @@ impl Ceiling {
         self.cost.busiest().map_or(alone, |(_, share)| share.max(alone))
     }
 
-    /// Rows per second at which the busiest thread would take a whole core, if its cost a row stays what it was.
+    /// Rows per second at which the busiest thread would take a whole core, if a row cost what it did. It costs less the
+    /// more there are, so the ceiling is no lower than that.
     pub fn rows_per_second(&self) -> Option<f64> {
         let nearness = self.nearness();
         (nearness > 0.0 && self.rows > 0).then(|| self.rate() / nearness)

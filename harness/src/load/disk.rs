@@ -10,7 +10,7 @@ use std::path::Path;
 use skirl_kafka::Admin;
 
 use super::error::{Error, Result};
-use super::figure::shown_bytes;
+use super::figure::{shown_bytes, shown_short};
 
 /// What Kafka adds to a row in the log, at most: its header included.
 pub const ROW_OVERHEAD: u64 = 80;
@@ -77,8 +77,9 @@ impl Demand {
                 self.deleted_after
             ),
             None => format!(
-                "{:.0} rows/s for {:.0} s, since the topic has no `retention.bytes`",
-                self.rows_per_second, self.seconds
+                "{} rows/s for {:.0} s, since the topic has no `retention.bytes`",
+                shown_short(self.rows_per_second),
+                self.seconds
             ),
         };
         Err(Error::Disk(format!(
@@ -203,7 +204,10 @@ mod tests {
             ..DEMAND
         };
         let bounded = bounded.check("/data", 3e9).unwrap_err().to_string();
-        insta::assert_snapshot!(format!("{unbounded}\n{bounded}"), @"");
+        insta::assert_snapshot!(format!("{unbounded}\n{bounded}"), @r#"
+        the rows may take 9.6 GB on /data, and 10.0 GB are free, of which 10 % are left alone: 1.60 M rows/s for 60 s, since the topic has no `retention.bytes`, 100 B a row, on 1 of 1 brokers; send fewer or for less time, or lower `--retention`
+        the rows may take 5.2 GB on /data, and 3.0 GB are free, of which 10 % are left alone: `retention.bytes` of 1.1 GB for each of 4 partitions, and what comes in the 5 s before it is deleted, 100 B a row, on 1 of 1 brokers; send fewer or for less time, or lower `--retention`
+        "#);
     }
 
     #[cfg(unix)]

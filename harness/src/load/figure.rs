@@ -38,23 +38,26 @@ pub enum Unit {
     RowsPerSecond,
 }
 
-const COUNTS: [(&str, Figure); 6] = [
-    ("lost", Figure::Lost),
-    ("duplicates", Figure::Duplicates),
-    ("reordered", Figure::Reordered),
-    ("failed", Figure::Failed),
-    ("throughput", Figure::Throughput),
-    ("lag", Figure::Lag),
-];
+const NAMES: [&str; 6] = ["lost", "duplicates", "reordered", "failed", "throughput", "lag"];
 
 impl Figure {
+    /// The figures that count rows of a whole run.
+    pub const COUNTS: [Figure; 6] = [
+        Figure::Lost,
+        Figure::Duplicates,
+        Figure::Reordered,
+        Figure::Failed,
+        Figure::Throughput,
+        Figure::Lag,
+    ];
+
     /// The figure of this name.
     ///
     /// # Errors
     /// A sentence that says what to write.
     pub fn parse(text: &str) -> Result<Figure, String> {
-        if let Some((_, figure)) = COUNTS.iter().find(|(name, _)| *name == text) {
-            return Ok(*figure);
+        if let Some((_, figure)) = NAMES.iter().zip(Figure::COUNTS).find(|(name, _)| **name == text) {
+            return Ok(figure);
         }
         let (span, value) = match text.split_once('.').map(|(span, value)| (span_of(span), value)) {
             Some((Some(span), value)) => (span, value),
@@ -102,19 +105,14 @@ fn span_of(name: &str) -> Option<Span> {
 }
 
 fn unknown(text: &str) -> String {
-    let names = COUNTS
+    let values = ["p50", "p99", "p99.9", "max", "mean"];
+    let value = text.split_once('.').map(|(_, value)| value);
+    let spans = Span::ALL
         .iter()
-        .map(|(name, _)| *name)
-        .chain(["p50", "p99", "p99.9", "max", "mean"]);
-    let spans = Span::ALL.iter().map(|span| span.name());
-    let stem = |known: &str| text.replace(text.split_once('.').map_or("", |(span, _)| span), known);
-    let known: Vec<String> = names
-        .map(str::to_string)
-        .chain(spans.filter(|_| text.contains('.')).map(stem))
-        .collect();
+        .filter_map(|span| Some(format!("{}.{}", span.name(), value?)));
+    let known = NAMES.iter().chain(&values).map(|name| name.to_string()).chain(spans);
     let near = known
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(known, text), known))
+        .map(|known| (strsim::damerau_levenshtein(&known, text), known))
         .min();
     let near = near.filter(|(distance, known)| *distance <= known.len().div_ceil(3));
     let hint = near.map_or_else(String::new, |(_, known)| format!(" (did you mean `{known}`?)"));
@@ -138,11 +136,8 @@ impl fmt::Display for Figure {
             Figure::Max(span) => write!(f, "{}max", prefix(*span)),
             Figure::Mean(span) => write!(f, "{}mean", prefix(*span)),
             count => {
-                let name = COUNTS
-                    .iter()
-                    .find(|(_, known)| known == count)
-                    .map_or("", |(name, _)| *name);
-                f.write_str(name)
+                let named = NAMES.iter().zip(Figure::COUNTS).find(|(_, known)| known == count);
+                f.write_str(named.map_or("", |(name, _)| name))
             }
         }
     }
@@ -225,7 +220,7 @@ mod tests {
     fn a_mistyped_figure_is_told_the_nearest_one() {
         for (text, near) in [
             ("loss", "lost"),
-            ("p999x", "p99"),
+            ("p99x", "p99"),
             ("duplicate", "duplicates"),
             ("endtoend.p99", "end_to_end.p99"),
         ] {

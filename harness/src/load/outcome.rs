@@ -174,7 +174,7 @@ impl Outcome {
             Figure::Quantile(span, _) | Figure::Max(span) | Figure::Mean(span) => {
                 let total = self.span(span)?.total()?;
                 if total.is_empty() {
-                    return Err(format!("no row has a {}", span.name()));
+                    return Err(format!("no row has a value of `{}`", span.name()));
                 }
                 Ok(value_of(&total, figure))
             }
@@ -198,7 +198,7 @@ impl Outcome {
 
     fn span(&self, span: Span) -> Result<&LatencyLog, String> {
         let log = self.spans.get(&span).filter(|log| !log.intervals().is_empty());
-        log.ok_or_else(|| format!("no row has a {}", span.name()))
+        log.ok_or_else(|| format!("no row has a value of `{}`", span.name()))
     }
 
     /// The figure of each tenth of the measured part; nothing where it has none.
@@ -287,7 +287,10 @@ pub(super) mod tests {
             (9_990.0..10_020.0).contains(&p50) && (899_000.0..901_000.0).contains(&p99),
             "{p50} {p99}"
         );
-        assert_eq!(figure("end_to_end.p99"), Err("no row has a end_to_end".into()));
+        assert_eq!(
+            figure("end_to_end.p99"),
+            Err("no row has a value of `end_to_end`".into())
+        );
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl Outgoing<'_> {
 }
 
 /// Takes rows, and never waits.
-pub trait Outlet {
+pub trait Outlet: Send {
     /// Takes rows in order, sent at `sent`; says how many it had room for.
     ///
     /// # Errors

@@ -177,7 +177,7 @@ pub fn serve(plan: Plan, part: Part) -> Result<()> {
 
 fn prepare_and_run(mut plan: Plan, part: Part) -> Result<Work> {
     let gone = || Error::Plan("the run is gone".into());
-    let mut lines = std::io::stdin()
+    let mut lines = BufReader::new(std::io::stdin())
         .lines()
         .map_while(|line| serde_json::from_str::<ToWorker>(&line.ok()?).ok());
     let Some(ToWorker::Prepare { topics, rate_factor }) = lines.next() else {

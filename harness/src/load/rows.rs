@@ -6,7 +6,7 @@ use skirl_generator::seed::Draws;
 use super::error::Result;
 
 /// Gives rows, in the order they are sent.
-pub trait RowSource {
+pub trait RowSource: Send {
     /// Takes the next rows, at least one and at most `most`; says how many. They can be looked at until the next call.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use skirl_kafka::{Admin, Topics};
 
 use super::clock::{Clock, MachineClock, Moment, nanos, wall_ns};
 use super::error::{Error, Result};
-use super::latency::{Span, interval_of};
+use super::latency::{LatencyLog, Span, interval_of};
 use super::ledger::Comparison;
 use super::outcome::{Outcome, ReceivedRows, RowCounts, Sample, Setup, TopicSetup};
 use super::plan::{Part, Plan};
@@ -343,37 +343,27 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Properties that decide about a producer's speed and promises.
-const PRODUCER_PROPERTIES: [&str; 14] = [
-    "acks",
-    "enable.idempotence",
-    "compression.codec",
-    "linger.ms",
-    "batch.size",
-    "batch.num.messages",
-    "max.in.flight",
-    "message.timeout.ms",
-    "message.send.max.retries",
-    "partitioner",
-    "sticky.partitioning.linger.ms",
-    "queue.buffering.max.messages",
-    "queue.buffering.max.kbytes",
-    "security.protocol",
+/// Properties that decide about a producer's speed and promises, as people write them, with librdkafka's older names.
+const PRODUCER_PROPERTIES: [(&str, &str); 14] = [
+    ("acks", "request.required.acks"),
+    ("enable.idempotence", ""),
+    ("compression.type", "compression.codec"),
+    ("linger.ms", "queue.buffering.max.ms"),
+    ("batch.size", ""),
+    ("batch.num.messages", ""),
+    ("max.in.flight", "max.in.flight.requests.per.connection"),
+    ("message.timeout.ms", "delivery.timeout.ms"),
+    ("retries", "message.send.max.retries"),
+    ("partitioner", ""),
+    ("sticky.partitioning.linger.ms", ""),
+    ("queue.buffering.max.messages", ""),
+    ("queue.buffering.max.kbytes", ""),
+    ("security.protocol", ""),
 ];
 
 /// Those properties by the names people write.
 fn shown_properties(all: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    const ALIASES: [(&str, &str); 2] = [
-        ("request.required.acks", "acks"),
-        ("compression.codec", "compression.type"),
-    ];
-    let shown = |name: &str| {
-        let alias = ALIASES.iter().find(|(ours, theirs)| *ours == name || *theirs == name);
-        let value = all
-            .get(name)
-            .or_else(|| alias.and_then(|(ours, theirs)| all.get(*ours).or(all.get(*theirs))))?;
-        Some((name.to_string(), value.clone()))
-    };
+    let shown = |(name, older): (&str, &str)| Some((name.to_string(), all.get(name).or(all.get(older))?.clone()));
     PRODUCER_PROPERTIES.into_iter().filter_map(shown).collect()
 }
 
@@ -384,11 +374,7 @@ fn rows_of(works: &[Work]) -> RowCounts {
     })
 }
 
-fn spans_of(
-    works: &[Work],
-    found: Option<&Found>,
-    remarks: &mut Vec<String>,
-) -> BTreeMap<Span, super::latency::LatencyLog> {
+fn spans_of(works: &[Work], found: Option<&Found>, remarks: &mut Vec<String>) -> BTreeMap<Span, LatencyLog> {
     let mut spans = BTreeMap::new();
     let own = [
         (
@@ -400,7 +386,7 @@ fn spans_of(
         (Span::EndToEnd, found.iter().map(|found| &found.end_to_end).collect()),
     ];
     for (span, logs) in own.into_iter().filter(|(_, logs)| !logs.is_empty()) {
-        match super::latency::LatencyLog::merged(&logs) {
+        match LatencyLog::merged(&logs) {
             Ok(merged) => drop(spans.insert(span, merged)),
             Err(error) => remarks.push(format!("{} is lost: {error}", span.name())),
         }

@@ -233,6 +233,15 @@ mod tests {
         .into_iter()
         .map(|text| Slo::parse(text).unwrap_err())
         .collect();
-        insta::assert_snapshot!(messages.join("\n"), @"");
+        insta::assert_snapshot!(messages.join("\n"), @r#"
+        `p99 20ms` compares nothing; write for example `p99 < 20ms` or `lost == 0`
+        `lost = 0` compares nothing; equality is `==`; write for example `p99 < 20ms` or `lost == 0`
+        in `p99 < 20`: p99 is a time and needs a unit; write for example `20ms`
+        in `p99 < fast`: `fast` is no time; write for example `20ms`, `1.5s` or `800us`
+        in `lsot == 0`: there is no figure `lsot` (did you mean `lost`?); the figures are p50, p99.9 or any other, max and mean, of `latency.` (which may be left out), `service.`, `schedule.` or `end_to_end.`; lost, duplicates, reordered, failed, throughput and lag
+        in `throughput > lots`: `lots` is no rate; write for example `49k/s`
+        in `lost == few`: `few` is not a number of rows; write for example 2000, 50k, 1M or 1.5M
+        in `p99 < 1,2 * baseline`: `1,2 * baseline` is no bound; write for example `1.2 * baseline`
+        "#);
     }
 }

@@ -47,13 +47,12 @@ impl StreamRows {
 }
 
 fn endless(spec: &StreamSpec) -> StreamSpec {
-    StreamSpec {
-        rows: ROWS_MAX,
-        batch: None,
-        batch_rows: Some(PIECE_ROWS),
-        trailing_batches: 0,
-        ..spec.clone()
-    }
+    let mut endless = spec.clone();
+    endless.rows = ROWS_MAX;
+    endless.batch = None;
+    endless.batch_rows = Some(PIECE_ROWS);
+    endless.trailing_batches = 0;
+    endless
 }
 
 impl RowSource for StreamRows {

@@ -190,7 +190,7 @@ fn near_ceiling(outcome: &Outcome) -> Vec<String> {
             .busiest()
             .map_or_else(String::new, |(name, _)| format!(", at thread {name}"));
         remarks.push(format!(
-            "near the tool's own ceiling: {:.0} % of about {} rows/s a worker{thread}; figures may be the tool's, take more workers",
+            "near the tool's own ceiling: {:.0} % of {} rows/s a worker{thread}; figures may be the tool's, take more workers",
             worker.nearness() * 100.0,
             shown_short(ceiling)
         ));
@@ -258,7 +258,7 @@ mod tests {
         outcome.rows.acknowledged_in_window = 500;
         let verdict = verdict(&outcome, &["p99 < 20ms"]);
         assert_eq!((verdict.ending(), verdict.ending().exit_code()), (Ending::Invalid, 3));
-        insta::assert_snapshot!(verdict.invalid.unwrap(), @"");
+        insta::assert_snapshot!(verdict.invalid.unwrap(), @"989 of 1,000 rows were queued in time, 98.9 %: the producer's queue was full 60 % of the time, since 50 rows/s were acknowledged; nothing is known about 100 rows/s");
         outcome.rows.in_time = 990;
         assert_eq!(missed_rate(&outcome), None);
     }
@@ -300,7 +300,10 @@ mod tests {
         let mut outcome = outcome(10, |_| 5);
         assert_eq!(verdict(&outcome, &[]).remarks, Vec::<String>::new());
         outcome.workers = vec![near()];
-        insta::assert_snapshot!(verdict(&outcome, &[]).remarks.join("\n"), @"");
+        insta::assert_snapshot!(verdict(&outcome, &[]).remarks.join("\n"), @r#"
+        near the tool's own ceiling: 90 % of 1.0 k rows/s a worker, at thread skirl-send; figures may be the tool's, take more workers
+        this machine's cores were 95 % in use: what runs here, the tool and perhaps the broker, waited for them
+        "#);
     }
 
     #[test]

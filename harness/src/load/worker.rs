@@ -1,6 +1,7 @@
 //! What sends: a producer, its rows, and the two threads that queue and hear of them. A run has one in its own process, or
 //! several in processes of their own.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use skirl_generator::pace::PaceSpec;
 use skirl_kafka::{Reports, TopicHandle, Writer};
 
-use super::acks::Acks;
+use super::acks::{Acknowledged, Acks};
 use super::clock::{Clock, MachineClock, Moment, nanos, wall_ns};
 use super::cost::{Ceiling, CpuTimes};
 use super::error::{Error, Result};
@@ -25,14 +26,15 @@ use super::stamp::RunId;
 use super::streams::StreamRows;
 use super::tally::Tally;
 
-/// Rows that are made without a broker, to learn what that costs.
+/// Rows that are made without a broker, to learn what that costs, and how long that may take.
 const CALIBRATION_ROWS: u64 = 200_000;
+const CALIBRATION_TIME: Duration = Duration::from_millis(200);
 
 /// A sender that is ready to begin.
 pub struct Worker {
     writer: Writer,
     topics: Vec<TopicHandle>,
-    rows: Box<dyn RowSource + Send>,
+    rows: Box<dyn RowSource>,
     alone: f64,
 }
 
@@ -56,7 +58,7 @@ pub struct Work {
     /// What it cost.
     pub ceiling: Ceiling,
     /// Properties of the producer, secrets left out.
-    pub producer: std::collections::BTreeMap<String, String>,
+    pub producer: BTreeMap<String, String>,
     /// By how much its time line may be off.
     pub clock_error: Duration,
 }
@@ -152,9 +154,9 @@ impl Work {
     fn of(
         worker: u32,
         sent: Sent,
-        acknowledged: super::acks::Acknowledged,
+        acknowledged: Acknowledged,
         ceiling: Ceiling,
-        producer: std::collections::BTreeMap<String, String>,
+        producer: BTreeMap<String, String>,
         clock: &MachineClock,
     ) -> Result<Work> {
         let mut failed = acknowledged.failed;
@@ -201,7 +203,7 @@ fn orders(plan: &Plan, part: Part, run: RunId, clock: &MachineClock) -> Orders {
     }
 }
 
-fn source(plan: &Plan, part: Part) -> Result<Box<dyn RowSource + Send>> {
+fn source(plan: &Plan, part: Part) -> Result<Box<dyn RowSource>> {
     // Each worker's rows are its own.
     let seed = plan.timing.seed.wrapping_add(u64::from(part.index));
     Ok(match &plan.rows {
@@ -225,16 +227,16 @@ fn calibrate(rows: &mut dyn RowSource) -> Result<f64> {
         start_wall_ns: 0,
         quantum: Duration::ZERO,
         end: Moment(0),
-        give_up: Moment(i64::MAX),
+        give_up: Moment(nanos(CALIBRATION_TIME)),
         interval: Duration::from_secs(1),
     };
-    let (tally, stop) = (Tally::default(), AtomicBool::new(false));
+    let (tally, stop, mut nowhere) = (Tally::default(), AtomicBool::new(false), Nowhere);
     let began = clock.now();
     let sender = Sender::new(
         &clock,
         Schedule::new(&timing, 0, 1),
         rows,
-        &mut Nowhere,
+        &mut nowhere,
         &tally,
         &stop,
         orders,

@@ -64,7 +64,9 @@ impl<P: Timed, E> Lanes<P, E> {
             lanes => {
                 for _ in 0..due.rows {
                     let arrivals = lanes.iter().enumerate();
-                    let next = arrivals.filter_map(|(index, lane)| Some((lane.next_arrival()?, index))).min();
+                    let next = arrivals
+                        .filter_map(|(index, lane)| Some((lane.next_arrival()?, index)))
+                        .min();
                     let Some((_, index)) = next.filter(|(time, _)| *time <= due.until) else {
                         break;
                     };

@@ -43,7 +43,10 @@ pub struct Schedule {
 enum Running {
     Unlimited,
     /// Begins with the first row that could be sent.
-    NotYet { pace: SendPace, seed: Seed },
+    NotYet {
+        pace: SendPace,
+        seed: Seed,
+    },
     Rate {
         pace: Pace,
         /// The row that is due next, and when.

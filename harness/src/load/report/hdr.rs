@@ -1,7 +1,8 @@
 //! An HDR log: what HdrHistogram's own tools read, in every language they are written in. A line for each interval and
 //! span, tagged `latency`, `service`, `schedule` and `end_to_end`; values in microseconds, maxima in milliseconds.
 
-use std::time::Duration;
+use std::fmt::Display;
+use std::time::{Duration, UNIX_EPOCH};
 
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
@@ -14,7 +15,7 @@ use crate::load::outcome::Outcome;
 /// # Errors
 /// A stored run somebody changed.
 pub fn render(outcome: &Outcome) -> Result<String, String> {
-    let wrong = |error: &dyn std::fmt::Display| format!("cannot write the HDR log: {error}");
+    let wrong = |error: &dyn Display| format!("cannot write the HDR log: {error}");
     let start = Duration::from_nanos(u64::try_from(outcome.setup.start_wall_ns).unwrap_or(0));
     let (mut log, mut serializer) = (Vec::new(), V2DeflateSerializer::new());
     let mut writer = IntervalLogWriterBuilder::new()
@@ -22,8 +23,8 @@ pub fn render(outcome: &Outcome) -> Result<String, String> {
             "skirl load, run {}, microseconds",
             outcome.setup.runs.join(" ")
         ))
-        .with_start_time(std::time::UNIX_EPOCH + start)
-        .with_base_time(std::time::UNIX_EPOCH + start)
+        .with_start_time(UNIX_EPOCH + start)
+        .with_base_time(UNIX_EPOCH + start)
         .with_max_value_divisor(1_000.0)
         .begin_log_with(&mut log, &mut serializer)
         .map_err(|error| wrong(&error))?;
@@ -40,15 +41,10 @@ pub fn render(outcome: &Outcome) -> Result<String, String> {
 
 /// All intervals with their spans' names, by time.
 fn by_time(outcome: &Outcome) -> Vec<(&'static str, &Interval)> {
-    let of_span = |(span, log): (&crate::load::latency::Span, _)| {
-        let log: &crate::load::latency::LatencyLog = log;
-        let name = span.name();
-        log.intervals()
-            .iter()
-            .map(move |interval| (name, interval))
-            .collect::<Vec<_>>()
-    };
-    let mut all: Vec<_> = outcome.spans.iter().flat_map(of_span).collect();
+    let mut all = Vec::new();
+    for (span, log) in &outcome.spans {
+        all.extend(log.intervals().iter().map(|interval| (span.name(), interval)));
+    }
     all.sort_by_key(|(_, interval)| interval.index);
     all
 }

@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Report;
+use crate::load::baseline::Change;
 use crate::load::figure::Figure;
 use crate::load::latency::Span;
 use crate::load::outcome::Outcome;
-use crate::load::slo::Kept;
+use crate::load::slo::{Kept, Slo};
 use crate::load::verdict::Ending;
 
 /// The version of what is stored; it grows when older files are not read any more.
@@ -37,14 +38,14 @@ struct Stored {
 /// The report as JSON.
 pub fn render(report: &Report) -> String {
     let verdict = &report.verdict;
-    let slo = |(slo, kept): &(crate::load::slo::Slo, Kept)| {
+    let slo = |(slo, kept): &(Slo, Kept)| {
         let (kept, found) = match kept {
             Kept::Yes(found) => (true, found),
             Kept::No(found) | Kept::Unknown(found) => (false, found),
         };
         json!({ "slo": slo.to_string(), "kept": kept, "found": found })
     };
-    let change = |change: &crate::load::baseline::Change| {
+    let change = |change: &Change| {
         json!({
             "figure": change.figure.to_string(), "now": change.now, "then": change.then, "ratio": change.ratio(),
             "beyond_noise": change.beyond_noise,
@@ -85,15 +86,9 @@ fn figures(outcome: &Outcome) -> Value {
         note(Figure::Max(span));
         note(Figure::Mean(span));
     }
-    [
-        Figure::Lost,
-        Figure::Duplicates,
-        Figure::Reordered,
-        Figure::Failed,
-        Figure::Throughput,
-        Figure::Lag,
-    ]
-    .map(note);
+    for count in Figure::COUNTS {
+        note(count);
+    }
     Value::Object(figures)
 }
 
@@ -120,7 +115,6 @@ pub fn read(text: &str) -> Result<Outcome, String> {
 mod tests {
     use super::*;
     use crate::load::outcome::tests::outcome;
-    use crate::load::slo::Slo;
     use crate::load::verdict::Verdict;
 
     #[test]

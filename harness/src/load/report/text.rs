@@ -40,18 +40,18 @@ fn head(setup: &Setup) -> String {
     } else {
         String::new()
     };
+    let warm_up = match setup.warm_up_seconds {
+        0.0 => "without warm-up".to_string(),
+        seconds => format!("after {seconds:.0} s of warm-up"),
+    };
     format!(
-        "run {} to {} at {}: {}, {} rows/s on average for {:.0} s after {} of warm-up{workers}\n\n",
+        "run {} to {} at {}: {}, {} rows/s on average for {:.0} s {warm_up}{workers}\n\n",
         setup.runs.join(" + "),
         topics.join(", "),
         setup.bootstrap,
         setup.pace,
         shown_short(setup.rate),
         setup.seconds,
-        match setup.warm_up_seconds {
-            0.0 => "no time".to_string(),
-            seconds => format!("{seconds:.0} s"),
-        }
     )
 }
 
@@ -180,7 +180,7 @@ fn ceiling(worker: &Ceiling) -> String {
     let mut parts = Vec::new();
     if let (Some((name, share)), Some(ceiling)) = (worker.cost.busiest(), worker.rows_per_second()) {
         parts.push(format!(
-            "busiest thread {name} {:.0} % of a core, ceiling about {} rows/s",
+            "busiest thread {name} {:.0} % of a core, ceiling at least {} rows/s",
             share * 100.0,
             shown_short(ceiling)
         ));
@@ -283,6 +283,7 @@ mod tests {
 
     #[test]
     fn a_report_says_what_was_measured_and_how_far_to_believe_it() {
+        let then = outcome(20, |_| 2);
         let mut outcome = outcome(20, |second| if second == 7 { 900 } else { 4 });
         outcome.setup.bootstrap = "localhost:9092".into();
         outcome.setup.brokers = 1;
@@ -295,14 +296,34 @@ mod tests {
             made: true,
             partitions: 4,
             replicas: 1,
-            ..TopicSetup::default()
+            settings: [("retention.bytes".into(), "268435456".into())].into(),
         }];
         let received = outcome.received.as_mut().unwrap();
         received.comparison.lost = 2;
         received.comparison.examples = vec![(0, 17), (0, 18)];
-        let then = crate::load::outcome::tests::outcome(20, |_| 2);
         let slos = [Slo::parse("p50 < 20ms").unwrap(), Slo::parse("lost == 0").unwrap()];
         let verdict = Verdict::of(&outcome, &slos, Some(&then));
-        insta::assert_snapshot!(render(&Report { outcome, verdict }, Paint::PLAIN), @"");
+        insta::assert_snapshot!(render(&Report { outcome, verdict }, Paint::PLAIN), @r#"
+        run 7 to orders at localhost:9092: 100/s, 100 rows/s on average for 20 s without warm-up
+
+                           p50       p90       p99     p99.9    p99.99       max      mean
+        latency        4.00 ms   4.00 ms    900 ms    900 ms    900 ms    900 ms   48.8 ms  from the intended time to the acknowledgement
+
+        rows        2,000 offered, 2,000 queued in time, 0 never queued; 2,000 queued in all, 2,000 acknowledged, 0 failed
+        received    2,000; 2 lost, 0 duplicates, 0 reordered, 0 of other producers; lag at most 0 rows, 0 at the end
+                    lost (worker/row): 0/17, 0/18
+        throughput  100 rows/s, 10.0 kB/s acknowledged
+        row         random letters, 100 bytes, without keys
+        topic       orders: 4 partitions on 1 of 1 brokers, made for the run; retention.bytes=268435456
+        producer    acks=-1
+        versions    skirl 0.1.0, librdkafka 2.12.1
+        compared    p50 4.00 ms was 2.00 ms: 2.00 x, worse, beyond noise
+        compared    p99 900 ms was 2.00 ms: 450.05 x, worse, beyond noise
+        compared    p99.9 900 ms was 2.00 ms: 450.05 x, worse, beyond noise
+        compared    max 900 ms was 2.00 ms: 450.05 x, worse, beyond noise
+        compared    throughput 100 rows/s was 100 rows/s: 1.00 x, noise not known
+        PASS  p50 < 20ms: 4.00 ms
+        FAIL  lost == 0: 2
+        "#);
     }
 }
