@@ -73,7 +73,7 @@ impl<'a> KafkaOutlet<'a> {
     /// Queues rows of one stream.
     fn queue_run(&mut self, rows: &[Outgoing], sent: Moment) -> Result<usize> {
         let name = HEADER.to_str().expect("the header's name is ASCII");
-        let headers: Vec<[(&str, Option<&[u8]>); 1]> = rows.iter().map(|row| [(name, Some(&row.stamp[..]))]).collect();
+        let headers: Vec<OneHeader> = rows.iter().map(|row| [(name, Some(&row.stamp[..]))]).collect();
         let rows_with_headers = rows.iter().zip(&headers);
         let native: Vec<Row> = rows_with_headers
             .map(|(row, headers)| native(row, headers, sent))
@@ -90,7 +90,10 @@ impl<'a> KafkaOutlet<'a> {
     }
 }
 
-fn native<'a>(row: &Outgoing<'a>, headers: &'a [(&'a str, Option<&'a [u8]>)], sent: Moment) -> Row<'a> {
+/// The headers of a row: there is one.
+type OneHeader<'a> = [(&'a str, Option<&'a [u8]>); 1];
+
+fn native<'a>(row: &Outgoing<'a>, headers: &'a OneHeader<'a>, sent: Moment) -> Row<'a> {
     Row {
         key: row.key,
         value: Some(row.value),

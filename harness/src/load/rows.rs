@@ -40,6 +40,8 @@ pub struct Synthetic {
     key_texts: Vec<[u8; KEY_BYTES]>,
 }
 
+/// Bytes that are made in one go, unless one row has more.
+const TAKEN_BYTES: usize = 1 << 20;
 /// Bytes of a key: `key-` and eight digits.
 const KEY_BYTES: usize = 12;
 /// Letters that six bits choose from; none needs escaping in JSON or CSV.
@@ -90,6 +92,7 @@ impl Synthetic {
 
 impl RowSource for Synthetic {
     fn take(&mut self, most: usize) -> Result<usize> {
+        let most = most.min(TAKEN_BYTES / self.size).max(1);
         self.fill(most);
         if self.keys > 0 {
             self.draw_keys(most);

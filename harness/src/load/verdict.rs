@@ -136,18 +136,26 @@ fn cause(outcome: &Outcome) -> String {
     if awaited >= 50.0 {
         return format!("making rows took {awaited:.0} % of the time; take more workers, or simpler rows");
     }
-    match outcome
+    let nearest = outcome
         .workers
         .iter()
-        .max_by(|a, b| a.nearness().total_cmp(&b.nearness()))
-        .and_then(|worker| worker.cost.busiest())
-    {
-        Some((name, busy)) => format!(
-            "the tool could not keep up, its busiest thread {name} ran {:.0} % of the time; take more workers",
-            busy * 100.0
-        ),
-        None => "the tool could not keep up; take more workers".into(),
+        .max_by(|a, b| a.nearness().total_cmp(&b.nearness()));
+    let Some((name, share)) = nearest.and_then(|worker| worker.cost.busiest()) else {
+        return "the tool could not keep up; take more workers".into();
+    };
+    let machine = nearest.and_then(|worker| worker.cost.machine_busy).unwrap_or(0.0);
+    if machine >= MACHINE_BUSY && share < NEAR_CEILING {
+        return format!(
+            "this machine's cores were {:.0} % in use, and left the tool's busiest thread, {name}, {:.0} % of one; run the tool \
+             elsewhere than the brokers",
+            machine * 100.0,
+            share * 100.0
+        );
     }
+    format!(
+        "the tool could not keep up, its busiest thread {name} ran {:.0} % of the time; take more workers",
+        share * 100.0
+    )
 }
 
 fn remarks_on(outcome: &Outcome) -> Vec<String> {
@@ -273,6 +281,9 @@ mod tests {
         slow.rows.rows_awaited_ns = 0;
         slow.workers = vec![near()];
         let tool = missed_rate(&slow).unwrap();
+        slow.workers[0].cost.threads[0].cpu_seconds = 3.0;
+        let machine = missed_rate(&slow).unwrap();
+        assert!(machine.contains("cores were 95 % in use, and left"), "{machine}");
         assert!(
             tool.contains("its busiest thread skirl-send ran 90 % of the time"),
             "{tool}"
