@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::{Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use skirl_engine::sink::Sink;
-use skirl_engine::source::MemoryStream;
+use skirl_engine::source::{MemoryStream, Source};
 use skirl_engine::sql::{WatermarkSpec, timestamp_type};
 use skirl_engine::{OutputMode, Session, StreamingQuery};
 
@@ -98,14 +98,11 @@ impl Sink for Kept {
     }
 }
 
-/// A session with a stream `scotsmen`, and the view `s` over it with a watermark of 30 seconds.
-pub fn scotsmen_session(source: &MemoryStream) -> Session {
+/// A session with a stream `scotsmen` from a source, and the view `s` over it with a watermark of 30 seconds.
+pub fn scotsmen_session(source: impl Fn() -> skirl_engine::Result<Box<dyn Source>> + Send + Sync + 'static) -> Session {
     let mut session = Session::new(Default::default());
-    let made = source.clone();
     session
-        .read_stream("scotsmen", schema("new_scotsmen"), move || {
-            Ok(Box::new(made.source(Some(1))))
-        })
+        .read_stream("scotsmen", schema("new_scotsmen"), source)
         .expect("the stream is new");
     let watermark = WatermarkSpec {
         column: "timestamp".into(),

@@ -6,7 +6,7 @@ use arrow::array::{Int32Array, RecordBatch, StringArray, TimestampMicrosecondArr
 use criterion::{Criterion, criterion_group, criterion_main};
 use skirl_benches::{JOIN_QUERY, Kept, START_US, join_session, rows, schema, scotsmen_session, start};
 use skirl_engine::OutputMode;
-use skirl_engine::source::MemoryStream;
+use skirl_engine::source::{MemoryStream, Source};
 
 /// `count` rows of as many districts, all at one time.
 fn distinct_rows(column: &str, count: usize, time_us: i64) -> RecordBatch {
@@ -20,6 +20,12 @@ fn distinct_rows(column: &str, count: usize, time_us: i64) -> RecordBatch {
     RecordBatch::try_new(schema(column), columns).expect("columns fit the schema")
 }
 
+/// A source over a memory stream, a unit a micro-batch.
+fn units(stream: &MemoryStream) -> impl Fn() -> skirl_engine::Result<Box<dyn Source>> + Send + Sync + use<> {
+    let stream = stream.clone();
+    move || Ok(Box::new(stream.source(Some(1))))
+}
+
 fn aggregate_state(c: &mut Criterion) {
     let mut group = c.benchmark_group("state_size/aggregate_1k_rows_a_batch");
     group.sample_size(20);
@@ -28,7 +34,7 @@ fn aggregate_state(c: &mut Criterion) {
         let kept = Kept::default();
         let sql = "SELECT window(timestamp, '1 day') AS window, district, count(*) AS c, sum(new_scotsmen) AS s FROM s \
                    GROUP BY window(timestamp, '1 day'), district";
-        let mut query = start(&scotsmen_session(&source), sql, OutputMode::Update, &kept);
+        let mut query = start(&scotsmen_session(units(&source)), sql, OutputMode::Update, &kept);
         source
             .add(distinct_rows("new_scotsmen", state, START_US))
             .expect("rows fit");
@@ -81,7 +87,7 @@ fn small_batch(c: &mut Criterion) {
     let source = MemoryStream::new(schema("new_scotsmen"));
     let kept = Kept::default();
     let mut query = start(
-        &scotsmen_session(&source),
+        &scotsmen_session(units(&source)),
         skirl_benches::WINDOW_QUERY,
         OutputMode::Update,
         &kept,

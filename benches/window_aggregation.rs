@@ -1,5 +1,7 @@
 //! How fast is the seed's window query, beside DataFusion running the same rows as one batch query?
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -10,8 +12,9 @@ use datafusion::functions_aggregate::expr_fn::{avg, count, sum};
 use datafusion::prelude::{SessionConfig, SessionContext, col, lit};
 use datafusion::scalar::ScalarValue;
 use skirl_benches::{Kept, WINDOW_QUERY, rows, schema, scotsmen_session, start};
-use skirl_engine::OutputMode;
-use skirl_engine::source::MemoryStream;
+use skirl_engine::format::parquet::{read_parquet, write_parquet};
+use skirl_engine::source::{FileOrder, FileSource, MemoryStream, Source};
+use skirl_engine::{OutputMode, StreamingQuery};
 
 const BATCHES: usize = 5;
 const BATCH_ROWS: usize = 1_000_000;
@@ -39,7 +42,15 @@ fn micro_batches() -> Vec<RecordBatch> {
         .collect()
 }
 
-fn window_aggregation(c: &mut Criterion) {
+/// Runs the window query to its end and sees that it has done so.
+fn run((mut query, kept): (StreamingQuery, Kept)) {
+    let mut executed = 0;
+    query.run_available_now(|_| executed += 1).expect("the query runs");
+    assert_eq!(executed, BATCHES + 1, "five batches and one without data");
+    assert!(kept.take_rows() >= 98 * 20, "nearly every window has closed");
+}
+
+fn from_memory(c: &mut Criterion) {
     let batches = micro_batches();
     let mut group = c.benchmark_group("window_aggregation/5M_rows_from_memory");
     group
@@ -54,13 +65,8 @@ fn window_aggregation(c: &mut Criterion) {
                     .iter()
                     .for_each(|batch| source.add(batch.clone()).expect("rows fit"));
                 let kept = Kept::default();
-                (start(&scotsmen_session(&source), WINDOW_QUERY, mode, &kept), kept)
-            };
-            let run = |(mut query, kept): (skirl_engine::StreamingQuery, Kept)| {
-                let mut executed = 0;
-                query.run_available_now(|_| executed += 1).expect("the query runs");
-                assert_eq!(executed, BATCHES + 1, "five batches and one without data");
-                assert!(kept.take_rows() >= 98 * 20, "nearly every window has closed");
+                let session = scotsmen_session(move || Ok(Box::new(source.source(Some(1)))));
+                (start(&session, WINDOW_QUERY, mode, &kept), kept)
             };
             b.iter_batched(start, run, BatchSize::PerIteration);
         });
@@ -84,6 +90,45 @@ fn window_aggregation(c: &mut Criterion) {
     group.finish();
 }
 
+/// The same rows from a directory of Parquet files, one a micro-batch, beside only reading them.
+fn from_parquet(c: &mut Criterion) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let files: Vec<PathBuf> = (0..BATCHES)
+        .map(|file| directory.path().join(format!("{file}.parquet")))
+        .collect();
+    for (path, rows) in files.iter().zip(micro_batches()) {
+        std::fs::write(path, write_parquet(&rows).expect("rows can be written")).expect("a file can be written");
+    }
+    let mut group = c.benchmark_group("window_aggregation/5M_rows_from_parquet");
+    group
+        .sample_size(10)
+        .throughput(Throughput::Elements((BATCHES * BATCH_ROWS) as u64));
+
+    group.bench_function("skirl_append", |b| {
+        let start = || {
+            let path = directory.path().to_str().expect("a path of letters").to_string();
+            let options = BTreeMap::from([("maxFilesPerTrigger".to_string(), "1".to_string())]);
+            let source = move || {
+                let schema = schema("new_scotsmen");
+                let source = FileSource::new(&path, "parquet", &schema, &options, FileOrder::Name, 0)?;
+                Ok(Box::new(source) as Box<dyn Source>)
+            };
+            let kept = Kept::default();
+            let query = start(&scotsmen_session(source), WINDOW_QUERY, OutputMode::Append, &kept);
+            (query, kept)
+        };
+        b.iter_batched(start, run, BatchSize::PerIteration);
+    });
+    group.bench_function("only_reading", |b| {
+        b.iter(|| {
+            let read = read_parquet(&files, &schema("new_scotsmen"), 2).expect("files can be read");
+            let rows: usize = read.iter().map(RecordBatch::num_rows).sum();
+            assert_eq!(rows, BATCHES * BATCH_ROWS);
+        });
+    });
+    group.finish();
+}
+
 /// Every second slice of 8,192 rows, as DataFusion would read them.
 fn cut(batches: &[RecordBatch], core: usize) -> Vec<RecordBatch> {
     let slices = batches.iter().flat_map(|batch| {
@@ -98,5 +143,5 @@ fn cut(batches: &[RecordBatch], core: usize) -> Vec<RecordBatch> {
         .collect()
 }
 
-criterion_group!(benches, window_aggregation);
+criterion_group!(benches, from_memory, from_parquet);
 criterion_main!(benches);

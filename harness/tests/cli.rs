@@ -111,23 +111,42 @@ fn scenarios_are_listed_with_their_titles() {
 #[test]
 fn help_names_every_command() {
     let dir = directory(&[]);
-    insta::assert_snapshot!(help(dir.path(), &["--help"]), @r"
+    insta::assert_snapshot!(help(dir.path(), &["--help"]), @"
     Test stream processors against scenarios
 
     Usage: skirl <COMMAND>
 
     Commands:
-      run       Run scenarios and check what comes out
-      replay    Run a saved failure again, step for step
-      generate  Make streams with rows that come late, twice or never
-      query     Run a streaming query on directories or sockets and print its batches
-      list      List scenarios with their titles
-      broker    Start and stop a throwaway Apache Kafka on this machine
-      help      Print this message or the help of the given subcommand(s)
+      run        Run scenarios and check what comes out
+      replay     Run a saved failure again, step for step
+      generate   Make streams with rows that come late, twice or never
+      record     Record Kafka topics into a trace
+      replay-to  Put a recorded trace back to Kafka, byte for byte
+      fit        Write a scenario whose generated streams look like a trace
+      query      Run a streaming query on directories or sockets and print its batches
+      list       List scenarios with their titles
+      broker     Start and stop a throwaway Apache Kafka on this machine
+      help       Print this message or the help of the given subcommand(s)
 
     Options:
       -h, --help     Print help
       -V, --version  Print version
+    ");
+    insta::assert_snapshot!(help(dir.path(), &["broker", "start", "--help"]), @r"
+    Start a cluster in the background; print where clients connect
+
+    Usage: skirl broker start [OPTIONS]
+
+    Options:
+          --nodes <N>            How many brokers; with three, one can be lost [default: 1]
+          --tls                  Listen with TLS too, with and without a certificate of the client's
+          --sasl                 Listen with passwords too, for a user `skirl` whose password is in the files that are named
+          --setting <KEY=VALUE>  A setting of Kafka's
+          --dir <DIR>            Where data, logs and certificates go, a new or empty directory; without, below target/ or the user's cache
+          --keep                 Leave them there when the cluster stops
+          --foreground           Stay until Ctrl-C, SIGTERM or `skirl broker stop`
+          --until-eof            Stop when standard input ends, so when whoever holds its other end is gone
+      -h, --help                 Print help
     ");
     insta::assert_snapshot!(help(dir.path(), &["run", "--help"]), @r"
     Run scenarios and check what comes out
@@ -166,6 +185,290 @@ fn help_names_every_command() {
       -h, --help
               Print help (see a summary with '-h')
     ");
+}
+
+#[test]
+fn help_shows_how_topics_are_made_recorded_and_put_back() {
+    let dir = directory(&[]);
+    insta::assert_snapshot!(help(dir.path(), &["generate", "--help"]), @"
+    Make streams with rows that come late, twice or never.
+
+    skirl generate scotsmen --rows 1M --lateness pareto,share=5%,max=2m --seed 7 --to out/ --format parquet
+
+    skirl generate --scenario burst.toml --to kafka://localhost:9092/{stream} --rate 50k/s
+
+    Usage: skirl generate [OPTIONS] [KIND]
+
+    Arguments:
+      [KIND]
+              What the rows are: scotsmen, bagpipe or weather
+
+    Options:
+          --scenario <FILE>
+              Make the streams of a scenario file instead
+
+          --rows <N>
+              How many rows: 2000, 50k, 1M
+
+              [default: 1000]
+
+          --lateness <LAYERS>
+              How rows are late: layers such as `pareto,share=5%,max=2m`, joined by `+`
+
+          --batch <SPAN|N>
+              A micro-batch for every such span of arrival time, or for so many rows
+
+          --start <TIME>
+              Event time of the first row
+
+          --seed <N>
+              What the rows are made from: the same seed, the same bytes
+
+          --to <DIR|kafka://...>
+              The directory the trace is written to, or a topic for each stream: kafka://HOST:PORT/ and a name, with {stream} for the stream's; without, rows go to standard output
+
+          --format <FORMAT>
+              json, csv or parquet (to Kafka: json or csv)
+
+              [default: json]
+
+          --shard <K/N>
+              Write only every n-th micro-batch, such as 1/4 for the first of four machines
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Kafka:
+          --key <COLUMN>
+              The column rows are partitioned by; without, `district`, else the first column of texts
+
+          --no-key
+              Rows have no key and go to any partition
+
+          --partitions <N>
+              Partitions of a topic that is made; a topic that is there must have as many
+
+          --topic-setting <NAME=VALUE>
+              A setting of a topic that is made, such as retention.ms=-1
+
+          --rate <RATE>
+              Rows a second, such as 50k/s, or a pace: bursts,burst_rate=50k,every=10s,lasts=1s or ramp,0s=1k,30s=50k; without, as fast as it goes
+
+          --speed <FACTOR>
+              Send rows when they arrive in the stream's own time, so many times as fast
+
+          --timestamps <WHICH>
+              The time Kafka keeps with a row: of sending (now), or of its arrival in the stream's own time (original)
+
+              [default: now]
+
+          --allow-existing
+              Add rows to topics that are there already
+
+          --kafka-properties <FILE>
+              A file of client properties, by librdkafka's names or Java's; those of the environment are SKIRL_KAFKA_<NAME>
+    ");
+    insta::assert_snapshot!(help(dir.path(), &["record", "--help"]), @r#"
+    Record Kafka topics into a trace.
+
+    Keys, values, headers, timestamps, partitions and offsets are kept as they are, so that `skirl replay-to` can put them back; values that are JSON become the rows of a stream, which a scenario reads as `files`. Ctrl-C ends a recording with a complete trace.
+
+    skirl record --from kafka://localhost:9092 --topics scotsmen,bagpipe --for 60s --to trace/
+
+    Usage: skirl record [OPTIONS] --from <kafka://HOST:PORT> --to <DIR>
+
+    Options:
+          --from <kafka://HOST:PORT>
+              The brokers, and perhaps the one topic
+
+          --topics <TOPIC,...>
+              The topics; each becomes a stream
+
+          --to <DIR>
+              The directory of the trace
+
+          --start <WHERE>
+              Where to begin: earliest, latest, a time, or offsets as Spark writes them, {"scotsmen":{"0":12,"1":-2}}; without, latest, or earliest where `--until-end` or `--until-offsets` says where to end
+
+          --for <SPAN>
+              End after this time
+
+          --rows <N>
+              End after so many records
+
+          --until-end
+              End where the topics end when the recording begins
+
+          --until-offsets <JSON>
+              End before these offsets, as Spark writes them; partitions that are not named, where they end now
+
+          --batch <SPAN|N>
+              A micro-batch for every such span of timestamps, or for so many records of all topics together
+
+              [default: 1s]
+
+          --schema <TOPIC=DDL>
+              The columns of a topic's values; without, they are inferred from the first 10,000 and shown
+
+          --bytes-only
+              Keep values as bytes and read none as rows
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Kafka:
+          --kafka-properties <FILE>
+              A file of client properties, by librdkafka's names or Java's; those of the environment are SKIRL_KAFKA_<NAME>
+    "#);
+    insta::assert_snapshot!(help(dir.path(), &["replay-to", "--help"]), @"
+    Put a recorded trace back to Kafka, byte for byte.
+
+    Keys, values, headers and partitions are those that were recorded, in their order and with their gaps in time.
+
+    skirl replay-to kafka://localhost:9092 trace/ --speed 10
+
+    Usage: skirl replay-to [OPTIONS] <kafka://HOST:PORT> <TRACE>
+
+    Arguments:
+      <kafka://HOST:PORT>
+              The brokers, and perhaps a topic, with {stream} for each stream's name; without, topics are named as they were
+
+      <TRACE>
+              The directory of the trace
+
+    Options:
+          --speed <FACTOR|max>
+              How many times as fast as it was recorded, or max for as fast as it goes
+
+              [default: 1]
+
+          --repartition <HOW>
+              Where records go if a topic has not as many partitions as the recorded one: where their keys lead (key), or to their partition's number modulo how many there are (modulo)
+
+          --timestamps <WHICH>
+              The time Kafka keeps with a record: of sending (now), or as it was recorded (original)
+
+              [default: now]
+
+          --partitions <N>
+              Partitions of a topic that is made; without, as many as the recorded one had
+
+          --topic-setting <NAME=VALUE>
+              A setting of a topic that is made, such as retention.ms=-1
+
+          --allow-existing
+              Add records to topics that are there already
+
+      -h, --help
+              Print help (see a summary with '-h')
+
+    Kafka:
+          --kafka-properties <FILE>
+              A file of client properties, by librdkafka's names or Java's; those of the environment are SKIRL_KAFKA_<NAME>
+    ");
+    insta::assert_snapshot!(help(dir.path(), &["fit", "--help"]), @"
+    Write a scenario whose generated streams look like a trace.
+
+    Measures columns, key skew, pace, lateness by partition, copies and NULLs of a trace that `skirl record` or `skirl generate` wrote. The disorder cards of the trace and of the look-alike go to standard error.
+
+    skirl fit trace/ --to look_alike.toml && skirl generate --scenario look_alike.toml --seed 7 --to out/
+
+    Usage: skirl fit [OPTIONS] <TRACE>
+
+    Arguments:
+      <TRACE>
+              The directory of the trace
+
+    Options:
+          --to <FILE>
+              The file to write; without, the scenario goes to standard output
+
+          --schema <STREAM=DDL>
+              The columns of a stream, instead of those the trace says
+
+          --event-time <STREAM=COLUMN>
+              The column with the event time of a stream; without, the TIMESTAMP column that follows the order of arrival best
+
+      -h, --help
+              Print help (see a summary with '-h')
+    ");
+}
+
+#[test]
+fn wrong_words_about_kafka_say_what_to_write() {
+    let dir = directory(&[
+        ("counts.toml", SCENARIO),
+        ("kafka.properties", "sasl.pasword=planted\n"),
+    ]);
+    let to = "--to=kafka://127.0.0.1:1/x";
+    let from = "--from=kafka://127.0.0.1:1/x";
+    let wrong: [&[&str]; 19] = [
+        &["generate", "weather", "--to=kafka://localhost"],
+        &["generate", "weather", "--to=kafka://localhost:9092/a b"],
+        &["generate", "weather", "--rate=5k/s"],
+        &["generate", "weather", to, "--rate=5q"],
+        &["generate", "weather", to, "--rate=burst,rate=1"],
+        &["generate", "weather", to, "--timestamps=event"],
+        &["generate", "weather", to, "--format=parquet"],
+        &["generate", "weather", to, "--format=avro"],
+        &["generate", "weather", to, "--shard=1/2"],
+        &["generate", "weather", to, "--topic-setting=retention"],
+        &["generate", "weather", to, "--kafka-properties=kafka.properties"],
+        &["record", "--from=localhost:9092", "--topics=x", "--to=trace"],
+        &["record", from, "--topics=y", "--to=trace"],
+        &["record", from, "--to=trace", "--batch=0"],
+        &["record", from, "--to=trace", "--until-offsets={\"x\":1}"],
+        &["record", from, "--to=trace", "--schema=x=n INTT"],
+        &["replay-to", "kafka://127.0.0.1:1", "trace", "--speed=0"],
+        &["replay-to", "kafka://127.0.0.1:1", "trace", "--repartition=hash"],
+        &["fit", "nowhere"],
+    ];
+    let told = wrong.iter().map(|arguments| {
+        let output = skirl(dir.path(), arguments);
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+        let told = text(&output);
+        assert!(!told.contains("planted"), "{told}");
+        let lines = told
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with("For more information"));
+        lines.map(|line| format!("{line}\n")).collect::<String>()
+    });
+    insta::assert_snapshot!(told.collect::<String>(), @r#"
+    error: `localhost` in `kafka://localhost` has no host and port; write `kafka://host:port/topic`
+    error: `a b` is no topic name; it takes up to 249 letters, digits, `.`, `_` and `-`
+    error: `--rate` is about Kafka; give the brokers too: `--to kafka://host:port/topic`
+    error: invalid value '5q' for '--rate <RATE>': `5q` is no rate; write for example 50k/s or 600/m
+    error: invalid value 'burst,rate=1' for '--rate <RATE>': unknown pace `burst` (did you mean `bursts`?); the paces are `constant`, `poisson`, `daily`, `bursts`, `ramp`, `steps`
+    error: invalid value 'event' for '--timestamps <WHICH>': `event` is neither `now` nor `original`
+    error: Parquet is a format of files, not of single rows; send `json` or `csv`
+    error: invalid value 'avro' for '--format <FORMAT>': `avro`: values in the Confluent wire format (Avro or Protobuf with a schema registry) are recorded and replayed as they are, but not generated; write `json` or `csv`
+    error: `--shard` shares the files of a trace among machines; leave it out for Kafka
+    error: `retention` has no name and value; write for example `--topic-setting retention.ms=-1`
+    error: kafka.properties, line 1: there is no property `sasl.pasword`; did you mean `sasl.password`?
+    error: `localhost:9092` is no Kafka address; write `kafka://host:port/topic`
+    error: `--from` names the topic `x` and `--topics` others; name all there
+    error: invalid value '0' for '--batch <SPAN|N>': a micro-batch of 0 records would hold none
+    error: invalid value '{"x":1}' for '--until-offsets <JSON>': `{"x":1}` holds no offsets: invalid type: integer `1`, expected a map at line 1 column 6; write for example {"scotsmen":{"0":12,"1":-1}}
+    error: schema of `x`: `n INTT` is no schema: Unsupported data type "INTT".; write `name TYPE` for each column, of STRING, INT, BIGINT, DOUBLE, BOOLEAN, TIMESTAMP, DATE, DECIMAL(10, 2) and Spark's other types
+    error: invalid value '0' for '--speed <FACTOR|max>': `0` is no number above 0; write for example 10 or 0.5
+    error: invalid value 'hash' for '--repartition <HOW>': `hash` is neither `key` nor `modulo`
+    error: nowhere is no trace: it has no readable trace.toml (No such file or directory (os error 2)); give a directory that `skirl record` or `skirl generate` wrote
+    "#);
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_told_within_seconds() {
+    let dir = directory(&[]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skirl"));
+    command.args(["generate", "weather", "--to=kafka://127.0.0.1:1/x"]);
+    command.env("SKIRL_KAFKA_SOCKET_CONNECTION_SETUP_TIMEOUT_MS", "1500");
+    let output = command.current_dir(dir.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(
+        text(&output).contains("no broker answers at 127.0.0.1:1 within 1 s"),
+        "{}",
+        text(&output)
+    );
 }
 
 fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {

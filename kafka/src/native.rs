@@ -147,9 +147,17 @@ impl Handle {
     }
 
     fn note(&self, code: RDKafkaRespErr, reason: String) {
+        // With TLS 1.3 a broker refuses a client's certificate after the handshake: librdkafka calls that the transport's.
+        let code = match reason.contains("SSL alert") {
+            true => RDKafkaRespErr::RD_KAFKA_RESP_ERR__SSL,
+            false => code,
+        };
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        // Once the door is known to be shut, what follows from that is no news.
-        if !trouble.as_ref().is_some_and(|known| is_refusal(known.code)) {
+        let says_more = |known: &Trouble| {
+            // Once the door is known to be shut, what follows from that is no news; nor is it that no broker is left.
+            is_refusal(known.code) || code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN
+        };
+        if !trouble.as_ref().is_some_and(says_more) {
             *trouble = Some(Trouble { code, reason });
         }
     }

@@ -6,13 +6,20 @@
 //!
 //! To add tests, write `<subject>.rs` with a `TESTS` of its own, and a line in [`SUBJECTS`].
 
+mod access;
 mod broker;
 mod command;
 mod faults;
+mod generate;
 mod load;
 mod loaded;
 mod needs;
+mod recording;
+mod replay;
 mod role;
+mod topic;
+mod trace;
+mod values;
 
 use std::process::ExitCode;
 
@@ -21,10 +28,15 @@ use needs::Test;
 
 /// The files beside this one that have tests, and their tests.
 const SUBJECTS: &[(&str, &[Test])] = &[
+    ("access", access::TESTS),
     ("broker", broker::TESTS),
     ("command", command::TESTS),
     ("faults", faults::TESTS),
+    ("generate", generate::TESTS),
     ("load", load::TESTS),
+    ("recording", recording::TESTS),
+    ("replay", replay::TESTS),
+    ("values", values::TESTS),
 ];
 
 /// One test waits for a broker while another computes; more would only heat the machine.

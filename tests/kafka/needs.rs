@@ -23,7 +23,6 @@ pub struct Test {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
     /// A broker that it shares with other tests, so topics of its own: see [`shared`].
-    #[allow(dead_code)]
     Broker,
     /// Clusters that it starts, kills and freezes; such tests run one at a time.
     OwnCluster,
@@ -88,7 +87,6 @@ fn turn() -> MutexGuard<'static, ()> {
 static SHARED: Mutex<Option<Result<Cluster, String>>> = Mutex::new(None);
 
 /// Where the broker listens that tests share: the one `SKIRL_KAFKA` names, else one that starts with the first who asks.
-#[allow(dead_code)]
 pub fn shared() -> Result<String, Failed> {
     if let Some(address) = env::var("SKIRL_KAFKA").ok().filter(|address| !address.is_empty()) {
         return Ok(address);
@@ -102,7 +100,6 @@ pub fn shared() -> Result<String, Failed> {
 }
 
 /// A name for a topic, a group or a transaction that no other test and no other run has.
-#[allow(dead_code)]
 pub fn unique(name: &str) -> String {
     format!("skirl-test-{}-{name}", std::process::id())
 }

@@ -230,7 +230,7 @@ pub fn infer_json(files: &[Cow<[u8]>], options: &JsonOptions) -> Result<SchemaRe
                 Some(rows) => rows.into_iter().for_each(|row| found.learn(row)),
                 None if options.mode == ParseMode::FailFast => {
                     let text = String::from_utf8_lossy(record);
-                    return Err(super::json::malformed(&format!("{text} in line {}", index + 1)));
+                    return Err(super::malformed::malformed(&format!("{text} in line {}", index + 1)));
                 }
                 None => corrupt = options.mode == ParseMode::Permissive || corrupt,
             }

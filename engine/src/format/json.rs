@@ -1,15 +1,17 @@
 //! JSON as Spark reads and writes it: `from_json`, `to_json`, and files of one object a line.
 //!
 //! A value that does not fit its column is NULL, the rest of the row stays; text that is no JSON makes a row of NULLs.
-//! [`token`] walks over the text, [`read`] puts what it meets straight into columns, [`write`] prints columns.
+//! `token` walks over the text, `value` puts what it meets straight into columns, `read` makes rows of them, `write`
+//! prints columns.
 
+mod base64;
 mod read;
 mod token;
+mod value;
 mod write;
 
 use std::collections::BTreeMap;
 
-pub(crate) use read::{corrupt_column, describe_row, malformed, parse_grouped_decimal};
 pub use read::{from_json, parse_json_column, read_json_lines};
 pub(crate) use token::{Number, Parse, Tokens, simple_double};
 pub use write::{to_json, write_json_lines};

@@ -4,14 +4,16 @@
 //! [`csv`], [`parquet`] and [`text`] read and write whole columns, [`infer`] finds the schema a file suggests and
 //! [`options`] understands Spark's names for all their settings.
 //!
-//! To add a format, write `format/<name>.rs` and give it a variant in [`FileFormat`](crate::source::files::FileFormat).
+//! To add a format, write `format/<name>.rs` and give it a variant in [`FileFormat`].
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) mod column;
 pub mod csv;
+pub(crate) mod file;
 pub mod infer;
 pub mod json;
+pub(crate) mod malformed;
 pub mod number;
 pub mod options;
 pub mod parquet;
@@ -19,6 +21,8 @@ pub mod text;
 pub mod time;
 #[cfg(test)]
 mod vectors;
+
+pub use file::FileFormat;
 
 /// Applies `work` to every item on up to `threads` threads; the results keep the order of the items.
 pub(crate) fn in_order<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {

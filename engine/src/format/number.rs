@@ -327,6 +327,15 @@ pub fn write_decimal_java(value: i128, scale: i8, out: &mut String) {
     out.push_str(itoa::Buffer::new().format(exponent));
 }
 
+/// A decimal in text; commas between digits are ignored, as Spark's default locale has it.
+pub(crate) fn parse_grouped_decimal(text: &[u8], precision: u8, scale: i8) -> Option<i128> {
+    if !text.contains(&b',') {
+        return parse_decimal(text, precision, scale);
+    }
+    let plain: Vec<u8> = text.iter().copied().filter(|b| *b != b',').collect();
+    parse_decimal(&plain, precision, scale)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

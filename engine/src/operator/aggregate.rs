@@ -9,13 +9,14 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Float32Array, Float64Array, RecordBatch, UInt32Array};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::row::{RowConverter, SortField};
 use datafusion::physical_expr::PhysicalExpr;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use super::accumulate::{Accumulator, AggregateSpec};
+use super::accumulate::{Accumulator, AggregateSpec, Argument};
 use super::group::Groups;
 use super::step::{self, Step};
 use super::{OperatorProgress, parallel};
@@ -31,6 +32,8 @@ pub(crate) struct AggregationPlan {
     pub by_start: Vec<bool>,
     /// The key that carries event time: a timestamp, or a window whose end counts.
     pub event_time: Option<usize>,
+    /// What the aggregates without FILTER are of, each once.
+    pub arguments: Vec<Arc<dyn PhysicalExpr>>,
     /// The aggregates.
     pub calls: Vec<AggregateCall>,
     /// Keys, then results.
@@ -41,10 +44,21 @@ pub(crate) struct AggregationPlan {
 #[derive(Debug)]
 pub(crate) struct AggregateCall {
     pub spec: AggregateSpec,
-    /// `None` for `count(*)`.
-    pub argument: Option<Arc<dyn PhysicalExpr>>,
-    /// `FILTER (WHERE ...)`.
-    pub filter: Option<Arc<dyn PhysicalExpr>>,
+    pub over: Over,
+}
+
+/// The rows and values an aggregate is over.
+#[derive(Debug)]
+pub(crate) enum Over {
+    /// All rows, whatever they hold: `count(*)`.
+    Rows,
+    /// One of the plan's arguments.
+    Argument(usize),
+    /// `FILTER (WHERE ...)`: the argument, `None` for `count(*)`, is evaluated only where the condition holds.
+    Filtered {
+        condition: Arc<dyn PhysicalExpr>,
+        argument: Option<Arc<dyn PhysicalExpr>>,
+    },
 }
 
 /// The operator: its plan, its state, and what it did in the last batch.
@@ -59,7 +73,7 @@ pub(crate) struct Partial {
     keys: Vec<ArrayRef>,
     groups: usize,
     /// Input rows per group.
-    rows: Vec<u64>,
+    rows: Vec<i64>,
     values: Vec<Accumulator>,
 }
 
@@ -138,7 +152,7 @@ impl Aggregation {
         if admitted.len() < partial.groups {
             self.dropped += (0..partial.groups)
                 .filter(|g| late(*g))
-                .map(|g| partial.rows[g])
+                .map(|g| partial.rows[g] as u64)
                 .sum::<u64>();
         }
         self.state.merge(partial, &admitted, event_times.as_ref())
@@ -166,37 +180,23 @@ impl Aggregation {
 
 impl AggregationPlan {
     fn aggregate(&self, rows: &RecordBatch) -> Result<Partial> {
-        let evaluate =
-            |e: &Arc<dyn PhysicalExpr>| -> Result<ArrayRef> { Ok(e.evaluate(rows)?.into_array(rows.num_rows())?) };
         let keys = self
             .keys
             .iter()
-            .map(|k| Ok(one_zero(evaluate(k)?)))
+            .map(|k| Ok(one_zero(evaluate(k, rows)?)))
             .collect::<Result<Vec<_>>>()?;
         let groups = Groups::of(&keys, &self.by_start, rows.num_rows())?;
-        let mut counts = vec![0u64; groups.len()];
-        groups.ids.iter().for_each(|id| counts[*id as usize] += 1);
-        let mut values = Vec::with_capacity(self.calls.len());
-        for call in &self.calls {
-            let mut accumulator = Accumulator::new(&call.spec)?;
-            accumulator.grow(groups.len());
-            let argument = call.argument.as_ref().map(evaluate).transpose()?;
-            match &call.filter {
-                None => accumulator.update(&groups.ids, argument.as_ref())?,
-                Some(filter) => {
-                    let kept = evaluate(filter)?;
-                    let ids = arrow::compute::filter(&UInt32Array::from(groups.ids.clone()), kept.as_boolean())?;
-                    let argument = argument
-                        .map(|a| arrow::compute::filter(&a, kept.as_boolean()))
-                        .transpose()?;
-                    accumulator.update(
-                        ids.as_primitive::<arrow::datatypes::UInt32Type>().values(),
-                        argument.as_ref(),
-                    )?;
-                }
-            }
-            values.push(accumulator);
-        }
+        let counts = groups.counts();
+        let arguments = self
+            .arguments
+            .iter()
+            .map(|argument| Argument::of(evaluate(argument, rows)?, &groups.ids, &counts));
+        let arguments = arguments.collect::<Result<Vec<_>>>()?;
+        let values = self
+            .calls
+            .iter()
+            .map(|call| call.accumulate(rows, &groups, &counts, &arguments));
+        let values = values.collect::<Result<_>>()?;
         let keys = keys.iter().map(|k| groups.keys_of(k)).collect::<Result<_>>()?;
         Ok(Partial {
             keys,
@@ -218,6 +218,50 @@ impl AggregationPlan {
         let times = times.ok_or_else(|| Error::Invalid(format!("event time cannot be of type {}", key.data_type())))?;
         Ok(Some(times.clone()))
     }
+}
+
+impl AggregateCall {
+    /// The aggregate of each group of a chunk.
+    fn accumulate(
+        &self,
+        rows: &RecordBatch,
+        groups: &Groups,
+        counts: &[i64],
+        arguments: &[Argument],
+    ) -> Result<Accumulator> {
+        let mut accumulator = match &self.over {
+            Over::Rows => return Ok(Accumulator::Count(counts.to_vec())),
+            Over::Argument(index) => {
+                if let Some(made) = arguments[*index].accumulator(&self.spec) {
+                    return Ok(made);
+                }
+                Accumulator::new(&self.spec)?
+            }
+            Over::Filtered { .. } => Accumulator::new(&self.spec)?,
+        };
+        accumulator.grow(groups.len());
+        match &self.over {
+            Over::Rows => {}
+            Over::Argument(index) => accumulator.update(&groups.ids, Some(&arguments[*index].values))?,
+            Over::Filtered { condition, argument } => {
+                let kept = evaluate(condition, rows)?;
+                let ids = arrow::compute::filter(&UInt32Array::from(groups.ids.clone()), kept.as_boolean())?;
+                let argument = match argument {
+                    Some(argument) => Some(evaluate(argument, &filter_record_batch(rows, kept.as_boolean())?)?),
+                    None => None,
+                };
+                accumulator.update(
+                    ids.as_primitive::<arrow::datatypes::UInt32Type>().values(),
+                    argument.as_ref(),
+                )?;
+            }
+        }
+        Ok(accumulator)
+    }
+}
+
+fn evaluate(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<ArrayRef> {
+    Ok(expr.evaluate(rows)?.into_array(rows.num_rows())?)
 }
 
 /// `-0.0` is `0.0` and every NaN is one NaN, as keys.

@@ -66,6 +66,13 @@ impl Groups {
         self.first_rows.len()
     }
 
+    /// How many rows each group has.
+    pub(super) fn counts(&self) -> Vec<i64> {
+        let mut counts = vec![0; self.len()];
+        self.ids.iter().for_each(|id| counts[*id as usize] += 1);
+        counts
+    }
+
     /// The key of each group, as a column.
     pub(super) fn keys_of(&self, key: &ArrayRef) -> Result<ArrayRef> {
         Ok(take(key, &self.first_rows, None)?)
@@ -128,19 +135,13 @@ impl Codes {
 struct Numbers {
     values: Vec<i64>,
     table: HashTable<u32>,
-    last: Option<(i64, u32)>,
 }
 
 impl Numbers {
     fn number(&mut self, value: i64) -> u32 {
-        if let Some((last, number)) = self.last
-            && last == value
-        {
-            return number;
-        }
         let hash = mix(value as u64);
         let values = &mut self.values;
-        let number = match self.table.find(hash, |n| values[*n as usize] == value) {
+        match self.table.find(hash, |n| values[*n as usize] == value) {
             Some(number) => *number,
             None => {
                 let number = values.len() as u32;
@@ -149,9 +150,25 @@ impl Numbers {
                     .insert_unique(hash, number, |n| mix(values[*n as usize] as u64));
                 number
             }
+        }
+    }
+
+    /// The numbers of many values. Two at a time are at hand without a probe: rows around a window's end change back and
+    /// forth between two windows.
+    fn number_all(&mut self, values: &[i64]) -> Vec<u32> {
+        let Some(first) = values.first() else { return vec![] };
+        let mut last = (*first, self.number(*first));
+        let mut before = last;
+        let mut number = |value: &i64| {
+            if *value != last.0 {
+                std::mem::swap(&mut last, &mut before);
+                if *value != last.0 {
+                    last = (*value, self.number(*value));
+                }
+            }
+            last.1
         };
-        self.last = Some((value, number));
-        number
+        values.iter().map(&mut number).collect()
     }
 }
 
@@ -180,7 +197,7 @@ fn codes_of_integers(key: &ArrayRef) -> Codes {
     };
     let mut numbers = Numbers::default();
     if key.null_count() == 0 {
-        let codes = key.values().iter().map(|v| numbers.number(*v)).collect();
+        let codes = numbers.number_all(key.values());
         return Codes {
             codes,
             distinct: numbers.values.len(),
@@ -196,41 +213,48 @@ fn codes_of_integers(key: &ArrayRef) -> Codes {
     }
 }
 
-/// A string's first and last bytes and its length: all of it, up to 16 bytes.
+/// A string in one word: all of it up to 16 bytes, its head beyond that, and its length.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Brief {
-    head: u64,
-    tail: u64,
+    head: u128,
     len: u32,
 }
 
 impl Brief {
+    /// `bytes` from `start` to `end`; most strings are cut out of one load, without a branch on their length.
     #[inline]
-    fn of(bytes: &[u8]) -> Brief {
-        let len = bytes.len();
-        let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"));
-        let half = |at: usize| u64::from(u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes")));
-        let (head, tail) = match len {
-            8.. => (word(0), word(len - 8)),
-            4..8 => (half(0), half(len - 4)),
-            1..4 => (
-                u64::from(bytes[0]),
-                u64::from(bytes[len / 2]) << 8 | u64::from(bytes[len - 1]),
-            ),
-            0 => (0, 0),
+    fn of(bytes: &[u8], start: usize, end: usize) -> Brief {
+        let len = end - start;
+        let head = match bytes.get(start..start + 16) {
+            Some(word) => u128::from_le_bytes(word.try_into().expect("16 bytes")),
+            None => {
+                let mut word = [0; 16];
+                let held = len.min(16);
+                word[..held].copy_from_slice(&bytes[start..start + held]);
+                u128::from_le_bytes(word)
+            }
         };
-        Brief {
-            head,
-            tail,
-            len: len as u32,
-        }
+        let spare = 128 - 8 * len.min(16) as u32;
+        // A shift by all 128 bits is one by none: the empty string has no head.
+        let head = if len == 0 { 0 } else { head << spare >> spare };
+        Brief { head, len: len as u32 }
     }
 
     #[inline]
     fn hash(self) -> u64 {
-        mix(self.head ^ self.tail.rotate_left(29) ^ u64::from(self.len) << 56)
+        let (low, high) = (self.head as u64, (self.head >> 64) as u64);
+        mix(low ^ high.rotate_left(29) ^ u64::from(self.len) << 56)
+    }
+
+    /// Whether it says everything.
+    #[inline]
+    fn is_whole(self) -> bool {
+        self.len <= 16
     }
 }
+
+/// Bits of the hash by which strings seen lately are kept: keys that repeat cost one look and no probe.
+const RECENT_BITS: u32 = 10;
 
 fn codes_of_strings(key: &StringArray) -> Codes {
     let long = FixedState::default();
@@ -238,26 +262,35 @@ fn codes_of_strings(key: &StringArray) -> Codes {
     let mut known: Vec<(Brief, u64, usize)> = Vec::new();
     let mut null: Option<u32> = None;
     let mut codes = Vec::with_capacity(key.len());
+    let nothing = Brief { head: 0, len: u32::MAX };
+    let bits = key.len().max(2).ilog2().min(RECENT_BITS);
+    let mut recent = vec![(nothing, 0u32); 1 << bits];
     let (offsets, bytes) = (key.value_offsets(), key.value_data());
     let value = |row: usize| &bytes[offsets[row] as usize..offsets[row + 1] as usize];
-    for row in 0..key.len() {
-        if key.is_null(row) {
+    let nulls = key.nulls().filter(|nulls| nulls.null_count() > 0);
+    for (row, ends) in offsets.windows(2).enumerate() {
+        if nulls.is_some_and(|nulls| nulls.is_null(row)) {
             codes.push(*null.get_or_insert_with(|| {
-                known.push((Brief::of(b""), 0, row));
+                known.push((nothing, 0, row));
                 known.len() as u32 - 1
             }));
             continue;
         }
+        let brief = Brief::of(bytes, ends[0] as usize, ends[1] as usize);
+        let mut hash = brief.hash();
+        let place = (hash >> (u64::BITS - bits)) as usize;
+        let (seen, code) = recent[place];
+        if seen == brief && brief.is_whole() {
+            codes.push(code);
+            continue;
+        }
         let text = value(row);
-        let brief = Brief::of(text);
-        let hash = if text.len() <= 16 {
-            brief.hash()
-        } else {
-            long.hash_one(text)
-        };
+        if !brief.is_whole() {
+            hash = long.hash_one(text);
+        }
         let same = |n: &u32| {
             let (other, _, first) = known[*n as usize];
-            other == brief && (text.len() <= 16 || value(first) == text)
+            other == brief && (brief.is_whole() || value(first) == text)
         };
         let code = match table.find(hash, same) {
             Some(code) => *code,
@@ -268,6 +301,7 @@ fn codes_of_strings(key: &StringArray) -> Codes {
                 code
             }
         };
+        recent[place] = (brief, code);
         codes.push(code);
     }
     Codes {
@@ -334,6 +368,29 @@ mod tests {
     fn long_strings_that_share_head_and_tail_differ() {
         let (x, y) = ("12345678-x-12345678", "12345678-y-12345678");
         check(&[Some(x), Some(y), Some(x)], &[None, None, None], &[0, 1, 0]);
+    }
+
+    #[test]
+    fn short_strings_differ_by_every_byte_and_by_length() {
+        check(
+            &[
+                Some("a"),
+                Some("a\0"),
+                Some(""),
+                Some("a"),
+                Some("sixteen bytes ok"),
+                Some("sixteen bytes no"),
+            ],
+            &[None; 6],
+            &[0, 1, 2, 0, 3, 4],
+        );
+    }
+
+    #[test]
+    fn values_that_change_back_and_forth_keep_their_numbers() {
+        let mut numbers = Numbers::default();
+        assert_eq!(numbers.number_all(&[5, 7, 5, 7, 9, 7, 5, 5]), [0, 1, 0, 1, 2, 1, 0, 0]);
+        assert_eq!(numbers.number_all(&[9, 5]), [2, 0]);
     }
 
     #[test]

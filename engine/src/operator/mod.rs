@@ -17,7 +17,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 pub(crate) use accumulate::{AggregateKind, AggregateSpec};
-pub(crate) use aggregate::{AggregateCall, Aggregation, AggregationPlan};
+pub(crate) use aggregate::{AggregateCall, Aggregation, AggregationPlan, Over};
 pub(crate) use join::{Eviction, JoinPlan, SidePlan, StateBound, StreamJoin, TimeRange};
 pub(crate) use limit::Limit;
 pub(crate) use sort::{Slice, Sort};

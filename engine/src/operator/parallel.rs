@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use crate::Result;
 
 /// Rows of a chunk: a larger batch is cut, whatever the number of cores, so that partial sums are always the same.
-pub(super) const CHUNK_ROWS: usize = 1 << 16;
+pub(super) const CHUNK_ROWS: usize = 1 << 15;
 
 /// Below so many rows a second thread costs more than it brings.
 const PARALLEL_ROWS: usize = 1 << 17;

@@ -6,15 +6,18 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::{Column, DFSchema, NullEquality};
 use datafusion::logical_expr::utils::split_conjunction_owned;
-use datafusion::logical_expr::{Aggregate, Expr, Join, Limit as LimitNode, LogicalPlan, Sort as SortNode, Union};
+use datafusion::logical_expr::{
+    Aggregate, Expr, ExprSchemable, Join, Limit as LimitNode, LogicalPlan, Sort as SortNode, Union,
+};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 
 use super::check::aggregate_function;
 use super::expr::{TimeBound, constant, time_bounds};
 use super::{PlanSettings, Prepared, event_time, streams};
 use crate::operator::{
     AggregateCall, AggregateKind, AggregateSpec, Aggregation, AggregationPlan, Eviction, JoinPlan, Leaf, Limit, Node,
-    Observe, SidePlan, Slice, Sort, StateBound, StaticJoin, Step, StreamJoin, TimeRange, WindowStep,
+    Observe, Over, SidePlan, Slice, Sort, StateBound, StaticJoin, Step, StreamJoin, TimeRange, WindowStep,
 };
 use crate::sql::{self, StreamTable, TimeWindowNode, WatermarkNode};
 use crate::{Error, OutputMode, Result};
@@ -153,13 +156,17 @@ impl Builder {
             _ => false,
         });
         let results = &aggregate.schema.fields()[aggregate.group_expr.len()..];
+        let mut arguments = Vec::new();
         let calls = aggregate.aggr_expr.iter().zip(results);
-        let calls = calls.map(|(call, field)| self.aggregate_call(call, field.data_type(), input_schema));
+        let calls =
+            calls.map(|(call, field)| self.aggregate_call(call, field.data_type(), input_schema, &mut arguments));
+        let calls = calls.collect::<Result<_>>()?;
         let plan = AggregationPlan {
             keys,
             by_start: by_start.collect(),
             event_time: tagged.first().copied(),
-            calls: calls.collect::<Result<_>>()?,
+            arguments,
+            calls,
             schema: nullable(aggregate.schema.inner()),
         };
         let input = Box::new(self.node(&aggregate.input)?);
@@ -174,6 +181,7 @@ impl Builder {
         call: &Expr,
         output: &arrow::datatypes::DataType,
         input: &DFSchema,
+        arguments: &mut Vec<Arc<dyn PhysicalExpr>>,
     ) -> Result<AggregateCall> {
         let unsupported =
             |what: &str| Error::unsupported(format!("{what} over a stream is not supported by Skirl yet"));
@@ -193,10 +201,11 @@ impl Builder {
         let argument = function.params.args.first();
         let every_row = kind == AggregateKind::Count
             && argument.is_none_or(|a| matches!(a, Expr::Literal(value, _) if !value.is_null()));
-        let argument = argument
-            .filter(|_| !every_row)
-            .map(|a| physical(a, input))
-            .transpose()?;
+        let argument = argument.filter(|_| !every_row).map(|a| match kind {
+            AggregateKind::Sum | AggregateKind::Avg => physical(before_widening(a, input), input),
+            _ => physical(a, input),
+        });
+        let argument = argument.transpose()?;
         let input_type = match &argument {
             Some(argument) => argument.data_type(input.as_arrow())?,
             None => arrow::datatypes::DataType::Null,
@@ -213,7 +222,12 @@ impl Builder {
             output: output.clone(),
             ansi: self.settings.ansi,
         };
-        Ok(AggregateCall { spec, argument, filter })
+        let over = match (filter, argument) {
+            (Some(condition), argument) => Over::Filtered { condition, argument },
+            (None, None) => Over::Rows,
+            (None, Some(argument)) => Over::Argument(place_of(argument, arguments)),
+        };
+        Ok(AggregateCall { spec, over })
     }
 
     fn static_join(&mut self, join: &Join) -> Result<Node> {
@@ -294,6 +308,28 @@ impl Builder {
             None => input,
         })
     }
+}
+
+/// The integer inside a cast to the wide type a sum or an average is made in; accumulators widen by themselves.
+fn before_widening<'a>(argument: &'a Expr, input: &DFSchema) -> &'a Expr {
+    use arrow::datatypes::DataType::{Float64, Int8, Int16, Int32, Int64};
+    match argument {
+        Expr::Cast(cast) if matches!(cast.field.data_type(), Int64 | Float64) => match cast.expr.get_type(input) {
+            Ok(Int8 | Int16 | Int32) => &cast.expr,
+            _ => argument,
+        },
+        _ => argument,
+    }
+}
+
+/// The place of an argument among those found so far; columns are evaluated once, however often they are used.
+fn place_of(argument: Arc<dyn PhysicalExpr>, arguments: &mut Vec<Arc<dyn PhysicalExpr>>) -> usize {
+    let is_column = argument.is::<PhysicalColumn>();
+    let known = arguments.iter().position(|known| is_column && **known == *argument);
+    known.unwrap_or_else(|| {
+        arguments.push(argument);
+        arguments.len() - 1
+    })
 }
 
 /// `expr` ready to run over rows of `schema`.

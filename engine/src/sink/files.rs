@@ -12,11 +12,11 @@ use arrow::array::RecordBatch;
 use serde_json::{Value, json};
 
 use super::Sink;
+use crate::format::FileFormat;
 use crate::format::csv::write_csv;
 use crate::format::json::write_json_lines;
 use crate::format::options::Options;
 use crate::format::parquet::write_parquet;
-use crate::source::FileFormat;
 use crate::source::files::log::write_whole;
 use crate::{Error, OutputMode, Result};
 

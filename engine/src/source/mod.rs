@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Result;
 
-pub use files::{FileFormat, FileOrder, FileSource};
+pub use files::{FileOrder, FileSource};
 pub use memory::{MemorySource, MemoryStream};
 pub use socket::SocketSource;
 

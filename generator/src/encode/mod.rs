@@ -53,6 +53,10 @@ impl Format {
             "json" | "jsonl" => Ok(Format::Json),
             "csv" => Ok(Format::Csv),
             "parquet" => Ok(Format::Parquet),
+            "avro" | "protobuf" | "confluent" => Err(format!(
+                "`{name}`: values in the Confluent wire format (Avro or Protobuf with a schema registry) are recorded and \
+                 replayed as they are, but not generated; write `json` or `csv`"
+            )),
             _ => Err(format!(
                 "unknown format `{name}`; the formats are `json`, `csv`, `parquet`"
             )),

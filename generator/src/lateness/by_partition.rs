@@ -165,6 +165,12 @@ mod tests {
             wrong("[{}]"),
             wrong(boundary),
         ];
-        insta::assert_snapshot!(all.join("\n"), @"");
+        insta::assert_snapshot!(all.join("\n"), @r#"
+        the layer `by-partition` needs `partitions`, such as `[{ share = 0.5 }, { share = 0.5, lateness = { model = "constant", delay = "5s" } }]`
+        the shares of partitions must add up to 1, found 0.9
+        a partition needs `share`; write for example `share = 0.5`
+        the shares of partitions must add up to 1, found 0.5
+        a partition cannot hold the layer `boundary`; put it beside the layer `by-partition`
+        "#);
     }
 }

@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn mistakes_say_what_to_write() {
-        insta::assert_snapshot!(parse_lateness("paretto,share=5%").unwrap_err(), @"unknown lateness model `paretto` (did you mean `pareto`?); the models are `constant`, `uniform`, `exponential`, `lognormal`, `pareto`, `weibull`, `empirical`, `ties`, `jump`, `clock`, `boundary`, `device`, `spikes`, `partition`, `duplicate`, `loss`, `corrupt`, `null-time`, `schedule`");
+        insta::assert_snapshot!(parse_lateness("paretto,share=5%").unwrap_err(), @"unknown lateness model `paretto` (did you mean `pareto`?); the models are `constant`, `uniform`, `exponential`, `lognormal`, `pareto`, `weibull`, `empirical`, `ties`, `jump`, `clock`, `boundary`, `device`, `spikes`, `partition`, `by-partition`, `duplicate`, `loss`, `corrupt`, `null-time`, `schedule`");
         insta::assert_snapshot!(parse_lateness("pareto,5%").unwrap_err(), @"found `5%`, wanted `name=value` as in `pareto,share=5%,max=2m`");
         insta::assert_snapshot!(parse_lateness("pareto,share=500%,maximum=2m").unwrap_err(), @r#"
         `share`: a share lies between 0 and 1 (or "0%" and "100%"), found 5

@@ -122,6 +122,14 @@ mod tests {
         .into_iter()
         .map(|text| parse_rate(text).unwrap_err())
         .collect();
-        insta::assert_snapshot!(messages.join("\n"), @"");
+        insta::assert_snapshot!(messages.join("\n"), @r#"
+        `50q/s` is no rate; write for example 50k/s or 600/m
+        `0/s` is no rate; write for example 50k/s or 600/m
+        `5/d` is no rate; write for example 50k/s or 600/m
+        unknown pace `burst` (did you mean `bursts`?); the paces are `constant`, `poisson`, `daily`, `bursts`, `ramp`, `steps`
+        found `50k`, wanted `name=value` as in `bursts,burst_rate=50k,every=10s,lasts=1s`
+        the pace `ramp` needs `points`; write for example `points = [["0s", 1], ["10m", 100]]`
+        `1 parsec` is not a duration; write for example "10s", "2m", "1h30m" or "250ms"
+        "#);
     }
 }

@@ -14,7 +14,7 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
 
-use skirl_kafka::{Existing, NewTopic, Outbox, Outcome, Properties, Row, TopicHandle, Topics};
+use skirl_kafka::{Existing, NewTopic, Outbox, Outcome, Properties, Row, TopicHandle, Topics, partition_of};
 
 pub use merge::{Lanes, Pieces, Timed};
 pub use rows::{Maker, Piece};
@@ -91,14 +91,36 @@ pub struct Sent {
     pub lasted_us: i64,
     /// How far rows were behind the pace, at most, in microseconds.
     pub behind_us: i64,
-    /// Whether it was interrupted before all rows were made.
-    pub interrupted: bool,
+    /// How it ended.
+    pub ending: Ending,
+}
+
+/// How sending ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// With the last row.
+    Complete,
+    /// Before the last row, because somebody wanted it to.
+    Interrupted,
+    /// Before the last row, because it could not go on: a topic that is gone, a broker that refuses.
+    Trouble(String),
+}
+
+impl Ending {
+    /// Waits until what was queued is acknowledged or given up: not for long, once there is trouble.
+    pub fn settled(self, outbox: &mut Outbox, interrupted: &dyn Fn() -> bool) -> Ending {
+        let trouble = matches!(self, Ending::Trouble(_));
+        match outbox.settle(&|| trouble || interrupted()) {
+            Err(error) if !trouble => Ending::Trouble(error.to_string()),
+            _ => self,
+        }
+    }
 }
 
 impl Sent {
     /// Whether every row was acknowledged.
     pub fn is_complete(&self) -> bool {
-        self.outcome.is_complete() && !self.interrupted
+        self.outcome.is_complete() && self.ending == Ending::Complete
     }
 }
 
@@ -135,7 +157,7 @@ pub fn send(
     let makers = makers(request)?;
     let mut topics = Topics::connect(&request.properties)?;
     let partitions = open_topics(request, &mut topics, clock)?;
-    let mut sender = Sender::new(request, clock)?;
+    let mut sender = Sender::new(request, &partitions, clock)?;
     let (cards, outcome) = thread::scope(|scope| {
         let (mut threads, mut pieces) = (vec![], vec![]);
         for (maker, (_, spec)) in makers.into_iter().zip(&request.specs) {
@@ -153,7 +175,7 @@ pub fn send(
         (cards, outcome)
     });
     progress.finished(&sender.title);
-    let interrupted = outcome?;
+    let ending = outcome?;
     let streams = request.specs.iter().zip(&request.topics).zip(cards).zip(partitions);
     let streams = streams
         .zip(&sender.counts)
@@ -170,7 +192,7 @@ pub fn send(
         outcome: sender.outbox.outcome(),
         lasted_us: clock.now_us() - sender.started,
         behind_us: sender.schedule.behind(),
-        interrupted,
+        ending,
     })
 }
 
@@ -255,6 +277,8 @@ fn arrivals_between(request: &SendRequest, index: usize) -> Result<Option<(i64, 
 struct Sender<'a> {
     outbox: Outbox,
     topics: Vec<TopicHandle>,
+    /// How many partitions each topic has; `None` where a `partitioner` of one's own places rows.
+    partitions: Vec<Option<i32>>,
     clock: &'a dyn Clock,
     schedule: Schedule,
     started: i64,
@@ -272,7 +296,9 @@ struct Count {
 }
 
 impl<'a> Sender<'a> {
-    fn new(request: &SendRequest, clock: &'a dyn Clock) -> Result<Self> {
+    fn new(request: &SendRequest, partitions: &[usize], clock: &'a dyn Clock) -> Result<Self> {
+        let own = request.properties.get("partitioner").is_some();
+        let known = |partitions: &usize| i32::try_from(*partitions).ok().filter(|_| !own);
         let mut outbox = Outbox::connect(&request.properties)?;
         let topics = request.topics.iter().map(|topic| outbox.topic(topic));
         let topics = topics.collect::<skirl_kafka::Result<_>>()?;
@@ -281,6 +307,7 @@ impl<'a> Sender<'a> {
         Ok(Sender {
             outbox,
             topics,
+            partitions: partitions.iter().map(known).collect(),
             clock,
             schedule: Schedule::new(&request.pace, request.seed),
             started,
@@ -291,13 +318,29 @@ impl<'a> Sender<'a> {
         })
     }
 
-    /// Sends rows until there are no more, and waits for their acknowledgements; says whether it was interrupted.
+    /// Sends rows until there are no more, and waits for their acknowledgements.
     fn send_all(
         &mut self,
         mut lanes: Lanes<Piece, Error>,
         interrupted: &dyn Fn() -> bool,
         progress: &mut dyn Progress,
-    ) -> Result<bool> {
+    ) -> Result<Ending> {
+        let ending = match self.send_rows(&mut lanes, interrupted, progress) {
+            Ok(()) if lanes.next_arrival()?.is_some() => Ending::Interrupted,
+            Ok(()) => Ending::Complete,
+            Err(Error::Kafka(error)) => Ending::Trouble(error.to_string()),
+            Err(other) => return Err(other),
+        };
+        drop(lanes);
+        Ok(ending.settled(&mut self.outbox, interrupted))
+    }
+
+    fn send_rows(
+        &mut self,
+        lanes: &mut Lanes<Piece, Error>,
+        interrupted: &dyn Fn() -> bool,
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
         while let Some(next_arrival) = lanes.next_arrival()? {
             if interrupted() {
                 break;
@@ -311,17 +354,14 @@ impl<'a> Sender<'a> {
             let mut sent = 0;
             for (stream, rows) in lanes.take(due) {
                 sent += rows.len();
-                self.queue(&lanes, stream, rows, interrupted)?;
+                self.queue(lanes, stream, rows, interrupted)?;
             }
             self.schedule.sent(sent);
             self.outbox.poll(Duration::ZERO)?;
             let done = self.counts.iter().map(|count| count.rows).sum::<u64>();
             progress.rows(&self.title, done.min(self.rows), self.rows);
         }
-        let was_interrupted = lanes.next_arrival()?.is_some();
-        drop(lanes);
-        self.outbox.settle(interrupted)?;
-        Ok(was_interrupted)
+        Ok(())
     }
 
     fn queue(
@@ -332,16 +372,68 @@ impl<'a> Sender<'a> {
         interrupted: &dyn Fn() -> bool,
     ) -> Result<()> {
         let piece = lanes.piece(stream);
-        let mut rows: Vec<Row> = range.clone().map(|row| piece.row(row, stream)).collect();
-        if self.timestamps == Timestamps::Original {
-            for (row, time) in rows.iter_mut().zip(&piece.times()[range]) {
-                row.timestamp_ms = Some(time.div_euclid(1_000));
-            }
-        }
+        let placed = match self.partitions[stream] {
+            Some(partitions) => by_partition(piece, range, partitions),
+            None => range.map(|row| (row, None)).collect(),
+        };
+        let row = |(row, partition): (usize, Option<i32>)| Row {
+            partition,
+            timestamp_ms: (self.timestamps == Timestamps::Original).then(|| piece.times()[row].div_euclid(1_000)),
+            ..piece.row(row, stream)
+        };
+        let rows: Vec<Row> = placed.into_iter().map(row).collect();
         let done = self.outbox.send(&self.topics[stream], &rows, interrupted)?;
         self.counts[stream].rows += done as u64;
         let bytes = rows[..done].iter().map(|row| row.value.map_or(0, <[u8]>::len) as u64);
         self.counts[stream].bytes += bytes.sum::<u64>();
         Ok(())
+    }
+}
+
+/// Rows with their partitions, those of a partition together and in order. librdkafka walks over the rows of a partition
+/// several times: next to each other in memory they cost half.
+fn by_partition(piece: &Piece, range: Range<usize>, partitions: i32) -> Vec<(usize, Option<i32>)> {
+    let partition = |row| piece.key(row).map(|key| partition_of(key, partitions));
+    let placed: Vec<Option<i32>> = range.clone().map(partition).collect();
+    let group = |partition: &Option<i32>| partition.map_or(0, |partition| partition as usize + 1);
+    let mut next = vec![0; partitions as usize + 2];
+    placed.iter().for_each(|partition| next[group(partition) + 1] += 1);
+    for at in 1..next.len() {
+        next[at] += next[at - 1];
+    }
+    let mut grouped = vec![(0, None); placed.len()];
+    for (row, partition) in range.zip(placed) {
+        let place = &mut next[group(&partition)];
+        grouped[*place] = (row, partition);
+        *place += 1;
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Kind;
+
+    #[test]
+    fn rows_of_a_partition_are_together_and_in_order() {
+        let specs = [("a".to_string(), StreamSpec::new(Kind::Scotsmen, 1_000))];
+        let stream = Stream::new("a", &specs, 7).unwrap();
+        let (give, take) = sync_channel(1);
+        Maker::new("a", stream, Format::Json, &KeyColumn::Usual)
+            .unwrap()
+            .run(1_000, &give);
+        let piece = take.recv().unwrap().unwrap();
+        let grouped = by_partition(&piece, 100..900, 3);
+        assert!(
+            grouped.is_sorted_by_key(|(row, partition)| (*partition, *row)),
+            "{grouped:?}"
+        );
+        let mut rows: Vec<usize> = grouped.iter().map(|(row, _)| *row).collect();
+        rows.sort_unstable();
+        assert!(rows.into_iter().eq(100..900));
+        for (row, partition) in grouped {
+            assert_eq!(partition, piece.key(row).map(|key| partition_of(key, 3)));
+        }
     }
 }

@@ -19,8 +19,7 @@ use super::error::{Error, Result};
 pub const VERSION: &str = "4.3.1";
 
 const LIST: &str = include_str!("jars.txt");
-const MAVEN_CENTRAL: &str = "https://repo1.maven.org/maven2";
-/// A mirror of Maven Central, by its address.
+/// Maven Central or a mirror of it, by its address, for machines without Maven, which knows the way by itself.
 const MIRROR: &str = "SKIRL_MAVEN_MIRROR";
 
 /// A jar of the list.
@@ -50,14 +49,8 @@ impl<'a> Jar<'a> {
         format!("{}-{}.jar", self.artifact, self.version)
     }
 
-    /// Where Maven Central, or the mirror that is used in its place, has it.
-    fn address(&self) -> String {
-        let mirror = std::env::var(MIRROR).unwrap_or_default();
-        let repository = if mirror.is_empty() {
-            MAVEN_CENTRAL
-        } else {
-            mirror.trim_end_matches('/')
-        };
+    /// Where a repository has it.
+    fn address(&self, repository: &str) -> String {
         let Jar { artifact, version, .. } = self;
         let group = self.group.replace('.', "/");
         format!("{repository}/{group}/{artifact}/{version}/{}", self.file_name())
@@ -112,9 +105,6 @@ fn download(jars: &[Jar], ways: &[(&str, Way)], root: &Path) -> Result<TempDir> 
             Err(reason) => tries.push(format!("{tool}: {reason}")),
         }
     }
-    tries.push(format!(
-        "a mirror of Maven Central is used when {MIRROR} is its address"
-    ));
     Err(Error::Fetch {
         cache: root.to_owned(),
         tries,
@@ -127,17 +117,29 @@ type Way = fn(&[Jar], &Path) -> io::Result<()>;
 /// In the order in which they are tried.
 const WAYS: &[(&str, Way)] = &[("curl", curl), ("wget", wget), ("mvn", maven)];
 
+/// The repository that is named by its address.
+fn repository() -> io::Result<String> {
+    match std::env::var(MIRROR) {
+        Ok(address) if !address.is_empty() => Ok(address.trim_end_matches('/').to_string()),
+        _ => Err(io::Error::other(format!(
+            "used when {MIRROR} is the address of Maven Central or a mirror of it"
+        ))),
+    }
+}
+
 fn curl(jars: &[Jar], dir: &Path) -> io::Result<()> {
-    let mut config = String::new();
+    let (repository, mut config) = (repository()?, String::new());
     for jar in jars {
-        let _ = writeln!(config, "url = \"{}\"\noutput = \"{}\"", jar.address(), jar.file_name());
+        let address = jar.address(&repository);
+        let _ = writeln!(config, "url = \"{address}\"\noutput = \"{}\"", jar.file_name());
     }
     let options = "--fail --silent --show-error --location --retry 3 --connect-timeout 10 --parallel --config -";
     run(Command::new("curl").args(options.split(' ')).current_dir(dir), &config)
 }
 
 fn wget(jars: &[Jar], dir: &Path) -> io::Result<()> {
-    let addresses: String = jars.iter().map(|jar| jar.address() + "\n").collect();
+    let repository = repository()?;
+    let addresses: String = jars.iter().map(|jar| jar.address(&repository) + "\n").collect();
     let options = "--no-verbose --tries=3 --connect-timeout=10 --input-file=-";
     run(
         Command::new("wget").args(options.split(' ')).current_dir(dir),
@@ -250,7 +252,12 @@ mod tests {
         let cache = Cache::at(dir.path().to_owned());
         let ways: [(&str, Way); 3] = [("spoilt", spoilt), ("broken", broken), ("empty", |_, _| Ok(()))];
         let error = fetch_jar(&ways, &cache, &mut Vec::new()).unwrap_err();
-        insta::assert_snapshot!(error.to_string().replace(&*dir.path().to_string_lossy(), "CACHE"));
+        insta::assert_snapshot!(error.to_string().replace(&*dir.path().to_string_lossy(), "CACHE"), @r"
+        cannot fetch the jars of Apache Kafka into CACHE:
+          spoilt: a-1.jar has the SHA-256 a52d159f262b2c6ddb724a61840befc36eb30c88877a4030b65cbe86298449c9, and ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad is pinned
+          broken: exit status: 6: no route
+          empty: a-1.jar did not come: No such file or directory (os error 2)
+        ");
         let left: Vec<_> = fs::read_dir(dir.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name())

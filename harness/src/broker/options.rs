@@ -127,7 +127,14 @@ mod tests {
             },
         ]
         .map(|options| options.check().unwrap_err().to_string());
-        insta::assert_snapshot!(messages.join("\n"));
+        insta::assert_snapshot!(messages.join("\n"), @r#"
+        0 nodes: a cluster has 1 to 9
+        10 nodes: a cluster has 1 to 9
+        setting `listeners` follows from the free ports and directories; leave it out
+        "a b" is no setting of Kafka's; write it as in message.max.bytes=1000
+        the password of user "alice": give printable ASCII without spaces and any of " ' \ , ; = [ ]
+        the name of user "": give printable ASCII without spaces and any of " ' \ , ; = [ ]
+        "#);
         assert!(!messages.concat().contains("secret"));
     }
 

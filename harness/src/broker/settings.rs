@@ -196,3 +196,81 @@ pub(super) fn of_client(listener: Listener, bootstrap: &str, layout: &Layout) ->
     }
     settings
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::{Options, User};
+    use super::*;
+
+    #[test]
+    fn a_setting_of_ones_own_takes_the_place_of_ours() {
+        let text = properties_of(Options {
+            settings: vec![
+                ("num.io.threads".to_owned(), "7".to_owned()),
+                ("log.retention.ms".to_owned(), "5".to_owned()),
+            ],
+            ..Options::default()
+        });
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("num.io") || line.starts_with("log.ret"))
+            .collect();
+        assert_eq!(lines, ["num.io.threads=7", "log.retention.ms=5"]);
+    }
+
+    #[test]
+    fn every_listener_has_a_port_a_protocol_and_its_passwords() {
+        let user = User {
+            name: "alice".to_owned(),
+            password: "alice-pw".to_owned(),
+        };
+        let text = properties_of(Options {
+            nodes: 3,
+            tls: true,
+            users: vec![user],
+            ..Options::default()
+        });
+        let chosen = ["listener", "sasl", "default.rep", "min."];
+        let is_chosen =
+            |line: &&str| chosen.iter().any(|start| line.starts_with(start)) && !line.starts_with("listeners");
+        insta::assert_snapshot!(text.lines().filter(is_chosen).collect::<Vec<_>>().join("\n"), @r#"
+        listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,MTLS:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL
+        default.replication.factor=3
+        min.insync.replicas=2
+        listener.name.mtls.ssl.client.auth=required
+        sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+        listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_alice="alice-pw";
+        listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+        listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+        listener.name.sasl_ssl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_alice="alice-pw";
+        listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+        listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+        "#);
+        let listeners = text.lines().find(|line| line.starts_with("listeners=")).unwrap();
+        assert_eq!(listeners.matches("://127.0.0.1:").count(), 6);
+    }
+
+    #[test]
+    fn values_are_written_as_java_reads_them() {
+        let settings = owned([("a", "C:\\x"), ("b", "Évora = 1"), ("c", "𝄞")]);
+        assert_eq!(render(&settings), "a=C:\\u005cx\nb=\\u00c9vora = 1\nc=\\ud834\\udd1e\n");
+    }
+
+    #[test]
+    fn compose_starts_the_same_kafka_with_the_same_settings() {
+        let compose = include_str!("../../../compose.yaml");
+        assert!(compose.contains(&format!("image: apache/kafka:{}\n", super::super::VERSION)));
+        for (key, value) in throwaway(1) {
+            let variable = format!("KAFKA_{}: ", key.replace('.', "_").to_uppercase());
+            let set = compose.lines().find_map(|line| line.trim().strip_prefix(&variable));
+            assert_eq!(set.map(|set| set.trim_matches('"')), Some(&*value), "{variable}");
+        }
+    }
+
+    /// The settings of the first node.
+    fn properties_of(options: Options) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::make(options, dir.path()).unwrap();
+        properties(&layout.seats[0], &layout)
+    }
+}

@@ -10,11 +10,6 @@ use crate::fit::{FitRequest, fit, look_alikes, scenario_text};
 use crate::scenario::parse_schema;
 
 /// Write a scenario whose generated streams look like a trace.
-///
-/// Measures columns, key skew, pace, lateness by partition, copies and NULLs of a trace that `skirl record` or `skirl
-/// generate` wrote. The disorder cards of the trace and of the look-alike go to standard error.
-///
-/// skirl fit trace/ --to look_alike.toml && skirl generate --scenario look_alike.toml --seed 7 --to out/
 #[derive(Debug, Args)]
 pub struct Fit {
     /// The directory of the trace.

@@ -12,10 +12,6 @@ use skirl_generator::{Bars, Format, GenerateRequest, Kind, Shard, StreamSpec, Ta
 use crate::scenario::{Scenario, StreamSource};
 
 /// Make streams with rows that come late, twice or never.
-///
-/// skirl generate scotsmen --rows 1M --lateness pareto,share=5%,max=2m --seed 7 --to out/ --format parquet
-///
-/// skirl generate --scenario burst.toml --to kafka://localhost:9092/{stream} --rate 50k/s
 #[derive(Debug, Args)]
 pub struct Generate {
     /// What the rows are: scotsmen, bagpipe or weather.

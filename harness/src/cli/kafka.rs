@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use skirl_generator::target::kafka::Clock;
+use skirl_generator::target::kafka::{Clock, Ending};
 use skirl_kafka::{Outcome, Properties};
 
 /// How to reach brokers.
@@ -51,8 +51,8 @@ pub fn settings(arguments: &[String]) -> Result<BTreeMap<String, String>> {
     Ok(settings)
 }
 
-/// What became of rows that took `lasted_us` microseconds to send, as lines.
-pub fn achieved(outcome: &Outcome, lasted_us: i64) -> String {
+/// What became of rows that took `lasted_us` microseconds to send and ended so, as lines.
+pub fn achieved(outcome: &Outcome, ending: &Ending, lasted_us: i64) -> String {
     let seconds = (lasted_us as f64 / 1e6).max(1e-6);
     let rate = outcome.acknowledged as f64 / seconds;
     let mut text = format!(
@@ -67,6 +67,11 @@ pub fn achieved(outcome: &Outcome, lasted_us: i64) -> String {
             "{} rows neither acknowledged nor refused: they may be there or not; is the broker up?\n",
             outcome.unknown
         );
+    }
+    match ending {
+        Ending::Complete => {}
+        Ending::Interrupted => text += "interrupted before the last row\n",
+        Ending::Trouble(trouble) => text += &format!("could not go on: {trouble}\n"),
     }
     text
 }

@@ -30,12 +30,31 @@ pub enum Command {
     /// Run a saved failure again, step for step.
     Replay(replay::Replay),
     /// Make streams with rows that come late, twice or never.
+    ///
+    /// skirl generate scotsmen --rows 1M --lateness pareto,share=5%,max=2m --seed 7 --to out/ --format parquet
+    ///
+    /// skirl generate --scenario burst.toml --to kafka://localhost:9092/{stream} --rate 50k/s
     Generate(Box<generate::Generate>),
     /// Record Kafka topics into a trace.
+    ///
+    /// Keys, values, headers, timestamps, partitions and offsets are kept as they are, so that `skirl replay-to` can put
+    /// them back; values that are JSON become the rows of a stream, which a scenario reads as `files`. Ctrl-C ends a
+    /// recording with a complete trace.
+    ///
+    /// skirl record --from kafka://localhost:9092 --topics scotsmen,bagpipe --for 60s --to trace/
     Record(Box<record::Record>),
     /// Put a recorded trace back to Kafka, byte for byte.
+    ///
+    /// Keys, values, headers and partitions are those that were recorded, in their order and with their gaps in time.
+    ///
+    /// skirl replay-to kafka://localhost:9092 trace/ --speed 10
     ReplayTo(Box<replay_to::ReplayTo>),
     /// Write a scenario whose generated streams look like a trace.
+    ///
+    /// Measures columns, key skew, pace, lateness by partition, copies and NULLs of a trace that `skirl record` or `skirl
+    /// generate` wrote. The disorder cards of the trace and of the look-alike go to standard error.
+    ///
+    /// skirl fit trace/ --to look_alike.toml && skirl generate --scenario look_alike.toml --seed 7 --to out/
     Fit(fit::Fit),
     /// Run a streaming query on directories or sockets and print its batches.
     Query(Box<query::Query>),

@@ -13,17 +13,10 @@ use skirl_generator::spec::{Cut, Micros, Time};
 use skirl_kafka::Address;
 
 use super::kafka::{Interrupt, KafkaArgs, MachineClock};
-use crate::recording::capture::Offsets;
-use crate::recording::{Ended, RecordRequest, Recorded, Start, Until, record};
+use crate::recording::{Ended, Offsets, RecordRequest, Recorded, Start, Until, record};
 use crate::scenario::{format_schema, parse_schema};
 
 /// Record Kafka topics into a trace.
-///
-/// Keys, values, headers, timestamps, partitions and offsets are kept as they are, so that `skirl replay-to` can put them
-/// back; values that are JSON become the rows of a stream, which a scenario reads as `files`. Ctrl-C ends a recording with a
-/// complete trace.
-///
-/// skirl record --from kafka://localhost:9092 --topics scotsmen,bagpipe --for 60s --to trace/
 #[derive(Debug, Args)]
 pub struct Record {
     /// The brokers, and perhaps the one topic.

@@ -16,10 +16,6 @@ use super::kafka::{Interrupt, KafkaArgs, MachineClock, achieved, settings};
 use crate::recording::{PutBack, PutBackRequest, Repartition, put_back};
 
 /// Put a recorded trace back to Kafka, byte for byte.
-///
-/// Keys, values, headers and partitions are those that were recorded, in their order and with their gaps in time.
-///
-/// skirl replay-to kafka://localhost:9092 trace/ --speed 10
 #[derive(Debug, Args)]
 pub struct ReplayTo {
     /// The brokers, and perhaps a topic, with {stream} for each stream's name; without, topics are named as they were.
@@ -140,15 +136,12 @@ fn described(done: &PutBack, request: &PutBackRequest) -> String {
             stream.name, stream.topic, stream.records
         );
     }
-    text += &achieved(&done.outcome, done.lasted_us);
+    text += &achieved(&done.outcome, &done.ending, done.lasted_us);
     if request.pace != SendPace::Unlimited {
         text += &format!(
             "at most {:.1} ms behind the recorded pace\n",
             done.behind_us as f64 / 1e3
         );
-    }
-    if done.interrupted {
-        text += "interrupted before all records were sent\n";
     }
     text
 }

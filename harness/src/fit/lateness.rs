@@ -45,8 +45,10 @@ type Delay = (i64, i32);
 fn delays(moments: &Moments, remarks: &mut Vec<String>) -> Vec<LayerSpec> {
     let mut layers = Vec::new();
     let gap = mean_gap(moments);
+    let known = known_until(moments);
     let delay = |row: &Moment| {
-        let delay = (row.arrival_us - row.event_us?).max(0);
+        let event = row.event_us.filter(|event| *event <= known)?;
+        let delay = (row.arrival_us - event).max(0);
         // By event times alone, a row that was late arrived somewhere between the latest row before and the next.
         let correction = if moments.live || delay == 0 { 0 } else { gap / 2 };
         Some((delay + correction, row.partition))
@@ -62,6 +64,20 @@ fn delays(moments: &Moments, remarks: &mut Vec<String>) -> Vec<LayerSpec> {
     }
     layers.extend(by_partition(&delays, remarks));
     layers
+}
+
+/// Up to which event time delays are told in full. Where event time is the clock it stops with the last row, so that rows
+/// which arrive after it seem less late than they were.
+fn known_until(moments: &Moments) -> i64 {
+    let events = moments.events();
+    let (Some(first), Some(last), false) = (events.first(), events.last(), moments.live) else {
+        return i64::MAX;
+    };
+    let latest = moments
+        .originals()
+        .filter_map(|row| Some(row.arrival_us - row.event_us?))
+        .max();
+    last - latest.unwrap_or(0).clamp(0, (last - first) / 4)
 }
 
 /// The mean time between rows.
@@ -162,7 +178,9 @@ fn distance(left: &[f64], right: &[f64]) -> f64 {
 
 fn duplicates(moments: &Moments) -> Option<LayerSpec> {
     let gaps: Vec<i64> = moments.rows.iter().filter_map(|row| row.copied_us).collect();
-    let share = rounded(gaps.len() as f64 / moments.rows().max(1) as f64);
+    // Only a row with an event time can be seen to be a copy.
+    let timed = moments.originals().filter(|row| row.event_us.is_some()).count();
+    let share = rounded(gaps.len() as f64 / timed.max(1) as f64);
     let mean = gaps.iter().sum::<i64>() / gaps.len().max(1) as i64;
     (share > SHARE_MIN).then(|| {
         LayerSpec::Duplicate(Duplicate {

@@ -10,7 +10,7 @@ use super::rounded;
 /// Delays that a law is fitted to and judged by: evenly spaced quantiles of all.
 const QUANTILES: usize = 400;
 /// A family may be so far from the measured distribution (Kolmogorov's distance), and a simpler one so much farther than
-/// the closest.
+/// the closest; besides what chance does.
 const DISTANCE_MAX: f64 = 0.04;
 const SIMPLER: f64 = 0.01;
 /// Delays that differ by so little, relative to their median, are all the same.
@@ -100,14 +100,13 @@ pub(super) fn fit(delays: &mut [f64], share: Share) -> Network {
     let distances: Vec<f64> = families.iter().map(|family| distance(family, sorted)).collect();
     let closest = distances.iter().copied().fold(f64::INFINITY, f64::min);
     // The families come with the simplest first.
+    let chance = 1.0 / (sorted.len() as f64).sqrt();
     let chosen = families
         .iter()
         .zip(&distances)
-        .find(|(_, distance)| **distance <= closest + SIMPLER);
+        .find(|(_, distance)| **distance <= closest + SIMPLER + chance);
     match chosen {
-        Some((family, distance)) if *distance <= DISTANCE_MAX + 1.0 / (sorted.len() as f64).sqrt() => {
-            family.layer(share)
-        }
+        Some((family, distance)) if *distance <= DISTANCE_MAX + chance => family.layer(share),
         _ => empirical(sorted, share),
     }
 }

@@ -4,6 +4,8 @@
 //! other. Else (rows that were sent later, or a trace of files) the arrival of a row is told by the latest event time that
 //! arrived before it, as a watermark sees it; rows that nothing delays come in order of event time.
 
+use std::collections::BTreeMap;
+
 use skirl_generator::arrival::NULL_TIME;
 use skirl_generator::card::DisorderCount;
 use skirl_generator::lateness::{Fault, FaultKind};
@@ -159,20 +161,30 @@ fn copies(seen: &[Seen]) -> Vec<(usize, usize)> {
     }
 }
 
-/// How many rows of equal event time are expected to be alike in the rest too.
+/// How many rows are expected to be like another of the same event time, if contents were drawn independently of each other.
 fn alike_by_chance(alike: &[(i64, u64, usize)]) -> f64 {
+    let rows = alike.len().max(1) as f64;
+    // Contents that come equally often count together.
+    let mut frequencies: BTreeMap<usize, f64> = BTreeMap::new();
     let mut contents: Vec<u64> = alike.iter().map(|row| row.1).collect();
     contents.sort_unstable();
-    let rows = alike.len().max(1) as f64;
-    let share = |same: &[u64]| (same.len() as f64 / rows).powi(2);
-    let equal: f64 = contents.chunk_by(|left, right| left == right).map(share).sum();
-    let pairs = |group: &[(i64, u64, usize)]| {
-        // Pairs that are alike anyway say nothing of chance.
-        let kinds = group.chunk_by(|left, right| left.1 == right.1).count() as f64;
-        kinds * (kinds - 1.0) / 2.0
+    for same in contents.chunk_by(|left, right| left == right) {
+        *frequencies.entry(same.len()).or_default() += 1.0;
+    }
+    let mut groups: BTreeMap<usize, f64> = BTreeMap::new();
+    for same in alike
+        .chunk_by(|left, right| left.0 == right.0)
+        .filter(|same| same.len() > 1)
+    {
+        *groups.entry(same.len()).or_default() += 1.0;
+    }
+    let expected = |(size, count): (&usize, &f64)| {
+        let different = |(times, contents): (&usize, &f64)| {
+            contents * (1.0 - (1.0 - *times as f64 / rows).powi(i32::try_from(*size).unwrap_or(i32::MAX)))
+        };
+        count * (*size as f64 - frequencies.iter().map(different).sum::<f64>())
     };
-    let tied: f64 = alike.chunk_by(|left, right| left.0 == right.0).map(pairs).sum();
-    tied * equal / (1.0 - equal).max(1e-9)
+    groups.iter().map(expected).sum()
 }
 
 #[cfg(test)]
@@ -192,15 +204,16 @@ mod tests {
 
     #[test]
     fn rows_alike_in_everything_are_copies() {
-        let rows = [seen(1, 7), seen(2, 7), seen(1, 7), seen(2, 8), seen(1, 7)];
-        assert_eq!(copies(&rows), [(2, 0), (4, 0)]);
+        let mut rows: Vec<Seen> = (0..100).map(|row| seen(row, row as u64)).collect();
+        rows.extend([seen(1, 1), seen(2, 7), seen(1, 1)]);
+        assert_eq!(copies(&rows), [(100, 1), (102, 1)]);
     }
 
     #[test]
     fn rows_that_are_alike_by_chance_are_no_copies() {
         // A hundred rows a second, told apart by one of four contents only.
         let rows: Vec<Seen> = (0..10_000)
-            .map(|row| seen(row / 100, (row * 2_654_435_761 >> 7) as u64 % 4))
+            .map(|row| seen(row / 100, ((row * 2_654_435_761) >> 7) as u64 % 4))
             .collect();
         assert_eq!(copies(&rows), []);
     }

@@ -36,7 +36,7 @@ enum Place {
     Records {
         directory: PathBuf,
         topic: String,
-        values: Values,
+        values: Box<Values>,
     },
     /// Rows in files.
     Files(Vec<PathBuf>),
@@ -95,7 +95,7 @@ impl Source {
             Some(topic) => Place::Records {
                 directory: request.trace.join(&topic.records),
                 topic: topic.topic.clone(),
-                values: Values::of(&schema).map_err(|error| wrong(error.to_string()))?,
+                values: Box::new(Values::of(&schema).map_err(|error| wrong(error.to_string()))?),
             },
             None => Place::Files(
                 (0..stream.micro_batches)

@@ -10,7 +10,7 @@
 //! Spark reads either: the Parquet files stand in for the topic, `from_json` and all. A topic whose values are no JSON has
 //! only records, and its stream is those: `scotsmen/000000.parquet`.
 //!
-//! [`capture`] reads topics into a [`spill`], which keeps the partitions apart; its merge gives the records in one order,
+//! [`request`] says what to record; [`capture`] reads topics into a [`spill`], which keeps the partitions apart; its merge gives the records in one order,
 //! which [`store`] cuts into micro-batches. [`put_back`] reads a recording and writes it to topics.
 
 pub mod capture;
@@ -19,15 +19,17 @@ mod error;
 pub mod put_back;
 pub(crate) mod read;
 mod record;
+mod request;
 mod spill;
 mod store;
 pub(crate) mod values;
 
-pub use capture::{Ended, RecordRequest, Recorded, RecordedStream, Start, Until, record};
+pub use capture::{Ended, Recorded, RecordedStream, record};
 pub use columns::kafka_schema;
 pub use error::{Error, Result};
 pub use put_back::{PutBack, PutBackRequest, Repartition, put_back};
 pub use record::Record;
+pub use request::{Offsets, RecordRequest, Start, Until};
 
 /// The order of the records, as `trace.toml` says it.
 const ORDER: &str = "within a partition as Kafka has them, by offset; across partitions by timestamp (that of a record that \

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
-use skirl_generator::target::kafka::{Clock, Lanes, Pieces, Schedule, SendPace, Timestamps};
+use skirl_generator::target::kafka::{Clock, Ending, Lanes, Pieces, Schedule, SendPace, Timestamps};
 use skirl_generator::trace::{TRACE_FILE, TraceFile, TraceStream, TraceTopic};
 use skirl_kafka::{Existing, NewTopic, Outbox, Outcome, Properties, Row, TopicHandle, Topics};
 
@@ -66,14 +66,14 @@ pub struct PutBack {
     pub lasted_us: i64,
     /// How far records were behind the pace, at most, in microseconds.
     pub behind_us: i64,
-    /// Whether it was interrupted before all were sent.
-    pub interrupted: bool,
+    /// How it ended.
+    pub ending: Ending,
 }
 
 impl PutBack {
     /// Whether every record was acknowledged.
     pub fn is_complete(&self) -> bool {
-        self.outcome.is_complete() && !self.interrupted
+        self.outcome.is_complete() && self.ending == Ending::Complete
     }
 }
 
@@ -115,7 +115,7 @@ pub fn put_back(
     }
     let opened = opened?;
     let mut sender = Sender::new(request, &recordings, &opened, clock)?;
-    let interrupted = thread::scope(|scope| {
+    let ending = thread::scope(|scope| {
         let mut pieces = Vec::new();
         for recording in &recordings {
             let (give, take) = sync_channel(PIECES_AHEAD);
@@ -142,7 +142,7 @@ pub fn put_back(
         outcome: sender.outbox.outcome(),
         lasted_us: clock.now_us() - sender.started,
         behind_us: sender.schedule.behind(),
-        interrupted,
+        ending,
     })
 }
 
@@ -303,13 +303,29 @@ impl<'a> Sender<'a> {
         })
     }
 
-    /// Sends records until there are no more, and waits for their acknowledgements; says whether it was interrupted.
+    /// Sends records until there are no more, and waits for their acknowledgements.
     fn send_all(
         &mut self,
         mut lanes: Lanes<Records, Error>,
         interrupted: &dyn Fn() -> bool,
         progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<bool> {
+    ) -> Result<Ending> {
+        let ending = match self.send_records(&mut lanes, interrupted, progress) {
+            Ok(()) if lanes.next_arrival()?.is_some() => Ending::Interrupted,
+            Ok(()) => Ending::Complete,
+            Err(Error::Kafka(error)) => Ending::Trouble(error.to_string()),
+            Err(other) => return Err(other),
+        };
+        drop(lanes);
+        Ok(ending.settled(&mut self.outbox, interrupted))
+    }
+
+    fn send_records(
+        &mut self,
+        lanes: &mut Lanes<Records, Error>,
+        interrupted: &dyn Fn() -> bool,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<()> {
         while let Some(next) = lanes.next_arrival()? {
             if interrupted() {
                 break;
@@ -330,10 +346,7 @@ impl<'a> Sender<'a> {
             self.outbox.poll(Duration::ZERO)?;
             progress(self.counts.iter().sum(), self.all);
         }
-        let was_interrupted = lanes.next_arrival()?.is_some();
-        drop(lanes);
-        self.outbox.settle(interrupted)?;
-        Ok(was_interrupted)
+        Ok(())
     }
 
     fn queue(&mut self, stream: usize, records: &[Record], interrupted: &dyn Fn() -> bool) -> Result<()> {

@@ -39,6 +39,9 @@ pub(super) struct Kept {
     pub id: String,
     /// Reads its values as rows; `None`: the trace has its records only.
     pub values: Option<Values>,
+    /// Whether its columns were inferred, and why there are none where some were wanted.
+    pub inferred: bool,
+    pub remark: Option<String>,
     pub partitions: Vec<TracePartition>,
 }
 

@@ -207,6 +207,13 @@ mod tests {
         .collect();
         let mut lines = vec![];
         Values::of(&schema).unwrap().append_lines(&values, &mut lines).unwrap();
-        insta::assert_snapshot!(String::from_utf8(lines).unwrap(), @"");
+        insta::assert_snapshot!(String::from_utf8(lines).unwrap(), @r#"
+        {"district":"Faro","n":1,"t":"2024-12-03T10:00:00.000001Z"}
+        {}
+        {}
+        {}
+        {"district":"a�"}
+        {"n":2}
+        "#);
     }
 }

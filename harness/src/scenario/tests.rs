@@ -171,7 +171,7 @@ fn an_unknown_lateness_model_is_a_mistake() {
     insta::assert_snapshot!(mistakes(&text), @r#"
      × unknown lateness model `parreto` (did you mean `pareto`?); the models are `constant`, `uniform`,
      │ `exponential`, `lognormal`, `pareto`, `weibull`, `empirical`, `ties`, `jump`, `clock`, `boundary`,
-     │ `device`, `spikes`, `partition`, `duplicate`, `loss`, `corrupt`, `null-time`, `schedule`
+     │ `device`, `spikes`, `partition`, `by-partition`, `duplicate`, `loss`, `corrupt`, `null-time`, `schedule`
       ╭─[scenarios/late.toml:7:22]
     7 │ lateness = { model = "parreto", max = "2m" }
       ·                      ─────────

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::SyncSender;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, SchemaRef};
 use skirl_kafka::Row;
 
@@ -35,7 +35,7 @@ impl Timed for Piece {
 /// The keys of a piece.
 enum Keys {
     None,
-    Text(ArrayRef),
+    Text(StringArray),
     Numbers(Vec<Option<String>>),
 }
 
@@ -44,19 +44,21 @@ impl Piece {
         row.checked_sub(1).map_or(0, |before| self.ends[before] + 1)
     }
 
-    /// A row as the writer takes it, without timestamp.
+    /// A row's key.
+    #[inline]
+    pub fn key(&self, row: usize) -> Option<&[u8]> {
+        match &self.keys {
+            Keys::None => None,
+            Keys::Text(texts) => texts.is_valid(row).then(|| texts.value(row).as_bytes()),
+            Keys::Numbers(numbers) => numbers[row].as_ref().map(String::as_bytes),
+        }
+    }
+
+    /// A row as the writer takes it, without partition and timestamp.
     #[inline]
     pub fn row(&self, row: usize, tag: usize) -> Row<'_> {
-        let key = match &self.keys {
-            Keys::None => None,
-            Keys::Text(texts) => {
-                let texts = texts.as_string::<i32>();
-                texts.is_valid(row).then(|| texts.value(row).as_bytes())
-            }
-            Keys::Numbers(numbers) => numbers[row].as_ref().map(String::as_bytes),
-        };
         Row {
-            key,
+            key: self.key(row),
             value: Some(&self.bytes[self.start(row)..self.ends[row]]),
             tag,
             ..Row::default()
@@ -161,7 +163,7 @@ fn keys(rows: &RecordBatch, column: usize) -> Keys {
     match column.data_type() {
         DataType::Int32 => Keys::Numbers(numbers(column.as_primitive::<Int32Type>().iter())),
         DataType::Int64 => Keys::Numbers(numbers(column.as_primitive::<Int64Type>().iter())),
-        _ => Keys::Text(ArrayRef::clone(column)),
+        _ => Keys::Text(column.as_string().clone()),
     }
 }
 

@@ -48,7 +48,7 @@ enum Running {
         seed: Seed,
     },
     Rate {
-        pace: Pace,
+        pace: Box<Pace>,
         /// The row that is due next, and when.
         next: (u64, i64),
         /// Rows that are due and not yet sent.
@@ -121,7 +121,7 @@ impl Schedule {
         self.pace = match pace {
             SendPace::Unlimited => Running::Unlimited,
             SendPace::Rate(spec) => {
-                let mut pace = Pace::new(spec, now, seed);
+                let mut pace = Box::new(Pace::new(spec, now, seed));
                 let next = (0, pace.time(0));
                 Running::Rate { pace, next, credit: 0 }
             }

@@ -151,12 +151,9 @@ fn described(sent: &Sent, pace: &SendPace) -> String {
             stream.name, stream.topic, stream.partitions, stream.rows, stream.bytes, stream.card
         );
     }
-    text += &achieved(&sent.outcome, sent.lasted_us);
+    text += &achieved(&sent.outcome, &sent.ending, sent.lasted_us);
     if *pace != SendPace::Unlimited {
         text += &format!("at most {:.1} ms behind the pace\n", sent.behind_us as f64 / 1e3);
-    }
-    if sent.interrupted {
-        text += "interrupted before all rows were made\n";
     }
     text
 }

@@ -12,9 +12,10 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use skirl_engine::clock::{Clock, SystemClock};
+use skirl_engine::format::FileFormat;
 use skirl_engine::sink::show::show;
 use skirl_engine::sink::{ConsoleSink, FileSink, MemoryTable, Sink};
-use skirl_engine::source::{FileFormat, FileOrder, FileSource, SocketSource, Source};
+use skirl_engine::source::{FileOrder, FileSource, SocketSource, Source};
 use skirl_engine::storage::DirStorage;
 use skirl_engine::{BatchProgress, Session, Trigger as EngineTrigger};
 

@@ -1,0 +1,183 @@
+//! `skirl replay-to`: recordings put back.
+
+use skirl::broker::until;
+use skirl::recording::{PutBackRequest, RecordRequest, Repartition};
+use skirl_generator::spec::{Cut, Micros};
+use skirl_generator::target::kafka::Timestamps;
+use skirl_kafka::Row;
+
+use crate::needs::{Outcome, Test, shared, tests, unique};
+use crate::topic::{Found, PATIENCE, TestTopic};
+use crate::trace::{NOON, back_to, everything, files, odd_rows, put, recorded, said, skirl};
+
+pub const TESTS: &[Test] = tests! {
+    Broker:
+        odd_rows_come_back_byte_for_byte,
+        other_numbers_of_partitions_are_refused_unless_it_is_said_where_records_go,
+        a_replay_keeps_the_gaps_in_time,
+        timestamps_a_topic_does_not_keep_are_refused;
+};
+
+fn odd_rows_come_back_byte_for_byte() -> Outcome {
+    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
+    let (first, second) = (directory.path().join("first"), directory.path().join("second"));
+    let topic = TestTopic::made(&bootstrap, unique("odd"), 4, &[("retention.ms", "-1")])?;
+    topic.write(&odd_rows())?;
+    let wrote = topic.rows()?;
+    let mut request = everything(&topic, &first);
+    request.cut = Cut::Every(Micros::seconds(1));
+    assert_eq!(recorded(&request)?.streams[0].records, 8);
+
+    topic.delete()?;
+    let is_gone = || (!topic.is_there().ok()?).then_some(());
+    assert!(until(PATIENCE, is_gone).is_some());
+    let mut back = back_to(&topic, &first)?;
+    back.settings = [("retention.ms".to_string(), "-1".to_string())].into_iter().collect();
+    assert_eq!(put(&back)?.outcome.acknowledged, 8);
+    assert_eq!(topic.rows()?, wrote);
+
+    recorded(&RecordRequest {
+        directory: second.clone(),
+        ..request
+    })?;
+    let again = files(&second)?;
+    assert_eq!(files(&first)?, again);
+    assert_eq!(again.len(), 2 * 3, "{:?}", again.keys());
+    Ok(())
+}
+
+fn other_numbers_of_partitions_are_refused_unless_it_is_said_where_records_go() -> Outcome {
+    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
+    let topic = TestTopic::made(&bootstrap, unique("parts"), 3, &[("retention.ms", "-1")])?;
+    let keys: Vec<String> = (0..30).map(|n| format!("key-{n}")).collect();
+    let row = |(n, key): (usize, &'_ String)| -> (i32, String) { (n as i32 % 3, key.clone()) };
+    let placed: Vec<(i32, String)> = keys.iter().enumerate().map(row).collect();
+    let rows: Vec<Row> = placed
+        .iter()
+        .map(|(partition, key)| Row {
+            partition: Some(*partition),
+            key: Some(key.as_bytes()),
+            ..Row::default()
+        })
+        .collect();
+    topic.write(&rows)?;
+    recorded(&everything(&topic, directory.path()))?;
+    let other = |name: &str| TestTopic::named(&bootstrap, unique(name));
+
+    let refused = other("refused")?;
+    let request = PutBackRequest {
+        partitions: Some(2),
+        ..back_to(&refused, directory.path())?
+    };
+    let request = PutBackRequest {
+        timestamps: Timestamps::Now,
+        ..request
+    };
+    let message = put(&request).unwrap_err().message().unwrap_or_default().to_string();
+    assert!(
+        message.contains("has 2 partitions and the recorded one had 3"),
+        "{message}"
+    );
+    let is_gone = || (!refused.is_there().ok()?).then_some(());
+    assert!(
+        until(PATIENCE, is_gone).is_some(),
+        "a topic that was made for nothing is left"
+    );
+
+    let modulo = other("modulo")?;
+    let topics = |topic: &TestTopic| {
+        request
+            .topics
+            .keys()
+            .map(|stream| (stream.clone(), topic.name.clone()))
+            .collect()
+    };
+    put(&PutBackRequest {
+        repartition: Repartition::Modulo,
+        topics: topics(&modulo),
+        ..request.clone()
+    })?;
+    let found = |rows: Vec<Found>| -> Vec<(i32, String)> {
+        let row = |row: Found| {
+            (
+                row.partition,
+                String::from_utf8(row.key.unwrap_or_default()).unwrap_or_default(),
+            )
+        };
+        rows.into_iter().map(row).collect()
+    };
+    let mut wanted: Vec<(i32, String)> = placed
+        .iter()
+        .map(|(partition, key)| (partition % 2, key.clone()))
+        .collect();
+    let mut rows = found(modulo.rows()?);
+    wanted.sort();
+    rows.sort();
+    assert_eq!(rows, wanted);
+
+    let by_key = other("by-key")?;
+    put(&PutBackRequest {
+        repartition: Repartition::Key,
+        topics: topics(&by_key),
+        ..request.clone()
+    })?;
+    let fresh = TestTopic::made(&bootstrap, unique("fresh"), 2, &[])?;
+    let keyed: Vec<Row> = keys
+        .iter()
+        .map(|key| Row {
+            key: Some(key.as_bytes()),
+            ..Row::default()
+        })
+        .collect();
+    fresh.write(&keyed)?;
+    let (mut rows, mut wanted) = (found(by_key.rows()?), found(fresh.rows()?));
+    rows.sort();
+    wanted.sort();
+    assert_eq!(rows, wanted);
+    Ok(())
+}
+
+fn a_replay_keeps_the_gaps_in_time() -> Outcome {
+    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
+    let topic = TestTopic::made(&bootstrap, unique("gaps"), 1, &[("retention.ms", "-1")])?;
+    let row = |after_ms: i64| Row {
+        value: Some(b"{}"),
+        timestamp_ms: Some(NOON + after_ms),
+        ..Row::default()
+    };
+    topic.write(&[row(0), row(4_000), row(4_000), row(10_000)])?;
+    recorded(&everything(&topic, directory.path()))?;
+    let again = TestTopic::named(&bootstrap, unique("gaps-again"))?;
+    let to = format!("kafka://{bootstrap}/{}", again.name);
+    let trace = directory.path().to_str().expect("a path");
+    let told = said(&skirl(&["replay-to", &to, trace, "--speed", "10"])?, 0);
+    assert!(told.contains("4 rows acknowledged in 1."), "{told}");
+    let times: Vec<i64> = again.rows()?.iter().map(|row| row.timestamp_ms).collect();
+    let after: Vec<i64> = times.iter().map(|time| time - times[0]).collect();
+    for (found, wanted) in after.iter().zip([0, 400, 400, 1_000]) {
+        assert!(
+            (wanted - 5..wanted + 300).contains(found),
+            "rows came after {after:?} ms"
+        );
+    }
+    Ok(())
+}
+
+fn timestamps_a_topic_does_not_keep_are_refused() -> Outcome {
+    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
+    let topic = TestTopic::made(&bootstrap, unique("old"), 1, &[("retention.ms", "-1")])?;
+    topic.write(&[Row {
+        value: Some(b"{}"),
+        timestamp_ms: Some(NOON),
+        ..Row::default()
+    }])?;
+    recorded(&everything(&topic, directory.path()))?;
+    let again = TestTopic::named(&bootstrap, unique("old-again"))?;
+    let message = put(&back_to(&again, directory.path())?)
+        .unwrap_err()
+        .message()
+        .unwrap_or_default()
+        .to_string();
+    assert!(message.contains("`retention.ms` of topic"), "{message}");
+    Ok(())
+}
