@@ -10,8 +10,8 @@ use datafusion::logical_expr::JoinType;
 use datafusion::prelude::{SessionConfig, SessionContext, col, lit};
 use datafusion::scalar::ScalarValue;
 use skirl_benches::{JOIN_QUERY, Kept, join_session, rows, schema, start};
-use skirl_engine::OutputMode;
 use skirl_engine::source::MemoryStream;
+use skirl_engine::{OutputMode, Trigger};
 
 const ROWS: usize = 20_000;
 const BATCH_ROWS: usize = 5_000;
@@ -72,7 +72,7 @@ fn stream_join(c: &mut Criterion) {
             )
         };
         let run = |(mut query, kept): (skirl_engine::StreamingQuery, Kept)| {
-            query.run_available_now(|_| ()).expect("the query runs");
+            query.run(Trigger::AvailableNow, |_| ()).expect("the query runs");
             pairs = kept.take_rows();
             assert!(pairs > 500_000, "{pairs} pairs");
         };

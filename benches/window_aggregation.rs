@@ -14,7 +14,7 @@ use datafusion::scalar::ScalarValue;
 use skirl_benches::{Kept, WINDOW_QUERY, rows, schema, scotsmen_session, start};
 use skirl_engine::format::parquet::{read_parquet, write_parquet};
 use skirl_engine::source::{FileOrder, FileSource, MemoryStream, Source};
-use skirl_engine::{OutputMode, StreamingQuery};
+use skirl_engine::{OutputMode, StreamingQuery, Trigger};
 
 const BATCHES: usize = 5;
 const BATCH_ROWS: usize = 1_000_000;
@@ -45,7 +45,9 @@ fn micro_batches() -> Vec<RecordBatch> {
 /// Runs the window query to its end and sees that it has done so.
 fn run((mut query, kept): (StreamingQuery, Kept)) {
     let mut executed = 0;
-    query.run_available_now(|_| executed += 1).expect("the query runs");
+    query
+        .run(Trigger::AvailableNow, |_| executed += 1)
+        .expect("the query runs");
     assert_eq!(executed, BATCHES + 1, "five batches and one without data");
     assert!(kept.take_rows() >= 98 * 20, "nearly every window has closed");
 }

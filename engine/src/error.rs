@@ -1,7 +1,7 @@
 //! What can go wrong, with the condition Spark names it by.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use datafusion::error::DataFusionError;
 
@@ -14,7 +14,13 @@ pub const STREAM_FAILED: &str = "STREAM_FAILED";
 /// Result with the engine's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of the engine.
+/// An error and what caused it, as one sentence: `cannot access rows.csv: permission denied`.
+pub fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |sentence, cause| format!("{sentence}: {cause}"))
+}
+
+/// An error of the engine. It says what happened, its source why; [`in_full`] says both.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -32,7 +38,7 @@ pub enum Error {
     Unsupported(String),
 
     /// A running query ended; the batches before it stay.
-    #[error("query failed in batch {batch_id}: {source}")]
+    #[error("query failed in batch {batch_id}")]
     StreamFailed {
         /// The batch that failed.
         batch_id: u64,
@@ -41,7 +47,7 @@ pub enum Error {
     },
 
     /// A file or directory cannot be read or written.
-    #[error("cannot access {}: {source}", .path.display())]
+    #[error("cannot access {}", .path.display())]
     Io {
         /// Which.
         path: PathBuf,
@@ -72,6 +78,14 @@ impl Error {
         Error::Spark {
             condition: None,
             message: message.into(),
+        }
+    }
+
+    /// What makes an error of one about the file or directory at `path`.
+    pub fn io(path: &Path) -> impl Fn(std::io::Error) -> Self + '_ {
+        |source| Error::Io {
+            path: path.to_path_buf(),
+            source,
         }
     }
 

@@ -15,6 +15,7 @@ mod query;
 mod session;
 pub mod sink;
 pub mod source;
+pub mod spelling;
 pub mod sql;
 pub mod storage;
 mod trigger;

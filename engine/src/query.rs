@@ -1,5 +1,6 @@
 //! Streaming queries: how one is described, started, run and stopped.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -80,28 +81,24 @@ impl<'a> StreamWriter<'a> {
     ///
     /// # Errors
     /// What Spark refuses, `SKIRL_UNSUPPORTED`, a mode the sink cannot take, a name that is taken, a checkpoint of
-    /// another query, none where the sink needs one.
+    /// another query, no name or checkpoint where the sink needs one, a checkpoint the sink cannot go on from.
     pub fn start(self, sink: Box<dyn Sink>) -> Result<StreamingQuery> {
-        sink.check_mode(self.mode)?;
-        if sink.needs_checkpoint() && self.storage.is_none() {
-            return Err(Error::nameless(format!(
-                "checkpointLocation must be specified: {} needs a checkpoint",
-                sink.describe()
-            )));
-        }
+        self.check_sink(sink.as_ref())?;
+        let conf = self.session.catalog().conf();
+        refuse_settings(conf)?;
+        let ansi = flag(conf, "spark.sql.ansi.enabled", true)?;
+        let prepared = plan::prepare(self.plan, PlanSettings { mode: self.mode, ansi })?;
         let name = self
             .name
             .as_ref()
-            .map(|name| NameHold::take(name, self.session.active()))
-            .transpose()?;
-        let conf = self.session.catalog().conf();
-        let ansi = flag(conf, "spark.sql.ansi.enabled", true)?;
-        let prepared = plan::prepare(self.plan, PlanSettings { mode: self.mode, ansi })?;
-        let sources = prepared
-            .streams
-            .iter()
-            .map(|stream| self.session.source(stream))
-            .collect::<Result<Vec<_>>>()?;
+            .map(|name| NameHold::take(name, self.session.active()));
+        let name = name.transpose()?;
+        let sources = prepared.streams.iter().zip(&prepared.reads).map(|(stream, scans)| {
+            let mut source = self.session.source(stream)?;
+            source.select(scans)?;
+            Ok(source)
+        });
+        let sources = sources.collect::<Result<Vec<_>>>()?;
         let identity = self.sql.split_whitespace().collect::<Vec<_>>().join(" ");
         let checkpoint = self
             .storage
@@ -123,8 +120,65 @@ impl<'a> StreamWriter<'a> {
             streams,
             schema,
             stop: StopSignal::default(),
+            due_ms: None,
             _name: name,
         })
+    }
+
+    /// What the sink refuses, before anybody looks at the query (spark-semantics 16).
+    fn check_sink(&self, sink: &dyn Sink) -> Result<()> {
+        if sink.needs_name() && self.name.is_none() {
+            return Err(Error::nameless(
+                "queryName must be specified for memory sink: its table has the query's name",
+            ));
+        }
+        sink.check_mode(self.mode)?;
+        let Some(storage) = &self.storage else {
+            return match sink.needs_checkpoint() {
+                true => Err(Error::nameless(format!(
+                    "checkpointLocation must be specified: {} needs a checkpoint",
+                    sink.describe()
+                ))),
+                false => Ok(()),
+            };
+        };
+        if sink.resumes(self.mode) || storage.list("offsets")?.is_empty() {
+            return Ok(());
+        }
+        let offsets = storage.dir().map_or("the checkpoint's offsets".into(), |dir| {
+            dir.join("offsets").display().to_string()
+        });
+        Err(Error::nameless(format!(
+            "this query does not support recovering from checkpoint location: {} starts empty, and {} mode emits no row \
+             twice. Delete {offsets} to start over",
+            sink.describe(),
+            self.mode.name(),
+        )))
+    }
+}
+
+/// Settings that change results in Spark and are not read here, with the values they have here.
+const FIXED_SETTINGS: &[(&str, &[&str])] = &[
+    ("spark.sql.caseSensitive", &["false"]),
+    ("spark.sql.session.timeZone", &["utc", "gmt", "z", "+00:00", "etc/utc"]),
+    (
+        "spark.sql.streaming.statefulOperator.checkCorrectness.enabled",
+        &["true"],
+    ),
+];
+
+/// Refuses settings under which Spark would give other results.
+fn refuse_settings(conf: &BTreeMap<String, String>) -> Result<()> {
+    let other = conf.iter().find(|(name, value)| {
+        let fixed = FIXED_SETTINGS.iter().find(|(fixed, _)| fixed == name);
+        let differs = fixed.is_some_and(|(_, values)| !values.contains(&value.to_ascii_lowercase().as_str()));
+        differs || name.starts_with("spark.sql.legacy.")
+    });
+    match other {
+        Some((name, value)) => Err(Error::unsupported(format!(
+            "`{name}` is `{value}`, under which Spark gives results that Skirl does not give yet; remove the setting"
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -134,6 +188,8 @@ pub struct StreamingQuery {
     streams: Vec<String>,
     schema: SchemaRef,
     stop: StopSignal,
+    /// When the next turn of an interval is due; none before the first.
+    due_ms: Option<i64>,
     _name: Option<NameHold>,
 }
 
@@ -169,50 +225,51 @@ impl StreamingQuery {
         self.batches.prepare_available_now()
     }
 
-    /// Runs everything that is available now, to the last batch without data.
+    /// One turn of a trigger: waits until the trigger is due, then runs a micro-batch if there is anything to do.
+    ///
+    /// Before the first turn of [`Trigger::AvailableNow`] stands [`StreamingQuery::prepare_available_now`].
     ///
     /// # Errors
-    /// As [`StreamingQuery::run_next`]; the batches before have been reported.
-    pub fn run_available_now(&mut self, mut report: impl FnMut(BatchProgress)) -> Result<()> {
-        self.prepare_available_now()?;
-        while !self.stop.is_raised() {
-            match self.run_next()? {
-                Some(progress) => report(progress),
-                None => break,
+    /// As [`StreamingQuery::run_next`].
+    pub fn turn(&mut self, trigger: Trigger) -> Result<Option<BatchProgress>> {
+        match trigger {
+            Trigger::AvailableNow => self.run_next(),
+            Trigger::Once => self.batches.run_next(ReadLimit::Unlimited, false),
+            Trigger::ProcessingTime(interval) => self.turn_by_interval(interval),
+        }
+    }
+
+    fn turn_by_interval(&mut self, interval: Duration) -> Result<Option<BatchProgress>> {
+        let clock = Arc::clone(&self.batches.clock);
+        if let Some(due_ms) = self.due_ms.take() {
+            clock.wait_until(due_ms, &self.stop); // a tick that has passed is waited for no more
+            if self.stop.is_raised() {
+                return Ok(None);
             }
         }
-        Ok(())
+        let started_ms = clock.now_ms();
+        let ran = self.run_next()?;
+        self.due_ms = match interval.is_zero() {
+            false => Some(Trigger::next_tick_ms(interval, started_ms)),
+            true => ran.is_none().then(|| clock.now_ms() + POLLING_DELAY.as_millis() as i64),
+        };
+        Ok(ran)
     }
 
     /// Runs by a trigger until it ends by itself or is stopped.
     ///
     /// # Errors
-    /// As [`StreamingQuery::run_next`].
+    /// As [`StreamingQuery::run_next`]; the batches before have been reported.
     pub fn run(&mut self, trigger: Trigger, mut report: impl FnMut(BatchProgress)) -> Result<()> {
-        match trigger {
-            Trigger::AvailableNow => self.run_available_now(report),
-            Trigger::Once => {
-                if let Some(progress) = self.batches.run_next(ReadLimit::Unlimited, false)? {
-                    report(progress);
-                }
-                Ok(())
-            }
-            Trigger::ProcessingTime(interval) => self.run_by_interval(interval, &mut report),
+        if trigger == Trigger::AvailableNow {
+            self.prepare_available_now()?;
         }
-    }
-
-    fn run_by_interval(&mut self, interval: Duration, report: &mut dyn FnMut(BatchProgress)) -> Result<()> {
-        let clock = Arc::clone(&self.batches.clock);
         while !self.stop.is_raised() {
-            let started_ms = clock.now_ms();
-            let ran = self.run_next()?;
-            let idle = ran.is_none();
-            ran.into_iter().for_each(&mut *report);
-            if !interval.is_zero() {
-                let tick_ms = Trigger::next_tick_ms(interval, started_ms);
-                clock.wait_until(tick_ms, &self.stop); // a tick that has passed is waited for no more
-            } else if idle {
-                clock.wait_until(clock.now_ms() + POLLING_DELAY.as_millis() as i64, &self.stop);
+            let ran = self.turn(trigger)?;
+            let is_last = trigger.ends_after(ran.is_some());
+            ran.into_iter().for_each(&mut report);
+            if is_last {
+                break;
             }
         }
         Ok(())
@@ -289,3 +346,6 @@ impl Drop for RunningQuery {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

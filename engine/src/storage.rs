@@ -47,10 +47,7 @@ impl DirStorage {
     /// The directory cannot be made.
     pub fn new(root: impl Into<PathBuf>) -> Result<Self> {
         let root = root.into();
-        fs::create_dir_all(&root).map_err(|source| Error::Io {
-            path: root.clone(),
-            source,
-        })?;
+        fs::create_dir_all(&root).map_err(Error::io(&root))?;
         Ok(Self { root })
     }
 }
@@ -71,10 +68,7 @@ impl Storage for DirStorage {
             file.sync_all()?;
             fs::rename(&written, &path)
         };
-        write().map_err(|source| Error::Io {
-            path: path.clone(),
-            source,
-        })
+        write().map_err(Error::io(&path))
     }
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
@@ -82,7 +76,7 @@ impl Storage for DirStorage {
         match fs::read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::Io { path, source }),
+            Err(error) => Err(Error::io(&path)(error)),
         }
     }
 
@@ -91,12 +85,10 @@ impl Storage for DirStorage {
         let entries = match fs::read_dir(&path) {
             Ok(entries) => entries,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
-            Err(source) => return Err(Error::Io { path, source }),
+            Err(error) => return Err(Error::io(&path)(error)),
         };
         let names = entries.map(|entry| entry.map(|e| e.file_name().to_string_lossy().into_owned()));
-        let mut names = names
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|source| Error::Io { path, source })?;
+        let mut names = names.collect::<Result<Vec<_>, _>>().map_err(Error::io(&path))?;
         names.retain(|name| !name.starts_with('.'));
         names.sort();
         Ok(names)
@@ -105,7 +97,7 @@ impl Storage for DirStorage {
     fn remove(&mut self, name: &str) -> Result<()> {
         let path = self.root.join(name);
         match fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::Io { path, source: e }),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&path)(error)),
             _ => Ok(()),
         }
     }

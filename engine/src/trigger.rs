@@ -20,6 +20,15 @@ impl Default for Trigger {
 }
 
 impl Trigger {
+    /// Whether a query ends after a turn that ran a batch or did not.
+    pub(crate) fn ends_after(self, ran: bool) -> bool {
+        match self {
+            Trigger::ProcessingTime(_) => false,
+            Trigger::Once => true,
+            Trigger::AvailableNow => !ran,
+        }
+    }
+
     /// The first tick after `now_ms` of an interval; missed ticks are skipped.
     pub(crate) fn next_tick_ms(interval: Duration, now_ms: i64) -> i64 {
         let interval_ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1);

@@ -2,7 +2,7 @@
 //!
 //! To add a piece of advice, write a function from [`Subject`] to sentences and add it to [`advise`].
 
-use crate::job::{Job, OutputMode, SinkFormat};
+use crate::job::{Job, OutputMode};
 use crate::oracle::{Admission, Advice, Expectation};
 use crate::rows::shown_watermark;
 use crate::scenario::Stream;
@@ -88,10 +88,7 @@ fn misplaced_options(subject: &Subject) -> Vec<String> {
         .options
         .keys()
         .filter(|option| belongs(option, SOURCE_OPTIONS));
-    let format = SinkFormat::ALL
-        .iter()
-        .find(|(_, format)| *format == subject.job.sink.format)
-        .map_or("", |(name, _)| name);
+    let format = subject.job.sink.format.name();
     let mut advice: Vec<String> = of_sink
         .map(|option| format!("`{option}` is an option of a source; given to the {format} sink it changes nothing"))
         .collect();

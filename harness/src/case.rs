@@ -15,7 +15,7 @@ use chrono::DateTime;
 use serde_json::{Map, Value};
 use skirl_engine::sql::{WatermarkSpec, timestamp_type};
 
-use crate::job::{BatchClock, DropDuplicates, Feed, Job, OutputMode, Sink, View};
+use crate::job::{BatchClock, DropDuplicates, Feed, Job, OutputMode, Sink, Trigger, View};
 use crate::run::{OutputBatch, Run};
 use crate::trace::{MicroBatch, Trace};
 
@@ -138,6 +138,7 @@ pub fn parse_case(case: &Value) -> Result<Case> {
             }
         },
         clock: case_clock(),
+        trigger: Trigger::AvailableNow,
         sink: Sink::default(),
     };
     Ok(Case {

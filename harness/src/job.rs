@@ -28,7 +28,9 @@ pub struct Job {
     pub feed: Feed,
     /// What `current_timestamp()` is in each executed batch.
     pub clock: BatchClock,
-    /// Where the rows go; never decides the answer, but may refuse a mode.
+    /// When a batch runs.
+    pub trigger: Trigger,
+    /// Where the rows go; never decides the answer, but may refuse the query.
     pub sink: Sink,
 }
 
@@ -49,6 +51,7 @@ impl Job {
             conf: BTreeMap::new(),
             feed: Feed::Backlog,
             clock: BatchClock::default(),
+            trigger: Trigger::AvailableNow,
             sink: Sink::default(),
         })
     }
@@ -99,7 +102,7 @@ impl Job {
 }
 
 /// Where the rows of a query go.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sink {
     /// What kind of place.
     pub format: SinkFormat,
@@ -107,6 +110,19 @@ pub struct Sink {
     pub name: Option<String>,
     /// Options of the sink, by Spark's names.
     pub options: BTreeMap<String, String>,
+    /// Whether the query is given a checkpoint where it needs one.
+    pub checkpoint: bool,
+}
+
+impl Default for Sink {
+    fn default() -> Self {
+        Sink {
+            format: SinkFormat::default(),
+            name: None,
+            options: BTreeMap::new(),
+            checkpoint: true,
+        }
+    }
 }
 
 /// What kind of place the rows of a query go to.
@@ -137,6 +153,17 @@ impl SinkFormat {
         ("csv", SinkFormat::Csv),
         ("parquet", SinkFormat::Parquet),
     ];
+
+    /// The name a user writes.
+    pub fn name(self) -> &'static str {
+        let named = SinkFormat::ALL.iter().find(|(_, format)| *format == self);
+        named.map(|(name, _)| *name).expect("every format has a name")
+    }
+
+    /// Whether rows go to files of a directory.
+    pub fn is_files(self) -> bool {
+        matches!(self, SinkFormat::Json | SinkFormat::Csv | SinkFormat::Parquet)
+    }
 }
 
 /// A view: `sql`, then a watermark, then deduplication.
@@ -161,8 +188,8 @@ pub struct DropDuplicates {
     pub within_watermark: bool,
 }
 
-/// Output modes by Spark's names.
-pub use skirl_engine::OutputMode;
+/// Output modes and triggers by Spark's names.
+pub use skirl_engine::{OutputMode, Trigger};
 
 /// How micro-batches become visible to the query.
 #[derive(Debug, Clone, PartialEq, Eq)]

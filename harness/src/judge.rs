@@ -6,14 +6,15 @@ use skirl_engine::Session;
 
 use crate::advice::{Subject, advise};
 use crate::check::{self, Answer, Evidence, Verdict, is_unsupported};
-use crate::job::{Job, OutputMode};
+use crate::job::{Job, OutputMode, Trigger};
+use crate::once::as_available_now;
 use crate::oracle::{self, Expectation};
-use crate::replay::replay;
+use crate::replay::{Question, Replay, replay_and_ask};
 use crate::rows::{Row, row_values};
 use crate::run::{Failure, Run};
 use crate::scenario::{Expect, FollowUp, Rows, Scenario, Stream};
 use crate::shape::Shape;
-use crate::system::{Question, System};
+use crate::system::{self, Promises, System};
 use crate::trace::Trace;
 
 /// A query over a trace, and what it must show: a scenario with its rows made, or a vector's case.
@@ -116,29 +117,44 @@ pub enum Status {
 
 /// Runs `trial` on `system` and judges it.
 pub fn judge(trial: &Trial, system: &mut dyn System) -> Outcome {
-    let run = replay(system, &trial.job, trial.read.as_ref().unwrap_or(&trial.trace));
-    let expectation = oracle::expect(&trial.job, &trial.trace);
-    judge_run(trial, run, &expectation, system)
+    let questions: Vec<Question> = trial
+        .follow_ups
+        .iter()
+        .map(|follow_up| follow_up.question.clone())
+        .collect();
+    let fed = trial.read.as_ref().unwrap_or(&trial.trace);
+    let replay = replay_and_ask(system, &trial.job, fed, &questions);
+    match trial.job.trigger {
+        Trigger::Once => {
+            let (job, trace) = as_available_now(&trial.job, &trial.trace);
+            judge_replay(trial, &job, &trace, replay, system.promises())
+        }
+        Trigger::AvailableNow | Trigger::ProcessingTime(_) => {
+            judge_replay(trial, &trial.job, &trial.trace, replay, system.promises())
+        }
+    }
 }
 
-/// Judges what `system` did in `run`, by what the oracle derived.
-pub fn judge_run(trial: &Trial, run: Run, expectation: &Expectation, system: &mut dyn System) -> Outcome {
-    let planned = trial.shape.is_none().then(|| Shape::of_job(&trial.job).ok()).flatten();
-    let shape = trial.shape.as_ref().or(planned.as_ref());
+/// Judges what a system did by what the oracle derives for `job` over `trace`.
+fn judge_replay(trial: &Trial, job: &Job, trace: &Trace, replay: Replay, promises: Promises) -> Outcome {
+    let expectation = &oracle::expect(job, trace);
+    let planned = trial.shape.is_none().then(|| Shape::of_job(job).ok()).flatten();
     let answers: Vec<Answer> = trial
         .follow_ups
         .iter()
-        .map(|asked| ask(asked, trial, &run, expectation, system))
+        .zip(replay.answers)
+        .map(|(asked, answer)| answered(asked, answer, job, expectation))
         .collect();
     let evidence = Evidence {
-        job: &trial.job,
-        trace: &trial.trace,
-        run: &run,
-        promises: system.promises(),
+        job,
+        trace,
+        run: &replay.run,
+        promises,
         expectation,
-        shape,
+        shape: trial.shape.as_ref().or(planned.as_ref()),
         expect: &trial.expect,
         answers: &answers,
+        stored: &replay.stored,
     };
     let verdicts: Vec<_> = check::all()
         .iter()
@@ -146,7 +162,7 @@ pub fn judge_run(trial: &Trial, run: Run, expectation: &Expectation, system: &mu
         .collect();
     let status = status_of(&verdicts, &evidence);
     let advice = advise(&Subject {
-        job: &trial.job,
+        job,
         expectation,
         streams: &trial.streams,
     });
@@ -154,7 +170,7 @@ pub fn judge_run(trial: &Trial, run: Run, expectation: &Expectation, system: &mu
         name: trial.name.clone(),
         title: trial.title.clone(),
         seed: trial.seed,
-        run,
+        run: replay.run,
         verdicts,
         advice,
         status,
@@ -174,28 +190,18 @@ fn status_of(verdicts: &[(&str, Verdict)], evidence: &Evidence) -> Status {
     }
 }
 
-/// Asks a follow-up query, of the system and of the oracle's table.
-fn ask(asked: &FollowUp, trial: &Trial, run: &Run, expectation: &Expectation, system: &mut dyn System) -> Answer {
-    let last = run.batches.last().map_or(0, |batch| batch.batch_id);
-    let now_ms = asked
-        .now_ms
-        .unwrap_or_else(|| trial.job.clock.at(asked.after_batch.unwrap_or(last)));
-    let question = Question {
-        sql: asked.sql.clone(),
-        after_batch: asked.after_batch,
-        now_ms,
-    };
-    let actual = system.ask(&question).map(|rows| row_values(&rows));
-    let derived = derived_answer(&question, trial, expectation);
+/// What a system answered to a follow-up query, beside what it must.
+fn answered(asked: &FollowUp, answer: system::Result<RecordBatch>, job: &Job, expectation: &Expectation) -> Answer {
+    let derived = derived_answer(&asked.question, job, expectation);
     let (expected, ordered) = match (&asked.rows, derived) {
         (Some(rows), derived) => (Ok(given(rows)), derived.is_ok_and(|(_, ordered)| ordered)),
         (None, Ok((rows, ordered))) => (Ok(rows), ordered),
         (None, Err(failure)) => (Err(failure), false),
     };
     Answer {
-        sql: asked.sql.clone(),
-        after_batch: asked.after_batch,
-        actual,
+        sql: asked.question.sql.clone(),
+        after_batch: asked.question.after_batch,
+        actual: answer.map(|rows| row_values(&rows)),
         expected,
         ordered,
     }
@@ -203,14 +209,16 @@ fn ask(asked: &FollowUp, trial: &Trial, run: &Run, expectation: &Expectation, sy
 
 /// The answer the oracle's table gives, and whether the question sorts. Batch SQL is the engine's: a follow-up proves
 /// what the table holds, and the rows a scenario gives prove the rest.
-fn derived_answer(question: &Question, trial: &Trial, expectation: &Expectation) -> Result<(Vec<Row>, bool), Failure> {
-    let name = trial.job.sink.name.as_deref().unwrap_or_default();
-    let mut session = Session::new(trial.job.conf.clone());
+fn derived_answer(question: &Question, job: &Job, expectation: &Expectation) -> Result<(Vec<Row>, bool), Failure> {
+    let name = job.sink.name.as_deref().unwrap_or_default();
+    let last = expectation.run.batches.last().map_or(0, |batch| batch.batch_id);
+    let batch_ms = job.clock.at(question.after_batch.map_or(last, |asked| asked.min(last)));
+    let mut session = Session::new(job.conf.clone());
     let answer = move || {
-        if let Some(table) = memory_table(&trial.job, &expectation.run, question.after_batch) {
+        if let Some(table) = memory_table(job, &expectation.run, question.after_batch) {
             session.add_table(name, table)?;
         }
-        session.catalog().batch_time().set(question.now_ms);
+        session.catalog().batch_time().set(question.now_ms.unwrap_or(batch_ms));
         let ordered = Shape::of(&session.plan(&question.sql)?, &[]).sorts();
         Ok((row_values(&session.query(&question.sql)?), ordered))
     };
@@ -249,36 +257,86 @@ mod tests {
 
     use super::*;
     use crate::report::{Entry, Paint, Report, terminal};
-    use crate::system::{Drained, Embedded, Promises, Result as SystemResult};
+    use crate::system::{Drained, Embedded, Result as SystemResult};
     use crate::trace::MicroBatch;
 
-    /// A stream processor with a bug: it forgets a row of every micro-batch.
+    /// A stream processor with a bug: what it reads, or what its sink keeps, lacks the last row.
     #[derive(Default)]
-    struct Forgetful(Embedded);
+    struct Forgetful {
+        system: Embedded,
+        forgets_input: bool,
+        forgets_stored: bool,
+    }
+
+    /// The rows, without the last of them if that is forgotten.
+    fn remembered(rows: &RecordBatch, forgets: bool) -> RecordBatch {
+        rows.slice(0, rows.num_rows().saturating_sub(usize::from(forgets)))
+    }
 
     impl System for Forgetful {
         fn start(&mut self, job: &Job) -> SystemResult<()> {
-            self.0.start(job)
+            self.system.start(job)
         }
         fn feed(&mut self, batch: &MicroBatch) -> SystemResult<()> {
-            let without_last = |rows: &RecordBatch| rows.slice(0, rows.num_rows().saturating_sub(1));
-            let rows = batch.rows.iter().map(|rows| rows.as_ref().map(without_last)).collect();
-            self.0.feed(&MicroBatch { rows })
+            let read = |rows: &RecordBatch| remembered(rows, self.forgets_input);
+            let rows = batch.rows.iter().map(|rows| rows.as_ref().map(read)).collect();
+            self.system.feed(&MicroBatch { rows })
         }
-        fn drain(&mut self) -> Drained {
-            self.0.drain()
+        fn drain(&mut self, until: Option<u64>) -> Drained {
+            self.system.drain(until)
         }
         fn stop(&mut self) -> SystemResult<()> {
-            self.0.stop()
+            self.system.stop()
         }
         fn kill(&mut self) -> SystemResult<()> {
-            self.0.kill()
+            self.system.kill()
         }
         fn promises(&self) -> Promises {
-            self.0.promises()
+            self.system.promises()
         }
-        fn ask(&mut self, question: &Question) -> SystemResult<RecordBatch> {
-            self.0.ask(question)
+        fn ask(&mut self, sql: &str, now_ms: i64) -> SystemResult<RecordBatch> {
+            self.system.ask(sql, now_ms)
+        }
+        fn stored(&mut self) -> SystemResult<Option<RecordBatch>> {
+            let stored = self.system.stored()?;
+            Ok(stored.map(|rows| remembered(&rows, self.forgets_stored)))
+        }
+    }
+
+    #[test]
+    fn a_sink_that_lost_a_row_is_told() {
+        let text = SCENARIO
+            .split("[[follow_up]]")
+            .next()
+            .unwrap()
+            .replace("name = \"totals\"\n", "");
+        let leaky = || Forgetful {
+            forgets_stored: true,
+            ..Forgetful::default()
+        };
+        for format in ["json", "parquet"] {
+            let text =
+                format!("restart_before = [2]\n{text}\n[sink]\nformat = \"{format}\"\n[expect]\noutput_rows = 3\n");
+            let scenario = Scenario::parse(Path::new("counts.toml"), &text).expect("the scenario is right");
+            let trial = Trial::of(&scenario, 0).expect("its rows are given");
+            assert_eq!(
+                judge(&trial, &mut Embedded::default()).status,
+                Status::Passed,
+                "{format}"
+            );
+            let outcome = judge(&trial, &mut leaky());
+            let failed: Vec<_> = outcome
+                .verdicts
+                .iter()
+                .filter(|(_, verdict)| matches!(verdict, Verdict::Failed(_)))
+                .collect();
+            let [(check, Verdict::Failed(findings))] = failed.as_slice() else {
+                panic!("one check fails: {failed:?}")
+            };
+            assert_eq!(*check, "sink");
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(findings[0].claim, @"1 of 3 rows that were emitted is not there");
+            }
         }
     }
 
@@ -328,7 +386,10 @@ output_rows = "> 0"
 
     #[test]
     fn a_wrong_system_fails_with_the_story_of_the_rows_concerned() {
-        let report = report_of(&mut Forgetful::default());
+        let report = report_of(&mut Forgetful {
+            forgets_input: true,
+            ..Forgetful::default()
+        });
         insta::assert_snapshot!(terminal::render(&report, Paint::PLAIN), @r"
         FAIL  counts: Counts by window (seed 0)
               output, batch 2: 1 row wrong, where 1 must be
@@ -359,7 +420,7 @@ output_rows = "> 0"
               watermark, batch 3: the watermark is 2024-12-03 10:03:30.000 and must be 2024-12-03 10:09:30.000
               state, batch 1: rows in state are [2] and must be [3] (per operator, topmost first)
               state, batch 2: rows in state are [1] and must be [3] (per operator, topmost first)
-              follow-up: 1 rows answer, and it must be 2
+              follow-up: 1 row answers, and it must be 2
                 query     SELECT district, sum(n) AS n FROM totals GROUP BY district ORDER BY district
                 expected  Faro, 4
                 expected  Porto, 11

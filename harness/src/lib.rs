@@ -15,6 +15,7 @@ pub mod fit;
 pub mod job;
 pub mod judge;
 pub mod load;
+mod once;
 pub mod oracle;
 pub mod property;
 pub mod recording;

@@ -1,6 +1,7 @@
 //! What a system under test, or the oracle, says a query emitted.
 
 use arrow::array::RecordBatch;
+use skirl_engine::error::in_full;
 
 /// Everything a query emitted, and how it ended.
 #[derive(Debug, Clone, Default)]
@@ -41,7 +42,7 @@ impl From<&skirl_engine::Error> for Failure {
     fn from(error: &skirl_engine::Error) -> Self {
         Failure {
             condition: error.condition().map(str::to_string),
-            message: error.to_string(),
+            message: in_full(error),
         }
     }
 }

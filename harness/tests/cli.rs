@@ -124,6 +124,7 @@ fn help_names_every_command() {
       replay-to  Put a recorded trace back to Kafka, byte for byte
       fit        Write a scenario whose generated streams look like a trace
       query      Run a streaming query on directories or sockets and print its batches
+      load       Load Kafka brokers at a rate and judge them by objectives
       list       List scenarios with their titles
       broker     Start and stop a throwaway Apache Kafka on this machine
       help       Print this message or the help of the given subcommand(s)
@@ -456,6 +457,208 @@ fn wrong_words_about_kafka_say_what_to_write() {
     "#);
 }
 
+const ROWS: &str = "{\"n\":1}\n{\"n\":2}\n";
+
+/// What `skirl query` prints over a directory `rows` with one JSON file, and how it ends.
+#[track_caller]
+fn query(files: &[(&str, &str)], arguments: &[&str]) -> String {
+    let dir = directory(files);
+    let output = skirl(dir.path(), &[&["query"], arguments].concat());
+    format!("{}[{}]", text(&output), output.status.code().unwrap_or(-1))
+}
+
+#[test]
+fn every_sink_takes_the_rows_of_a_query() {
+    let rows = [("rows/a.json", ROWS)];
+    let stream = [
+        "SELECT n FROM s",
+        "--stream=s=rows",
+        "--schema=s=n INT",
+        "--trigger=once",
+    ];
+    let told = |sink: &[&str]| query(&rows, &[stream.as_slice(), sink].concat());
+    insta::assert_snapshot!(told(&[]), @r"
+    -------------------------------------------
+    Batch: 0
+    -------------------------------------------
+    +---+
+    |  n|
+    +---+
+    |  1|
+    |  2|
+    +---+
+
+    batch 0: 2 rows in, 2 rows out
+    [0]
+    ");
+    insta::assert_snapshot!(told(&["--sink=memory", "--name=seen"]), @r"
+    +---+
+    |  n|
+    +---+
+    |  1|
+    |  2|
+    +---+
+    batch 0: 2 rows in, 2 rows out
+    [0]
+    ");
+    for format in ["json", "csv", "parquet"] {
+        let dir = directory(&rows);
+        let sink = format!("--sink={format}:out");
+        let run = || {
+            let arguments = [&["query"], stream.as_slice(), &[sink.as_str(), "--checkpoint=kept"]].concat();
+            let output = skirl(dir.path(), &arguments);
+            assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+            text(&output)
+        };
+        assert_eq!(run(), "batch 0: 2 rows in, 2 rows out\n");
+        assert_eq!(run(), "", "the second run goes on where the first ended");
+        // What a sink wrote can be read as a stream again.
+        let columns = if format == "csv" { "`_c0` AS n" } else { "n" };
+        let sql = format!("SELECT {columns} FROM s");
+        let back = skirl(dir.path(), &["query", &sql, "--stream=s=out", "--trigger=once"]);
+        assert!(text(&back).contains("2 rows in, 2 rows out"), "{}", text(&back));
+    }
+}
+
+#[test]
+fn every_format_of_files_is_told_by_its_name_or_said() {
+    let files = [
+        ("json/a.json", ROWS),
+        ("csv/a.csv", "n\n1\n2\n"),
+        ("text/a.txt", "1\n2\n"),
+        ("partitioned/district=Porto/a.json", ROWS),
+        ("nameless/a", ROWS),
+    ];
+    let told = |arguments: &[&str]| query(&files, &[arguments, &["--trigger=once"]].concat());
+    for arguments in [
+        &["SELECT n FROM s", "--stream=s=json"][..],
+        &["SELECT n FROM s", "--stream=s=csv", "--option=s.header=true"],
+        &["SELECT value FROM s", "--stream=s=text"],
+        &["SELECT n, district FROM s", "--stream=s=partitioned"],
+        &["SELECT n FROM s", "--stream=s=nameless", "--format=s=json"],
+    ] {
+        let told = told(arguments);
+        assert!(told.ends_with("batch 0: 2 rows in, 2 rows out\n[0]"), "{told}");
+    }
+    insta::assert_snapshot!(told(&["SELECT n FROM s", "--stream=s=nameless"]), @"
+    error: stream `s`: the name of nameless/a tells no format; give it: `--format NAME=csv|json|parquet|text`
+    [2]
+    ");
+    insta::assert_snapshot!(told(&["SELECT _c0 FROM s", "--stream=s=csv", "--option=s.haeder=true", "--sink=memory", "--name=t"]), @r"
+    +---+
+    |_c0|
+    +---+
+    |  n|
+    |  1|
+    |  2|
+    +---+
+    stream `s`: option `haeder` is not known and changes nothing; did you mean `header`?
+    stream `s`: columns inferred; to fix them: --schema s='`_c0` string'
+    stream `s`: the first line is taken for a row; if it has the names, add --option s.header=true
+    batch 0: 3 rows in, 3 rows out
+    [0]
+    ");
+}
+
+#[test]
+fn triggers_end_by_themselves() {
+    let files = [("rows/a.json", ROWS), ("rows/b.json", ROWS)];
+    for (trigger, told) in [
+        ("once", "batch 0: 4 rows in, 4 rows out\n"),
+        (
+            "available-now",
+            "batch 0: 2 rows in, 2 rows out\nbatch 1: 2 rows in, 2 rows out\n",
+        ),
+    ] {
+        let trigger = format!("--trigger={trigger}");
+        let schema = "--schema=s=n INT";
+        let limit = "--option=s.maxFilesPerTrigger=1";
+        let sink = ["--sink=json:out", "--checkpoint=kept"];
+        let arguments = [
+            "SELECT n FROM s",
+            "--stream=s=rows",
+            schema,
+            &trigger,
+            limit,
+            sink[0],
+            sink[1],
+        ];
+        assert_eq!(query(&files, &arguments), format!("{told}[0]"));
+    }
+}
+
+#[test]
+fn a_socket_is_a_stream_of_lines() {
+    use std::io::Write;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let sender = std::thread::spawn(move || {
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.write_all(b"Porto\nFaro\nPorto\nend\n").unwrap();
+    });
+    let dir = directory(&[]);
+    let stream = format!("--stream=lines=socket://127.0.0.1:{port}");
+    // The query fails on purpose when the last line is there: nothing else would end it.
+    let sql = "SELECT value, CAST(CASE WHEN value = 'end' THEN 'x' ELSE '1' END AS INT) AS n FROM lines";
+    let output = skirl(dir.path(), &["query", sql, &stream]);
+    sender.join().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output).contains("'x'"), "{}", text(&output));
+}
+
+#[test]
+fn what_a_query_cannot_do_is_told_with_what_to_write() {
+    let files = [
+        ("rows/a.json", ROWS),
+        ("trace/trace.toml", "version = 1\n"),
+        ("trace/s/000000.jsonl", ROWS),
+    ];
+    let told: Vec<String> = [
+        &["SELECT n FROM s", "--stream=s=nowhere"][..],
+        &["SELECT n FROM s", "--stream=s=trace"],
+        &["SELECT n FROM s", "--stream=s=rows", "--watermark=s=n,10 seconds"],
+        &["SELECT m FROM s", "--stream=s=rows"],
+        &["SELECT n FROM s", "--stream=s=rows", "--table=t=missing.csv"],
+        &["SELECT n FROM s", "--stream=s=rows", "--sink=json:out"],
+        &[
+            "SELECT n FROM s",
+            "--stream=s=rows",
+            "--conf=spark.sql.session.timeZone=Europe/Lisbon",
+        ],
+        &[
+            "SELECT n FROM s",
+            "--stream=s=rows",
+            "--option=s.timeZone=Europe/Lisbon",
+        ],
+    ]
+    .into_iter()
+    .map(|arguments| {
+        let told = query(
+            &files,
+            &[arguments, &["--trigger=once", "--conf=spark.sql.ansi.enabld=false"]].concat(),
+        );
+        let last = told.lines().rev().nth(1).unwrap_or_default().to_string();
+        assert!(
+            told.starts_with(
+                "setting `spark.sql.ansi.enabld` changes nothing here; did you mean `spark.sql.ansi.enabled`?\n"
+            ) || told.contains("--checkpoint"),
+            "{told}"
+        );
+        last
+    })
+    .collect();
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    error: stream `s`: path does not exist: nowhere
+    error: stream `s`: trace is a trace, with a directory for each stream; write `--stream s=trace/s`
+    error: stream `s`: watermark: The event time `n` has the invalid type "BIGINT", but expected "TIMESTAMP". Give it the type TIMESTAMP with --schema.
+    error: A column, variable, or function parameter with name `m` cannot be resolved. Did you mean one of the following? [`n`].
+    error: table `t`: cannot read missing.csv: No such file or directory (os error 2)
+    error: a json sink needs `--checkpoint DIR`: it tells which batches the files have, also after a stop
+    error: `spark.sql.session.timeZone` is `Europe/Lisbon`, under which Spark gives results that Skirl does not give yet; remove the setting
+    error: stream `s`: option `timeZone` is `Europe/Lisbon`, which means something to Spark that Skirl does not do yet; remove it
+    "#);
+}
+
 #[test]
 fn a_broker_that_is_not_there_is_told_within_seconds() {
     let dir = directory(&[]);
@@ -471,10 +674,45 @@ fn a_broker_that_is_not_there_is_told_within_seconds() {
     );
 }
 
+#[test]
+fn numbers_below_zero_are_answered_by_what_they_are_for() {
+    let dir = directory(&[]);
+    let told = [["--rows", "-4"], ["--batch", "-3s"], ["--start", "-1"]].map(|[option, value]| {
+        let output = skirl(dir.path(), &["generate", "scotsmen", option, value]);
+        assert_eq!(output.status.code(), Some(2));
+        text(&output).lines().next().unwrap_or_default().to_string()
+    });
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    error: invalid value '-4' for '--rows <N>': `-4` is not a number of rows; write for example 2000, 50k, 1M or 1.5M
+    error: `batch` must be longer than nothing, such as "5s"
+    error: `start`: `-1` is not a time; write for example "2024-01-01T10:00:00Z"
+    "#);
+}
+
+#[test]
+fn a_wrong_scenario_is_told_in_every_report() {
+    let wrong = SCENARIO.replace("title", "titel").replace("\"update\"", "\"updaet\"");
+    let dir = directory(&[("wrong.toml", &wrong)]);
+    let output = skirl(
+        dir.path(),
+        &["run", ".", "--report=json", "--junit=out.xml", "--results=out.jsonl"],
+    );
+    assert_eq!(output.status.code(), Some(2));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let summary = "./wrong.toml:2:1: the scenario has no key `titel`; did you mean `title`? (and one more mistake)";
+    assert_eq!(report["scenarios"][0]["error"]["message"], summary);
+    for file in ["out.xml", "out.jsonl"] {
+        let text = std::fs::read_to_string(dir.path().join(file)).unwrap();
+        assert!(text.contains("has no key `titel`; did you mean `title`?"), "{text}");
+    }
+}
+
 fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
-        std::fs::write(dir.path().join(name), text).unwrap();
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
     }
     dir
 }

@@ -9,10 +9,11 @@ mod write;
 
 use std::collections::BTreeMap;
 
-pub(crate) use read::CsvFile;
 pub use read::read_csv;
+pub(crate) use read::{CsvFile, read_csv_columns};
 pub use write::write_csv;
 
+use super::encoding::Encoding;
 use super::options::{Options, ParseMode, TimeFormat};
 use crate::{Error, Result};
 
@@ -69,8 +70,10 @@ pub struct CsvOptions {
     pub quote_all: bool,
     /// Put quotes around what holds a quote.
     pub escape_quotes: bool,
-    /// Bytes are ISO-8859-1, not UTF-8.
-    pub latin1: bool,
+    /// How the bytes of a file are text.
+    pub encoding: Encoding,
+    /// Values of columns that nobody reads are not looked at, and how many a line has does not count then.
+    pub column_pruning: bool,
     /// The day a bare time of day means, in days since 1970-01-01.
     pub today: i32,
     remarks: Vec<String>,
@@ -89,13 +92,15 @@ impl CsvOptions {
     }
 
     pub(crate) fn from_options(options: &mut Options, today: i32) -> Result<CsvOptions> {
-        let quote = options.character("quote", '"')?;
-        let escape = options.character("escape", '\\')?;
-        let explicit = options.character("charToEscapeQuoteEscaping", '\0')?;
-        let encoding = options
-            .text("encoding")
-            .or_else(|| options.text("charset"))
-            .unwrap_or("UTF-8".to_owned());
+        let quote = ascii(options, "quote", '"')?;
+        let escape = ascii(options, "escape", '\\')?;
+        let explicit = ascii(options, "charToEscapeQuoteEscaping", '\0')?;
+        let encoding = Encoding::from_options(options)?.unwrap_or(Encoding::Utf8);
+        let multi_line = options.flag("multiLine", false)?;
+        let line_separator = options.text("lineSep").filter(|separator| !separator.is_empty());
+        if !multi_line {
+            encoding.check_csv_lines(line_separator.is_some())?;
+        }
         Ok(CsvOptions {
             header: options.flag("header", false)?,
             enforce_schema: options.flag("enforceSchema", true)?,
@@ -118,11 +123,12 @@ impl CsvOptions {
             timestamp_ntz_format: options.pattern("timestampNTZFormat")?,
             date_format: options.pattern("dateFormat")?,
             prefer_date: options.flag("preferDate", true)?,
-            multi_line: options.flag("multiLine", false)?,
-            line_separator: options.text("lineSep").filter(|separator| !separator.is_empty()),
+            multi_line,
+            line_separator,
             quote_all: options.flag("quoteAll", false)?,
             escape_quotes: options.flag("escapeQuotes", true)?,
-            latin1: is_latin1(&encoding)?,
+            encoding,
+            column_pruning: options.flag("columnPruning", !multi_line)?,
             today,
             remarks: Vec::new(),
         })
@@ -137,6 +143,16 @@ impl CsvOptions {
 impl Default for CsvOptions {
     fn default() -> Self {
         CsvOptions::new(&BTreeMap::new(), 0).expect("no options are valid options")
+    }
+}
+
+/// One character that is a byte in every text.
+fn ascii(options: &mut Options, name: &str, default: char) -> Result<Option<char>> {
+    match options.character(name, default)? {
+        Some(other) if !other.is_ascii() => Err(Error::unsupported(format!(
+            "`{name}` is `{other}`, and Skirl takes an ASCII character there only"
+        ))),
+        character => Ok(character),
     }
 }
 
@@ -160,14 +176,4 @@ fn separator(options: &mut Options) -> Result<String> {
         ));
     }
     Ok(text)
-}
-
-fn is_latin1(encoding: &str) -> Result<bool> {
-    match encoding.to_ascii_uppercase().as_str() {
-        "UTF-8" | "UTF8" | "US-ASCII" | "ASCII" => Ok(false),
-        "ISO-8859-1" | "ISO8859-1" | "LATIN1" => Ok(true),
-        other => Err(Error::unsupported(format!(
-            "encoding `{other}` is not supported; use UTF-8 or ISO-8859-1"
-        ))),
-    }
 }

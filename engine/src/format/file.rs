@@ -6,15 +6,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 
-use super::csv::{CsvOptions, read_csv};
+use super::columns::Columns;
+use super::compression::Compression;
+use super::csv::{CsvOptions, read_csv_columns};
 use super::in_order;
 use super::infer::{infer_csv, infer_json};
-use super::json::{JsonOptions, read_json_lines};
-use super::options::Options;
-use super::parquet::{parquet_schema, read_parquet};
-use super::text::{read_text, text_schema};
+use super::json::{JsonOptions, read_json_columns};
+use super::options::{Options, ParseMode};
+use super::parquet::{parquet_schema, read_parquet_columns};
+use super::text::{TextOptions, read_text, read_whole_text, text_schema};
+use crate::sql::message_type_name;
 use crate::{Error, Result};
 
 /// How the rows of a file are written down.
@@ -26,8 +29,8 @@ pub enum FileFormat {
     Json(Box<JsonOptions>),
     /// Columns, compressed.
     Parquet,
-    /// Lines; the separator is a line feed, a carriage return or both unless one is given.
-    Text(Option<String>),
+    /// Lines, or a file as a whole.
+    Text(TextOptions),
 }
 
 impl FileFormat {
@@ -44,7 +47,7 @@ impl FileFormat {
             "csv" => FileFormat::Csv(Box::new(CsvOptions::from_options(options, today)?)),
             "json" => FileFormat::Json(Box::new(JsonOptions::from_options(options, today)?)),
             "parquet" => FileFormat::Parquet,
-            "text" => FileFormat::Text(options.text("lineSep")),
+            "text" => FileFormat::Text(TextOptions::from_options(options)?),
             other => {
                 return Err(Error::spark(
                     "DATA_SOURCE_NOT_FOUND",
@@ -89,51 +92,173 @@ impl FileFormat {
         }
     }
 
-    /// Reads files, in parallel but in order.
+    /// Reads the `needed` columns of files, in parallel but in order.
     ///
     /// # Errors
     /// A file that cannot be read or does not fit, by its name.
-    pub fn read(&self, paths: &[PathBuf], schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
+    pub fn read(&self, paths: &[PathBuf], schema: &SchemaRef, needed: &Columns) -> Result<Vec<RecordBatch>> {
+        self.refuse_corrupt_alone(schema, needed)?;
         let threads = std::thread::available_parallelism().map_or(1, |count| count.get().min(8));
         if matches!(self, FileFormat::Parquet) {
-            return read_parquet(paths, schema, threads);
+            return read_parquet_columns(paths, schema, needed, threads);
         }
         in_order(paths, threads, |path| {
             let bytes = read_bytes(path)?;
-            self.decode(&bytes, schema).map_err(|error| in_file(path, error))
+            self.decode(&bytes, schema, needed)
+                .map_err(|error| in_file(path, error))
         })
         .into_iter()
         .collect()
     }
 
-    fn decode(&self, bytes: &[u8], schema: &SchemaRef) -> Result<RecordBatch> {
+    fn decode(&self, bytes: &[u8], schema: &SchemaRef, needed: &Columns) -> Result<RecordBatch> {
         match self {
-            FileFormat::Csv(options) => read_csv(bytes, schema, options),
-            FileFormat::Json(options) => read_json_lines(bytes, schema, options),
-            FileFormat::Text(separator) => read_text(bytes, separator.as_deref())?
-                .with_schema(Arc::clone(schema))
-                .map_err(Error::from),
+            FileFormat::Csv(options) => read_csv_columns(bytes, schema, needed, options),
+            FileFormat::Json(options) => read_json_columns(bytes, schema, needed, options),
+            FileFormat::Text(options) => read_text_as(bytes, schema, options),
             FileFormat::Parquet => Err(Error::Invalid("Parquet is read from files, not from memory".to_owned())),
         }
     }
+
+    /// Refuses columns that files of this format do not hold.
+    ///
+    /// # Errors
+    /// `UNSUPPORTED_DATA_TYPE_FOR_DATASOURCE`, `SKIRL_UNSUPPORTED` for intervals.
+    pub(crate) fn check_written(&self, schema: &SchemaRef) -> Result<()> {
+        if let (FileFormat::Text(_), fields) = (self, schema.fields())
+            && fields.len() != 1
+        {
+            return Err(Error::nameless(format!(
+                "text data source supports only a single column, and you have {} columns",
+                fields.len()
+            )));
+        }
+        schema.fields().iter().try_for_each(|field| {
+            let data_type = field.data_type();
+            if matches!(data_type, DataType::Interval(_) | DataType::Duration(_)) {
+                let message = format!(
+                    "column `{}` is an interval, which Skirl does not write yet",
+                    field.name()
+                );
+                return Err(Error::unsupported(message));
+            }
+            let holds = match self {
+                FileFormat::Csv(_) => !data_type.is_nested() && *data_type != DataType::Null,
+                FileFormat::Text(_) => *data_type == DataType::Utf8,
+                FileFormat::Json(_) | FileFormat::Parquet => true,
+            };
+            match holds {
+                true => Ok(()),
+                false => Err(Error::spark(
+                    "UNSUPPORTED_DATA_TYPE_FOR_DATASOURCE",
+                    format!(
+                        "the {} data source doesn't support the column `{}` of type {}; select what it can hold",
+                        self.name(),
+                        field.name(),
+                        message_type_name(data_type)
+                    ),
+                )),
+            }
+        })
+    }
+
+    /// What becomes of malformed rows, and the column that takes their text if the schema has it.
+    fn malformed(&self, schema: &SchemaRef) -> Option<(ParseMode, Option<usize>)> {
+        let (mode, column) = match self {
+            FileFormat::Csv(options) => (options.mode, &options.corrupt_column),
+            FileFormat::Json(options) => (options.mode, &options.corrupt_column),
+            FileFormat::Parquet | FileFormat::Text(_) => return None,
+        };
+        Some((mode, schema.fields().iter().position(|field| field.name() == column)))
+    }
+
+    /// Spark does not say what is malformed when nothing else is read.
+    fn refuse_corrupt_alone(&self, schema: &SchemaRef, needed: &Columns) -> Result<()> {
+        let corrupt = self.malformed(schema).and_then(|(_, corrupt)| corrupt);
+        if corrupt.is_none_or(|corrupt| needed.of(schema) != [corrupt]) {
+            return Ok(());
+        }
+        Err(Error::spark(
+            "UNSUPPORTED_FEATURE.QUERY_ONLY_CORRUPT_RECORD_COLUMN",
+            "the query reads no column but that of malformed rows; select another one beside it",
+        ))
+    }
+
+    /// Refuses to read a stream twice at once where the columns of each time decide which rows are malformed.
+    ///
+    /// # Errors
+    /// `SKIRL_UNSUPPORTED`.
+    pub(crate) fn check_scans(&self, schema: &SchemaRef, scans: &[Columns]) -> Result<()> {
+        let Some((mode, corrupt)) = self.malformed(schema) else {
+            return Ok(());
+        };
+        let same = scans.windows(2).all(|pair| pair[0].of(schema) == pair[1].of(schema));
+        let tells = corrupt.is_some_and(|corrupt| scans.iter().any(|scan| scan.contains(corrupt)));
+        if same || (mode == ParseMode::Permissive && !tells) {
+            return Ok(());
+        }
+        Err(Error::unsupported(
+            "the query reads a stream of files twice with different columns, and Spark finds other rows malformed each time; \
+             give the stream two names, or read it in mode PERMISSIVE without its corrupt column",
+        ))
+    }
 }
 
-pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|source| {
-        if source.kind() == std::io::ErrorKind::NotFound {
-            return Error::spark(
-                "FAILED_READ_FILE.FILE_NOT_EXIST",
-                format!(
-                    "{} is gone before it was read; option `ignoreMissingFiles` would go on without it",
-                    path.display()
-                ),
-            );
-        }
-        Error::Io {
-            path: path.to_owned(),
-            source,
-        }
+/// The bytes of a file, unpacked if its name says that they are packed.
+fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+    let compression = Compression::of(path)?;
+    let bytes = std::fs::read(path).map_err(|error| unreadable(path, error))?;
+    if let (Compression::Plain, Some(packed)) = (compression, Compression::unnamed(&bytes)) {
+        return Err(Error::Invalid(format!(
+            "{} seems to be compressed with {packed}, but its name does not say so and Spark would read it as text; unpack it, \
+             or let its name end in .gz, .bz2 or .zst if it is that",
+            path.display()
+        )));
+    }
+    compression.unpack(bytes).map_err(|error| {
+        Error::spark(
+            "FAILED_READ_FILE.NO_HINT",
+            format!("{} cannot be unpacked as its name says: {error}", path.display()),
+        )
     })
+}
+
+/// Refuses a file that is not there any more.
+///
+/// # Errors
+/// `FAILED_READ_FILE.FILE_NOT_EXIST`.
+pub(crate) fn check_there(path: &Path) -> Result<()> {
+    std::fs::metadata(path)
+        .map(drop)
+        .map_err(|error| unreadable(path, error))
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Error::spark(
+            "FAILED_READ_FILE.FILE_NOT_EXIST",
+            format!(
+                "{} is gone before it was read; option `ignoreMissingFiles` would go on without it",
+                path.display()
+            ),
+        ),
+        _ => Error::io(path)(error),
+    }
+}
+
+/// Text in a column of whatever name.
+fn read_text_as(bytes: &[u8], schema: &SchemaRef, options: &TextOptions) -> Result<RecordBatch> {
+    let rows = match options.whole_text {
+        true => read_whole_text(bytes)?,
+        false => read_text(bytes, options.line_separator.as_deref())?,
+    };
+    match schema.fields().as_ref() {
+        [only] if *only.data_type() == DataType::Utf8 => Ok(rows.with_schema(Arc::clone(schema))?),
+        fields => Err(Error::nameless(format!(
+            "text has a single column of type STRING, and the schema has {} columns",
+            fields.len()
+        ))),
+    }
 }
 
 /// Says which file an error is about.
@@ -144,6 +269,7 @@ fn in_file(path: &Path, error: Error) -> Error {
             message: format!("{}: {message}", path.display()),
         },
         Error::Invalid(message) => Error::Invalid(format!("{}: {message}", path.display())),
+        Error::Unsupported(message) => Error::Unsupported(format!("{}: {message}", path.display())),
         other => other,
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
 use super::csv::{CsvFile, CsvOptions};
+use super::encoding::decoded;
 use super::json::{JsonOptions, Number, Parse, Tokens};
 use super::number::{parse_double, parse_integer};
 use super::options::ParseMode;
@@ -24,7 +25,7 @@ pub fn infer_csv(files: &[Cow<[u8]>], options: &CsvOptions) -> Result<SchemaRef>
     let mut names: Option<Vec<String>> = None;
     let mut types: Vec<Guess> = Vec::new();
     for bytes in files {
-        let file = CsvFile::new(bytes, options);
+        let file = CsvFile::new(bytes, options)?;
         let mut records = file.records();
         if names.is_none() {
             let Some((_, first)) = records.next() else { continue };
@@ -216,7 +217,8 @@ pub fn infer_json(files: &[Cow<[u8]>], options: &JsonOptions) -> Result<SchemaRe
     let mut found = Shape::Nothing;
     let mut corrupt = false;
     for bytes in files {
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let bytes = decoded(bytes, options.encoding, options.multi_line)?;
+        let bytes = bytes.as_ref();
         let all = [bytes];
         let records: Box<dyn Iterator<Item = &[u8]>> = match options.multi_line {
             true => Box::new(all.into_iter()),

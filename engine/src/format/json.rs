@@ -12,10 +12,12 @@ mod write;
 
 use std::collections::BTreeMap;
 
+pub(crate) use read::read_json_columns;
 pub use read::{from_json, parse_json_column, read_json_lines};
 pub(crate) use token::{Number, Parse, Tokens, simple_double};
 pub use write::{to_json, write_json_lines};
 
+use super::encoding::Encoding;
 use super::options::{Options, ParseMode, TimeFormat};
 use super::time::Pattern;
 use crate::{Error, Result};
@@ -45,6 +47,8 @@ pub struct JsonOptions {
     pub primitives_as_string: bool,
     /// What looks like a timestamp is inferred as TIMESTAMP.
     pub infer_timestamp: bool,
+    /// How the bytes of a file are text; none: UTF-8, or what a file read as a whole shows.
+    pub encoding: Option<Encoding>,
     /// What is allowed beyond JSON.
     pub(crate) lenient: Lenient,
     remarks: Vec<String>,
@@ -75,6 +79,12 @@ impl JsonOptions {
     }
 
     pub(crate) fn from_options(options: &mut Options, today: i32) -> Result<JsonOptions> {
+        let encoding = Encoding::from_options(options)?;
+        let multi_line = options.flag("multiLine", false)?;
+        let line_separator = options.text("lineSep").filter(|separator| !separator.is_empty());
+        if let (Some(encoding), false) = (encoding, multi_line) {
+            encoding.check_json_lines(line_separator.is_some())?;
+        }
         Ok(JsonOptions {
             mode: options.parse_mode(),
             corrupt_column: options.text_or("columnNameOfCorruptRecord", "_corrupt_record"),
@@ -83,8 +93,9 @@ impl JsonOptions {
             date_format: options.pattern("dateFormat")?,
             today,
             write_nulls: !options.flag("ignoreNullFields", true)?,
-            multi_line: options.flag("multiLine", false)?,
-            line_separator: options.text("lineSep").filter(|separator| !separator.is_empty()),
+            multi_line,
+            line_separator,
+            encoding,
             primitives_as_string: options.flag("primitivesAsString", false)?,
             infer_timestamp: options.flag("inferTimestamp", false)?,
             lenient: Lenient {

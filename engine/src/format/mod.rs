@@ -9,7 +9,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) mod column;
+pub mod columns;
+pub(crate) mod compression;
 pub mod csv;
+pub mod encoding;
 pub(crate) mod file;
 pub mod infer;
 pub mod json;
@@ -20,8 +23,9 @@ pub mod parquet;
 pub mod text;
 pub mod time;
 #[cfg(test)]
-mod vectors;
+pub(crate) mod vectors;
 
+pub use compression::without_compression;
 pub use file::FileFormat;
 
 /// Applies `work` to every item on up to `threads` threads; the results keep the order of the items.

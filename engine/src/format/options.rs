@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::time::{Pattern, PatternError};
+use crate::spelling::closest;
 use crate::{Error, Result};
 
 /// What to do with a row that does not fit its schema.
@@ -25,7 +26,8 @@ pub struct Options {
     given: BTreeMap<String, String>,
     /// The names as written, by their lower-case form.
     spelling: BTreeMap<String, String>,
-    known: std::collections::BTreeSet<String>,
+    /// The names that were asked for, in the same way.
+    known: BTreeMap<String, String>,
     remarks: Vec<String>,
 }
 
@@ -43,9 +45,9 @@ impl Options {
 
     /// The value of an option.
     pub fn text(&mut self, name: &str) -> Option<String> {
-        let name = name.to_ascii_lowercase();
-        let value = self.given.get(&name).cloned();
-        self.known.insert(name);
+        let lower = name.to_ascii_lowercase();
+        let value = self.given.get(&lower).cloned();
+        self.known.insert(lower, name.to_owned());
         value
     }
 
@@ -127,10 +129,36 @@ impl Options {
         }
     }
 
+    /// Refuses options that mean something to Spark and nothing here, except with values that change nothing: `names` has
+    /// both, values in lower case.
+    ///
+    /// # Errors
+    /// `SKIRL_UNSUPPORTED` for the first such option.
+    pub(crate) fn refuse_unread(&mut self, names: &[(&str, &[&str])]) -> Result<()> {
+        for (name, harmless) in names {
+            let Some(value) = self.text(name) else { continue };
+            if !harmless.contains(&value.to_ascii_lowercase().as_str()) {
+                return Err(Error::unsupported(format!(
+                    "option `{name}` is `{value}`, which means something to Spark that Skirl does not do yet; remove it"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Remarks on what was given: options nobody reads, values replaced by their default.
     pub fn remarks(&self) -> Vec<String> {
-        let ignored = self.given.keys().filter(|name| !self.known.contains(*name));
-        let ignored = ignored.map(|name| format!("option `{}` is not known and changes nothing", self.spelling[name]));
+        let ignored = self.given.keys().filter(|name| !self.known.contains_key(*name));
+        let ignored = ignored.map(|name| {
+            let meant = closest(name, self.known.values().map(String::as_str));
+            let meant = meant
+                .map(|meant| format!("; did you mean `{meant}`?"))
+                .unwrap_or_default();
+            format!(
+                "option `{}` is not known and changes nothing{meant}",
+                self.spelling[name]
+            )
+        });
         self.remarks.iter().cloned().chain(ignored).collect()
     }
 }

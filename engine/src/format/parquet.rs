@@ -3,20 +3,23 @@
 //! Files are cut into pieces of some hundred thousand rows, which threads read side by side; the rows come back in
 //! their order.
 
+mod fit;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::compute::{can_cast_types, cast};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriter;
-use parquet::basic::{Compression, Type as PhysicalType};
+use parquet::basic::Compression;
 use parquet::file::metadata::PageIndexPolicy;
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::Type as Stored;
 
+use super::columns::Columns;
 use super::in_order;
 use crate::sql::timestamp_type;
 use crate::{Error, Result};
@@ -31,12 +34,24 @@ const BATCH_ROWS: usize = 64 * 1024;
 /// The batches of a file keep its order, and files keep theirs, whatever the number of `threads`.
 ///
 /// # Errors
-/// A file that cannot be read, by its name; a column whose type is not the schema's, with Spark's condition.
+/// A file that cannot be read, by its name; a column of whose type Spark reads nothing from the file's, with Spark's
+/// condition.
 pub fn read_parquet(paths: &[PathBuf], schema: &SchemaRef, threads: usize) -> Result<Vec<RecordBatch>> {
+    read_parquet_columns(paths, schema, &Columns::All, threads)
+}
+
+/// As [`read_parquet`], but only the `needed` columns.
+pub(super) fn read_parquet_columns(
+    paths: &[PathBuf],
+    schema: &SchemaRef,
+    needed: &Columns,
+    threads: usize,
+) -> Result<Vec<RecordBatch>> {
     let mut pieces = Vec::new();
     for path in paths {
-        let file = ParquetFile::open(path, schema)?;
-        pieces.extend(file.pieces(threads));
+        if let Some(file) = ParquetFile::open(path, schema, needed)? {
+            pieces.extend(file.pieces(threads));
+        }
     }
     let batches = in_order(&pieces, threads, |piece| piece.read(schema));
     Ok(batches.into_iter().collect::<Result<Vec<_>>>()?.concat())
@@ -47,19 +62,29 @@ pub fn read_parquet(paths: &[PathBuf], schema: &SchemaRef, threads: usize) -> Re
 /// # Errors
 /// A file that cannot be read; a column of a type Spark has none for.
 pub fn parquet_schema(path: &Path) -> Result<SchemaRef> {
-    let metadata = load(path)?;
-    let fields = metadata.schema().fields().iter().enumerate().map(|(index, field)| {
-        let data_type = match is_int96(&metadata, index) {
-            true => timestamp_type(),
-            false => spark_type(field.data_type()).ok_or_else(|| {
-                Error::Invalid(format!(
-                    "{}: column `{}` has type {}, which no query can use",
+    let Some(metadata) = load(path)? else {
+        return Err(Error::spark(
+            "UNABLE_TO_INFER_SCHEMA",
+            format!("unable to infer schema for Parquet: {} is empty", path.display()),
+        ));
+    };
+    let stored = metadata.parquet_schema().root_schema().get_fields();
+    let fields = metadata.schema().fields().iter().zip(stored).map(|(field, stored)| {
+        let data_type = spark_type(stored, field.data_type()).ok_or_else(|| {
+            let condition = match field.data_type() {
+                DataType::Time64(_) => "UNSUPPORTED_TIME_TYPE",
+                _ => "PARQUET_TYPE_ILLEGAL",
+            };
+            Error::spark(
+                condition,
+                format!(
+                    "{}: column `{}` is {}, for which Spark has no type; say another in the schema",
                     path.display(),
                     field.name(),
-                    field.data_type()
-                ))
-            })?,
-        };
+                    fit::found_name(field.data_type())
+                ),
+            )
+        })?;
         Ok(Field::new(field.name(), data_type, true))
     });
     Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>>>()?)))
@@ -101,15 +126,23 @@ struct Piece {
 }
 
 impl ParquetFile {
-    fn open(path: &Path, schema: &SchemaRef) -> Result<ParquetFile> {
-        let metadata = load(path)?;
-        let columns = schema.fields().iter().map(|field| find_column(path, &metadata, field));
+    /// A file whose columns fit; `None` for one without a byte, which Spark passes over.
+    fn open(path: &Path, schema: &SchemaRef, needed: &Columns) -> Result<Option<ParquetFile>> {
+        let Some(metadata) = load(path)? else { return Ok(None) };
+        let columns = schema
+            .fields()
+            .iter()
+            .enumerate()
+            .map(|(index, field)| match needed.contains(index) {
+                true => find_column(path, &metadata, field),
+                false => Ok(None),
+            });
         let columns = Arc::new(columns.collect::<Result<Vec<_>>>()?);
-        Ok(ParquetFile {
+        Ok(Some(ParquetFile {
             path: path.to_owned(),
             metadata,
             columns,
-        })
+        }))
     }
 
     fn pieces(&self, threads: usize) -> Vec<Piece> {
@@ -135,10 +168,7 @@ impl ParquetFile {
 impl Piece {
     fn read(&self, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
         let failed = |error: &dyn std::fmt::Display| unreadable(&self.path, error);
-        let file = File::open(&self.path).map_err(|source| Error::Io {
-            path: self.path.clone(),
-            source,
-        })?;
+        let file = File::open(&self.path).map_err(Error::io(&self.path))?;
         let wanted = self.columns.iter().flatten().copied();
         let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone());
         let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
@@ -159,6 +189,7 @@ impl Piece {
     fn arrange(&self, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
         let mut read: Vec<usize> = self.columns.iter().flatten().copied().collect();
         read.sort_unstable();
+        let stored = self.metadata.parquet_schema().root_schema().get_fields();
         let columns = schema
             .fields()
             .iter()
@@ -168,11 +199,7 @@ impl Piece {
                     return Ok(new_null_array(field.data_type(), batch.num_rows()));
                 };
                 let place = read.binary_search(at).expect("every found column is read");
-                let column = batch.column(place);
-                if column.data_type() == field.data_type() {
-                    return Ok(Arc::clone(column));
-                }
-                Ok(cast(column, field.data_type())?)
+                fit::convert(&stored[*at], batch.column(place), field.data_type())
             });
         let columns = columns.collect::<Result<Vec<_>>>()?;
         let with_rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
@@ -184,16 +211,31 @@ impl Piece {
     }
 }
 
-fn load(path: &Path) -> Result<ArrowReaderMetadata> {
-    let file = File::open(path).map_err(|source| Error::Io {
-        path: path.to_owned(),
-        source,
-    })?;
+/// What a file says about itself; `None` for one without a byte.
+fn load(path: &Path) -> Result<Option<ArrowReaderMetadata>> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    if file.metadata().map_err(Error::io(path))?.len() == 0 {
+        return Ok(None);
+    }
     // Types come from Parquet itself, not from what an Arrow writer noted beside it, as for Spark.
     let options = ArrowReaderOptions::new()
         .with_skip_arrow_metadata(true)
         .with_offset_index_policy(PageIndexPolicy::Optional);
-    ArrowReaderMetadata::load(&file, options).map_err(|error| unreadable(path, &error))
+    let failed = |error| unreadable(path, &error);
+    let metadata = ArrowReaderMetadata::load(&file, options.clone()).map_err(failed)?;
+    let stored = metadata.parquet_schema().root_schema().get_fields();
+    let fields: Vec<Field> = stored
+        .iter()
+        .zip(metadata.schema().fields())
+        .map(|(stored, field)| fit::as_read(stored, field))
+        .collect();
+    let as_read = Arc::new(Schema::new(fields));
+    if as_read.fields() == metadata.schema().fields() {
+        return Ok(Some(metadata));
+    }
+    let options = options.with_schema(as_read);
+    let metadata = ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options).map_err(failed)?;
+    Ok(Some(metadata))
 }
 
 fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Error {
@@ -203,75 +245,24 @@ fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Error {
     )
 }
 
-/// The place of a column in the file: exactly its name, else its name in another case.
+/// The place of a column in the file, whose type fits.
 fn find_column(path: &Path, metadata: &ArrowReaderMetadata, field: &Field) -> Result<Option<usize>> {
     let in_file = metadata.schema().fields();
-    let exact = in_file.iter().position(|found| found.name() == field.name());
-    let any_case = || {
-        in_file
-            .iter()
-            .position(|found| found.name().eq_ignore_ascii_case(field.name()))
-    };
-    let Some(at) = exact.or_else(any_case) else {
+    let failed = |misfit, found| fit::error(misfit, &path.display().to_string(), field, found);
+    let place = fit::place_of(in_file.iter().map(|found| found.name()), field.name());
+    let Some(at) = place.map_err(|misfit| failed(misfit, None))? else {
         return Ok(None);
     };
-    let found = in_file[at].data_type();
-    if is_int96(metadata, at) && matches!(field.data_type(), DataType::Timestamp(_, Some(_))) {
-        return Ok(Some(at));
-    }
-    if fits(found, field.data_type()) {
-        return Ok(Some(at));
-    }
-    Err(Error::spark(
-        "FAILED_READ_FILE.PARQUET_COLUMN_DATA_TYPE_MISMATCH",
-        format!(
-            "{}: column `{}` is {found} in the file, but the schema says {}; change the schema or cast in the query",
-            path.display(),
-            field.name(),
-            field.data_type()
-        ),
-    ))
-}
-
-/// Whether a top-level column is Parquet's old 96-bit timestamp, which always means an instant.
-fn is_int96(metadata: &ArrowReaderMetadata, index: usize) -> bool {
-    let root = metadata.parquet_schema().root_schema().get_fields();
-    root.get(index)
-        .is_some_and(|field| field.is_primitive() && field.get_physical_type() == PhysicalType::INT96)
-}
-
-/// Whether Spark reads values of type `found` into a column of type `wanted`.
-fn fits(found: &DataType, wanted: &DataType) -> bool {
-    use DataType::{
-        Binary, Boolean, Date32, Decimal128, Float32, Float64, Int8, Int16, Int32, Int64, LargeBinary, LargeUtf8,
-        Timestamp, UInt8, UInt16, UInt32, Utf8,
-    };
-    if found == wanted {
-        return true;
-    }
-    match (found, wanted) {
-        (Boolean, Boolean) => true,
-        (Int8 | UInt8, Int16 | Int32 | Int64 | Float64) | (Int16 | UInt16, Int32 | Int64 | Float64) => true,
-        (Int32, Int64 | Float64) | (UInt32, Int64) => true,
-        (Float32, Float64) => true,
-        (Date32, Timestamp(TimeUnit::Microsecond, None)) => true,
-        (Utf8 | LargeUtf8 | Binary | LargeBinary, Utf8 | Binary) => true,
-        // Spark reads milli- and microseconds, with or without a zone, and no nanoseconds.
-        (Timestamp(unit, _), Timestamp(TimeUnit::Microsecond, _)) => *unit != TimeUnit::Nanosecond,
-        (Timestamp(..), Int64) | (Int32, Date32) => true,
-        (Int8 | Int16 | Int32, Decimal128(precision, scale)) => i16::from(*precision) - i16::from(*scale) >= 10,
-        (Int64, Decimal128(precision, scale)) => i16::from(*precision) - i16::from(*scale) >= 20,
-        (Decimal128(precision, scale), Decimal128(wanted_precision, wanted_scale)) => {
-            let integral = i16::from(*precision) - i16::from(*scale);
-            scale <= wanted_scale && integral <= i16::from(*wanted_precision) - i16::from(*wanted_scale)
-        }
-        _ if found.is_nested() && wanted.is_nested() => can_cast_types(found, wanted),
-        _ => false,
-    }
+    let (stored, found) = (
+        &metadata.parquet_schema().root_schema().get_fields()[at],
+        in_file[at].data_type(),
+    );
+    fit::check(stored, found, field.data_type()).map_err(|misfit| failed(misfit, Some(found)))?;
+    Ok(Some(at))
 }
 
 /// The type queries use for a type of a file.
-fn spark_type(found: &DataType) -> Option<DataType> {
+fn spark_type(stored: &Stored, found: &DataType) -> Option<DataType> {
     Some(match found {
         DataType::Boolean
         | DataType::Int8
@@ -285,27 +276,29 @@ fn spark_type(found: &DataType) -> Option<DataType> {
         | DataType::Binary
         | DataType::Date32 => found.clone(),
         DataType::UInt8 => DataType::Int16,
-        DataType::UInt16 => DataType::Int32,
+        DataType::UInt16 | DataType::Null => DataType::Int32,
         DataType::UInt32 => DataType::Int64,
-        DataType::LargeUtf8 | DataType::Utf8View => DataType::Utf8,
-        DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => DataType::Binary,
+        DataType::UInt64 => DataType::Decimal128(20, 0),
+        DataType::FixedSizeBinary(_) => DataType::Binary,
+        _ if fit::is_int96(stored) => timestamp_type(),
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => return None,
         DataType::Timestamp(_, Some(_)) => timestamp_type(),
         DataType::Timestamp(_, None) => DataType::Timestamp(TimeUnit::Microsecond, None),
         DataType::Struct(fields) => {
-            let fields = fields
-                .iter()
-                .map(|field| Some(Field::new(field.name(), spark_type(field.data_type())?, true)));
+            let fields =
+                stored.get_fields().iter().zip(fields).map(|(stored, field)| {
+                    Some(Field::new(field.name(), spark_type(stored, field.data_type())?, true))
+                });
             DataType::Struct(fields.collect::<Option<Vec<_>>>()?.into())
         }
         DataType::List(element) => {
-            DataType::List(Arc::new(Field::new("element", spark_type(element.data_type())?, true)))
+            let element = spark_type(fit::element_of(stored), element.data_type())?;
+            DataType::List(Arc::new(Field::new("element", element, true)))
         }
         DataType::Map(entries, sorted) => {
-            let DataType::Struct(pair) = entries.data_type() else {
-                return None;
-            };
-            let key = Field::new("key", spark_type(pair[0].data_type())?, false);
-            let value = Field::new("value", spark_type(pair[1].data_type())?, true);
+            let (stored, pair) = (fit::entries_of(stored), fit::entry_fields(entries));
+            let key = Field::new("key", spark_type(&stored[0], pair[0].data_type())?, false);
+            let value = Field::new("value", spark_type(&stored[1], pair[1].data_type())?, true);
             let entries = Field::new("entries", DataType::Struct(vec![key, value].into()), false);
             DataType::Map(Arc::new(entries), *sorted)
         }
@@ -380,7 +373,7 @@ mod tests {
             Some("FAILED_READ_FILE.PARQUET_COLUMN_DATA_TYPE_MISMATCH")
         );
         let message = error.to_string().replace(&path.display().to_string(), "FILE");
-        insta::assert_snapshot!(message, @"FILE: column `n` is Int64 in the file, but the schema says Utf8; change the schema or cast in the query");
+        insta::assert_snapshot!(message, @"FILE: column `n` is BIGINT in the file, but the schema says STRING; change the schema or cast in the query");
     }
 
     #[test]

@@ -169,14 +169,14 @@ fn json_rows(rows: &RecordBatch) -> Vec<String> {
     (0..rows.num_rows()).map(|index| row(index).to_string()).collect()
 }
 
-fn fixture(name: &str) -> String {
+pub(crate) fn fixture(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../tests/fixtures")
         .join(name);
     String::from_utf8(std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))).unwrap()
 }
 
-fn options(value: &Value) -> BTreeMap<String, String> {
+pub(crate) fn options(value: &Value) -> BTreeMap<String, String> {
     let pairs = value.as_object().unwrap().iter();
     pairs
         .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
@@ -184,7 +184,7 @@ fn options(value: &Value) -> BTreeMap<String, String> {
 }
 
 /// A value as the vectors write it.
-fn value(array: &ArrayRef, row: usize) -> Value {
+pub(crate) fn value(array: &ArrayRef, row: usize) -> Value {
     if array.is_null(row) {
         return Value::Null;
     }

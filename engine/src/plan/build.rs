@@ -1,5 +1,6 @@
 //! Operators from a plan whose filters and columns are in place.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::compute::SortOptions;
@@ -15,6 +16,7 @@ use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use super::check::aggregate_function;
 use super::expr::{TimeBound, constant, time_bounds};
 use super::{PlanSettings, Prepared, event_time, streams};
+use crate::format::columns::Columns;
 use crate::operator::{
     AggregateCall, AggregateKind, AggregateSpec, Aggregation, AggregationPlan, Eviction, JoinPlan, Leaf, Limit, Node,
     Observe, Over, SidePlan, Slice, Sort, StateBound, StaticJoin, Step, StreamJoin, TimeRange, WindowStep,
@@ -32,16 +34,26 @@ pub(crate) fn output_schema(plan: &LogicalPlan) -> SchemaRef {
 }
 
 /// Builds the operators of a plan.
-pub(super) fn build(plan: &LogicalPlan, schema: SchemaRef, settings: PlanSettings) -> Result<Prepared> {
+pub(super) fn build(
+    plan: &LogicalPlan,
+    schema: SchemaRef,
+    mut reads: BTreeMap<String, Vec<Columns>>,
+    settings: PlanSettings,
+) -> Result<Prepared> {
     let mut builder = Builder {
         streams: vec![],
         delays_ms: vec![],
         settings,
     };
     let root = builder.node(plan)?;
+    let reads = builder
+        .streams
+        .iter()
+        .map(|stream| reads.remove(stream).unwrap_or_default());
     Ok(Prepared {
         root,
         schema,
+        reads: reads.collect(),
         streams: builder.streams,
         delays_ms: builder.delays_ms,
     })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 
 use arrow::array::RecordBatch;
 
@@ -59,10 +59,7 @@ impl Sink for ConsoleSink {
         let rule = "-".repeat(43);
         let table = show(rows, self.rows_max, self.truncate);
         let printed = writeln!(self.out, "{rule}\nBatch: {batch_id}\n{rule}\n{table}").and_then(|()| self.out.flush());
-        printed.map_err(|source| Error::Io {
-            path: PathBuf::from("console"),
-            source,
-        })
+        printed.map_err(Error::io(Path::new("console")))
     }
 
     fn describe(&self) -> String {

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
 use serde_json::{Value, json};
 
 use super::Sink;
@@ -17,13 +17,25 @@ use crate::format::csv::write_csv;
 use crate::format::json::write_json_lines;
 use crate::format::options::Options;
 use crate::format::parquet::write_parquet;
-use crate::source::files::log::write_whole;
+use crate::source::files::log::{log_lines, write_whole};
 use crate::{Error, OutputMode, Result};
 
 /// The folder of the log in a directory of files.
 const LOG_DIR: &str = "_spark_metadata";
 /// Every so many batches an entry repeats all before it, so that a reader needs few files.
 const COMPACT_EVERY: u64 = 10;
+
+/// Options of Spark's file sinks that mean nothing here, with values that change nothing there either.
+const UNREAD_OPTIONS: &[(&str, &[&str])] = &[
+    ("charset", &["utf-8"]),
+    ("codec", &["none", "uncompressed"]),
+    ("compression", &["none", "uncompressed"]),
+    ("datetimeRebaseMode", &["corrected", "exception"]),
+    ("encoding", &["utf-8"]),
+    ("int96RebaseMode", &["corrected", "exception"]),
+    ("locale", &["en-us"]),
+    ("timeZone", &["utc", "gmt", "z", "+00:00", "etc/utc"]),
+];
 
 /// Writes batches as files of a directory.
 #[derive(Debug)]
@@ -41,6 +53,7 @@ impl FileSink {
     /// A format that is none, a bad option, a log that cannot be read.
     pub fn new(dir: &Path, format: &str, options: &BTreeMap<String, String>) -> Result<FileSink> {
         let mut options = Options::new(options);
+        options.refuse_unread(UNREAD_OPTIONS)?;
         let format = FileFormat::from_options(format, &mut options, 0)?;
         let last_batch_id = log_entries(dir)?.into_keys().next_back();
         Ok(FileSink {
@@ -58,9 +71,9 @@ impl FileSink {
             FileFormat::Csv(options) => write_csv(rows, options, &mut bytes)?,
             FileFormat::Json(options) => write_json_lines(rows, options, &mut bytes)?,
             FileFormat::Parquet => bytes = write_parquet(rows)?,
-            FileFormat::Text(separator) => {
-                let separator = separator.as_deref().unwrap_or("\n");
-                write_text(rows, separator, &mut bytes)?;
+            FileFormat::Text(options) => {
+                let separator = options.line_separator.as_deref().unwrap_or("\n");
+                write_text(rows, separator, &mut bytes);
             }
         }
         Ok(bytes)
@@ -101,6 +114,7 @@ impl Sink for FileSink {
         if self.last_batch_id.is_some_and(|last| batch_id <= last) {
             return Ok(());
         }
+        self.format.check_written(&rows.schema())?;
         let mut files = Vec::new();
         if rows.num_rows() > 0 {
             // A batch that is written again after a crash gets the same name, so nothing is left behind.
@@ -133,41 +147,22 @@ fn extension(format: &FileFormat) -> &'static str {
     }
 }
 
-fn write_text(rows: &RecordBatch, separator: &str, out: &mut Vec<u8>) -> Result<()> {
-    use arrow::array::{Array, StringArray};
-    let single = (rows.num_columns() == 1)
-        .then(|| rows.column(0).as_any().downcast_ref::<StringArray>())
-        .flatten();
-    let values = single.ok_or_else(|| {
-        Error::Invalid(format!(
-            "text files take one STRING column, found {}",
-            rows.schema_ref().fields().len()
-        ))
-    })?;
-    for row in 0..values.len() {
-        if values.is_valid(row) {
-            out.extend_from_slice(values.value(row).as_bytes());
-        }
+/// A line a row; NULL is an empty one.
+fn write_text(rows: &RecordBatch, separator: &str, out: &mut Vec<u8>) {
+    for value in rows.column(0).as_string::<i32>() {
+        out.extend_from_slice(value.unwrap_or_default().as_bytes());
         out.extend_from_slice(separator.as_bytes());
     }
-    Ok(())
 }
 
 fn absolute(path: &Path) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(|source| Error::Io {
-        path: path.to_owned(),
-        source,
-    })
+    std::path::absolute(path).map_err(Error::io(path))
 }
 
 /// A file as Spark's log has it.
 fn entry_of(path: &Path) -> Result<String> {
-    let failed = |source| Error::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let metadata = fs::metadata(path).map_err(failed)?;
-    let modified = metadata.modified().map_err(failed)?;
+    let metadata = fs::metadata(path).map_err(Error::io(path))?;
+    let modified = metadata.modified().map_err(Error::io(path))?;
     let modified = modified
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_millis() as u64);
@@ -204,12 +199,8 @@ fn log_entries(dir: &Path) -> Result<BTreeMap<u64, Vec<Value>>> {
     let log_dir = dir.join(LOG_DIR);
     let mut names: BTreeMap<u64, (bool, PathBuf)> = BTreeMap::new();
     if log_dir.is_dir() {
-        let failed = |source| Error::Io {
-            path: log_dir.clone(),
-            source,
-        };
-        for entry in fs::read_dir(&log_dir).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
+        for entry in fs::read_dir(&log_dir).map_err(Error::io(&log_dir))? {
+            let path = entry.map_err(Error::io(&log_dir))?.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let compact = name.strip_suffix(".compact");
             if let Ok(batch_id) = compact.unwrap_or(&name).parse() {
@@ -230,30 +221,20 @@ fn log_entries(dir: &Path) -> Result<BTreeMap<u64, Vec<Value>>> {
 }
 
 fn read_entries(path: &Path) -> Result<Vec<Value>> {
-    let text = fs::read_to_string(path).map_err(|source| Error::Io {
-        path: path.to_owned(),
-        source,
-    })?;
-    let wrong = || {
+    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    log_lines(&text).ok_or_else(|| {
         Error::Invalid(format!(
             "{} is no log of a file sink; choose another directory",
             path.display()
         ))
-    };
-    let mut lines = text.lines();
-    if lines.next() != Some("v1") {
-        return Err(wrong());
-    }
-    lines
-        .map(|line| serde_json::from_str(line).map_err(|_| wrong()))
-        .collect()
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, AsArray, Int32Array};
+    use arrow::array::{ArrayRef, Int32Array};
     use arrow::datatypes::Int32Type;
 
     use super::*;

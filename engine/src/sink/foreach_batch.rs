@@ -3,6 +3,7 @@
 use arrow::array::RecordBatch;
 
 use super::Sink;
+use crate::error::in_full;
 use crate::{Error, OutputMode, Result};
 
 type Function = Box<dyn FnMut(u64, &RecordBatch) -> Result<()> + Send>;
@@ -26,7 +27,10 @@ impl Sink for ForeachBatchSink {
         (self.function)(batch_id, rows).map_err(|error| {
             Error::spark(
                 "FOREACH_BATCH_USER_FUNCTION_ERROR",
-                format!("an error occurred in the user provided function in foreach batch sink: {error}"),
+                format!(
+                    "an error occurred in the user provided function in foreach batch sink: {}",
+                    in_full(&error)
+                ),
             )
         })
     }

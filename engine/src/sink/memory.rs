@@ -83,6 +83,16 @@ impl Sink for MemorySink {
         Ok(())
     }
 
+    /// The table starts empty; only complete mode makes it whole again.
+    fn resumes(&self, mode: OutputMode) -> bool {
+        mode == OutputMode::Complete
+    }
+
+    /// The table has the query's name.
+    fn needs_name(&self) -> bool {
+        true
+    }
+
     fn describe(&self) -> String {
         "MemorySink".to_owned()
     }

@@ -42,6 +42,18 @@ pub trait Sink: Send {
         false
     }
 
+    /// Whether a query can go on from a checkpoint with this sink: what the sink held before is still there, or comes
+    /// again.
+    fn resumes(&self, mode: OutputMode) -> bool {
+        let _ = mode;
+        true
+    }
+
+    /// Whether a query needs a name for this sink.
+    fn needs_name(&self) -> bool {
+        false
+    }
+
     /// What the sink is, in a few words: `FileSink[/data/out]`.
     fn describe(&self) -> String;
 

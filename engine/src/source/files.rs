@@ -5,6 +5,7 @@
 
 mod list;
 pub(crate) mod log;
+mod partition;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,12 +16,69 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use serde_json::json;
 
 use super::{Offset, ReadLimit, Source};
-use crate::format::file::{FileFormat, read_bytes};
+use crate::format::columns::Columns;
+use crate::format::file::{FileFormat, check_there};
 use crate::format::options::Options;
 use crate::{Error, Result};
 
 use list::{Found, Listing, SeenFiles};
 use log::FileLog;
+use partition::{Partition, columns_in_file, with_partition_columns, with_values};
+
+/// Options of Spark's file sources that mean nothing here, with values that change nothing there either.
+const UNREAD_OPTIONS: &[(&str, &[&str])] = &[
+    ("basePath", &[]),
+    ("cleanSource", &["off"]),
+    ("datetimeRebaseMode", &["corrected", "exception"]),
+    ("discardCachedInputRatio", &[]),
+    ("dropFieldIfAllNull", &["false"]),
+    ("enableDateTimeParsingFallback", &["false"]),
+    ("ignoreCorruptFiles", &["false"]),
+    ("int96RebaseMode", &["corrected", "exception"]),
+    ("locale", &["en-us"]),
+    ("maxCachedFiles", &[]),
+    ("maxCharsPerColumn", &["-1"]),
+    ("maxColumns", &[]),
+    ("mergeSchema", &["false"]),
+    ("modifiedAfter", &[]),
+    ("modifiedBefore", &[]),
+    ("prefersDecimal", &["false"]),
+    ("samplingRatio", &["1", "1.0"]),
+    ("singleVariantColumn", &[]),
+    ("timeZone", &["utc", "gmt", "z", "+00:00", "etc/utc"]),
+    ("unescapedQuoteHandling", &["stop_at_delimiter"]),
+];
+
+/// Whether values of partition directories have types of their own; a setting of Spark's, so the name is ours.
+const PARTITION_TYPES: &str = "partitionColumnTypeInference";
+
+/// Spark's settings that stand in for options.
+const SETTINGS: &[(&str, &str)] = &[
+    ("spark.sql.columnNameOfCorruptRecord", "columnNameOfCorruptRecord"),
+    ("spark.sql.csv.parser.columnPruning.enabled", "columnPruning"),
+    ("spark.sql.files.ignoreCorruptFiles", "ignoreCorruptFiles"),
+    ("spark.sql.files.ignoreMissingFiles", "ignoreMissingFiles"),
+    ("spark.sql.parquet.mergeSchema", "mergeSchema"),
+    (
+        "spark.sql.sources.partitionColumnTypeInference.enabled",
+        PARTITION_TYPES,
+    ),
+];
+
+/// The options of a source of files, with settings of the session in the place of those that are not given.
+pub fn options_in_session(
+    options: &BTreeMap<String, String>,
+    conf: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let mut all = options.clone();
+    for (setting, option) in SETTINGS {
+        let is_given = options.keys().any(|name| name.eq_ignore_ascii_case(option));
+        if let Some(value) = conf.get(*setting).filter(|_| !is_given) {
+            all.insert(option.to_string(), value.clone());
+        }
+    }
+    all
+}
 
 /// Files read ahead of what was asked for at most.
 const CACHED_FILES_MAX: usize = 10_000;
@@ -40,8 +98,11 @@ pub struct FileSource {
     listing: Listing,
     schema: SchemaRef,
     format: FileFormat,
+    /// The columns the query reads.
+    needed: Columns,
     limits: Limits,
     ignore_missing: bool,
+    today: i32,
     seen: SeenFiles,
     log: FileLog,
     /// Listed and not yet taken.
@@ -59,14 +120,16 @@ struct Limits {
 }
 
 impl FileSource {
-    /// The files under `path`, a directory or a pattern, in a format by Spark's name.
+    /// The files under `path`, a directory or a pattern, in a format by Spark's name. Columns are those of `schema`, then
+    /// those that partition directories give (`district=Porto/`).
     ///
     /// Options are those of the format, and `maxFilesPerTrigger`, `maxBytesPerTrigger`, `latestFirst`, `maxFileAge`,
     /// `pathGlobFilter`, `fileNameOnly`, `recursiveFileLookup`, `ignoreMissingFiles`. `today`, in days since
     /// 1970-01-01, is the day a bare time of day in the rows means.
     ///
     /// # Errors
-    /// `PATH_NOT_FOUND`, a bad option, a corrupt column that is no string.
+    /// `PATH_NOT_FOUND`, a bad option, one of Spark's that does nothing here, a corrupt column that is no string,
+    /// partition directories that do not belong together.
     pub fn new(
         path: &str,
         format: &str,
@@ -76,6 +139,7 @@ impl FileSource {
         today: i32,
     ) -> Result<FileSource> {
         let mut options = Options::new(options);
+        options.refuse_unread(UNREAD_OPTIONS)?;
         let format = FileFormat::from_options(format, &mut options, today)?;
         let limits = Limits {
             files: options.positive("maxFilesPerTrigger")?,
@@ -90,12 +154,17 @@ impl FileSource {
         let ages_matter = order == FileOrder::ModificationTime && !(listing.latest_first && limits.is_set());
         let seen = SeenFiles::new(&mut options, ages_matter)?;
         let ignore_missing = options.flag("ignoreMissingFiles", false)?;
+        let infer_types = options.flag(PARTITION_TYPES, true)?;
+        let partitions = listing.files()?.into_iter().map(|found| listing.partition(&found.path));
+        let partitions = partitions.collect::<Result<Vec<_>>>()?;
         Ok(FileSource {
+            schema: with_partition_columns(&all_nullable(schema), &partitions, infer_types, today)?,
             listing,
-            schema: all_nullable(schema),
             format,
+            needed: Columns::All,
             limits,
             ignore_missing,
+            today,
             seen,
             log: FileLog::default(),
             waiting: Vec::new(),
@@ -108,9 +177,43 @@ impl FileSource {
     ///
     /// # Errors
     /// A directory that cannot be read.
-    pub fn list(path: &str, order: FileOrder) -> Result<Vec<PathBuf>> {
-        let listing = Listing::new(path, order, &mut Options::new(&BTreeMap::new()))?;
+    pub fn list(path: &str, options: &BTreeMap<String, String>, order: FileOrder) -> Result<Vec<PathBuf>> {
+        let listing = Listing::new(path, order, &mut Options::new(options))?;
         Ok(listing.files()?.into_iter().map(|found| found.path).collect())
+    }
+
+    /// The rows of files, which may lie in partitions.
+    fn read_files(&self, paths: &[PathBuf]) -> Result<Vec<RecordBatch>> {
+        let mut rows = Vec::new();
+        let mut from = 0;
+        while from < paths.len() {
+            let partition = self.listing.partition(&paths[from])?;
+            let mut to = from + 1;
+            while to < paths.len() && self.listing.partition(&paths[to])? == partition {
+                to += 1;
+            }
+            rows.extend(self.read_partition(&paths[from..to], &partition)?);
+            from = to;
+        }
+        Ok(rows)
+    }
+
+    fn read_partition(&self, paths: &[PathBuf], partition: &Partition) -> Result<Vec<RecordBatch>> {
+        if partition.is_empty() {
+            return self.format.read(paths, &self.schema, &self.needed);
+        }
+        let in_file = columns_in_file(&self.schema, partition);
+        let needed = in_file
+            .iter()
+            .enumerate()
+            .filter(|(_, index)| self.needed.contains(**index));
+        let needed = Columns::Only(needed.map(|(place, _)| place).collect());
+        let read = self
+            .format
+            .read(paths, &Arc::new(self.schema.project(&in_file)?), &needed)?;
+        read.iter()
+            .map(|rows| with_values(rows, &self.schema, partition, self.today))
+            .collect()
     }
 
     /// The files not yet seen, in order.
@@ -213,9 +316,15 @@ impl Source for FileSource {
         if self.ignore_missing {
             paths.retain(|path| path.exists());
         } else if let Some(gone) = paths.iter().find(|path| !path.exists()) {
-            read_bytes(gone)?;
+            check_there(gone)?;
         }
-        self.format.read(&paths, &self.schema)
+        self.read_files(&paths)
+    }
+
+    fn select(&mut self, scans: &[Columns]) -> Result<()> {
+        self.format.check_scans(&self.schema, scans)?;
+        self.needed = Columns::any_of(scans);
+        Ok(())
     }
 
     fn prepare_available_now(&mut self) -> Result<()> {
@@ -251,3 +360,5 @@ fn step_of(offset: Option<&Offset>) -> Result<Option<u64>> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

@@ -17,6 +17,7 @@ use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
+use crate::format::columns::Columns;
 
 pub use files::{FileOrder, FileSource};
 pub use memory::{MemorySource, MemoryStream};
@@ -48,6 +49,16 @@ pub trait Source: Send {
     /// A log that cannot be read.
     fn restore(&mut self, log_dir: Option<&Path>) -> Result<()> {
         let _ = log_dir;
+        Ok(())
+    }
+
+    /// Says which columns the query reads, one entry for each time it reads the stream; before anything is read. Other
+    /// columns may come as NULL.
+    ///
+    /// # Errors
+    /// What one reading cannot give to every entry.
+    fn select(&mut self, scans: &[Columns]) -> Result<()> {
+        let _ = scans;
         Ok(())
     }
 

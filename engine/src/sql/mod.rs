@@ -35,6 +35,7 @@ mod interval;
 mod node;
 mod parse;
 mod plan;
+mod reads;
 mod scope;
 #[cfg(test)]
 mod tests;
@@ -44,7 +45,8 @@ pub use catalog::{BatchTime, Catalog, WatermarkSpec};
 pub use execute::{execute_static, physical_expr, resolve_scalar_subqueries};
 pub use interval::{parse_delay_ms, parse_interval_us};
 pub use node::{StreamTable, TimeWindowNode, WatermarkNode};
-pub use types::{parse_schema_ddl, spark_type_name};
+pub use reads::columns_read;
+pub use types::{message_type_name, parse_schema_ddl, spark_type_name};
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::TreeNode;

@@ -50,10 +50,12 @@ fn judge_answer(answer: &Answer) -> Option<Finding> {
     if same {
         return None;
     }
-    let mut finding = finding(
-        answer,
-        format!("{} rows answer, and it must be {}", actual.len(), expected.len()),
-    );
+    let claim = match (actual.len(), expected.len()) {
+        (actual, expected) if actual == expected => "the answer is wrong".to_string(),
+        (1, expected) => format!("1 row answers, and it must be {expected}"),
+        (actual, expected) => format!("{actual} rows answer, and it must be {expected}"),
+    };
+    let mut finding = finding(answer, claim);
     finding.story.push(format!(
         "query     {}",
         answer.sql.split_whitespace().collect::<Vec<_>>().join(" ")

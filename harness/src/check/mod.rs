@@ -8,9 +8,11 @@ mod guard;
 mod ledger;
 mod output;
 mod refusal;
+mod sink;
 mod state;
 mod watermark;
 
+use arrow::array::RecordBatch;
 use skirl_engine::error::SKIRL_UNSUPPORTED;
 
 use crate::job::Job;
@@ -18,7 +20,7 @@ use crate::oracle::Expectation;
 use crate::run::Run;
 use crate::scenario::Expect;
 use crate::shape::Shape;
-use crate::system::Promises;
+use crate::system::{self, Promises};
 use crate::trace::Trace;
 
 pub use follow_up::Answer;
@@ -42,6 +44,7 @@ pub fn all() -> Vec<Box<dyn Check>> {
         Box::new(groups::Groups),
         Box::new(watermark::Watermark),
         Box::new(state::State),
+        Box::new(sink::Sink),
         Box::new(follow_up::FollowUps),
         Box::new(guard::Guards),
     ]
@@ -65,6 +68,8 @@ pub struct Evidence<'a> {
     pub expect: &'a Expect,
     /// Answers to the follow-up queries.
     pub answers: &'a [Answer],
+    /// What the sink holds in the end.
+    pub stored: &'a system::Result<Option<RecordBatch>>,
 }
 
 impl Evidence<'_> {
@@ -127,6 +132,14 @@ impl Finding {
             batch_id: Some(batch_id),
             claim: claim.into(),
             story: Vec::new(),
+        }
+    }
+
+    /// What is wrong, under the name of the check that found it: `output, batch 3: 1 row wrong`.
+    pub fn headline(&self, check: &str) -> String {
+        match self.batch_id {
+            Some(batch_id) => format!("{check}, batch {batch_id}: {}", self.claim),
+            None => format!("{check}: {}", self.claim),
         }
     }
 

@@ -23,7 +23,7 @@ pub struct Generate {
     scenario: Option<PathBuf>,
 
     /// How many rows: 2000, 50k, 1M.
-    #[arg(long, value_name = "N", default_value = "1000", value_parser = skirl_generator::parse_rows)]
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = skirl_generator::parse_rows, allow_hyphen_values = true)]
     rows: u64,
 
     /// How rows are late: layers such as `pareto,share=5%,max=2m`, joined by `+`.
@@ -31,11 +31,11 @@ pub struct Generate {
     lateness: Option<String>,
 
     /// A micro-batch for every such span of arrival time, or for so many rows.
-    #[arg(long, value_name = "SPAN|N")]
+    #[arg(long, value_name = "SPAN|N", allow_hyphen_values = true)]
     batch: Option<String>,
 
     /// Event time of the first row.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     start: Option<String>,
 
     /// What the rows are made from: the same seed, the same bytes.
@@ -87,8 +87,9 @@ impl Generate {
         };
         let summary = skirl_generator::run(&request, &mut Bars::default())?;
         for stream in &summary.streams {
+            let files = if stream.written == 1 { "file" } else { "files" };
             let card = format!(
-                "{}: {} bytes in {} files\n{}",
+                "{}: {} bytes in {} {files}\n{}",
                 stream.name, stream.bytes, stream.written, stream.card
             );
             // Standard output may be taken by the rows.

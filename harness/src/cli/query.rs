@@ -5,14 +5,15 @@ mod execute;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use arrow::datatypes::SchemaRef;
 use clap::Args;
 use skirl_engine::sql::WatermarkSpec;
 
-use crate::job::{OutputMode, SinkFormat, View};
-use crate::scenario::{Trigger, parse_duration_ms, parse_schema, suggestion};
+use crate::job::{OutputMode, SinkFormat, Trigger, View};
+use crate::scenario::{parse_duration_ms, parse_schema, suggestion};
 
 /// Run a streaming query on directories or sockets and print its batches.
 ///
@@ -51,7 +52,7 @@ pub struct Query {
     output_mode: String,
 
     /// When a batch runs: once, available-now or an interval such as '10 seconds'; without, as soon as there are rows.
-    #[arg(long, value_name = "TRIGGER")]
+    #[arg(long, value_name = "TRIGGER", allow_hyphen_values = true)]
     trigger: Option<String>,
 
     /// Where rows go: console, memory, json:DIR, csv:DIR or parquet:DIR.
@@ -153,6 +154,12 @@ impl Query {
         let mut streams = Vec::new();
         for stream in &self.stream {
             let (name, place) = split("--stream", stream, "weather=data/weather")?;
+            if streams
+                .iter()
+                .any(|known: &StreamRequest| known.name.eq_ignore_ascii_case(&name))
+            {
+                bail!("two streams are called `{name}`; give each a name of its own");
+            }
             streams.push(StreamRequest {
                 name,
                 source: source_of(&place)?,
@@ -183,6 +190,12 @@ impl Query {
         set_options(&mut streams, &mut sink, &self.option)?;
         if sink.format == SinkFormat::Memory && self.name.is_none() {
             bail!("a memory sink needs `--name`: its table has it");
+        }
+        if sink.format.is_files() && self.checkpoint.is_none() {
+            bail!(
+                "a {} sink needs `--checkpoint DIR`: it tells which batches the files have, also after a stop",
+                sink.format.name()
+            );
         }
         let tables = self.table.iter().map(|table| {
             let (name, file) = split("--table", table, "population=population.csv")?;
@@ -217,6 +230,9 @@ fn split(option: &str, argument: &str, example: &str) -> Result<(String, String)
 
 fn source_of(place: &str) -> Result<SourceRequest> {
     let Some(address) = place.strip_prefix("socket://") else {
+        if place.starts_with("socket:") {
+            bail!("`{place}` is no socket; write `socket://localhost:9999`");
+        }
         return Ok(SourceRequest::Directory(PathBuf::from(place)));
     };
     let parts = address
@@ -244,8 +260,7 @@ fn sink_of(text: &str) -> Result<SinkRequest> {
     let Some((_, format)) = format else {
         bail!("`{name}` is no sink; {}", suggestion(name, &known))
     };
-    let writes_files = matches!(format, SinkFormat::Json | SinkFormat::Csv | SinkFormat::Parquet);
-    match (writes_files, &dir) {
+    match (format.is_files(), &dir) {
         (true, None) => bail!("the {name} sink needs a directory; write `--sink {name}:out/`"),
         (false, Some(_)) => bail!("the {name} sink has no directory; write `--sink {name}`"),
         _ => Ok(SinkRequest {
@@ -272,7 +287,7 @@ fn trigger_of(text: &str) -> Result<Trigger> {
         "once" => Ok(Trigger::Once),
         "available-now" => Ok(Trigger::AvailableNow),
         interval => match parse_duration_ms(interval) {
-            Some(ms) => Ok(Trigger::ProcessingTime(ms)),
+            Some(ms) => Ok(Trigger::ProcessingTime(Duration::from_millis(ms.unsigned_abs()))),
             None => bail!("`{text}` is no trigger; write `once`, `available-now` or an interval such as `10 seconds`"),
         },
     }
@@ -382,7 +397,7 @@ mod tests {
             }
         );
         assert_eq!(request.views[0].watermark.as_ref().unwrap().delay, "30 seconds");
-        assert_eq!(request.trigger, Some(Trigger::ProcessingTime(10_000)));
+        assert_eq!(request.trigger, Some(Trigger::ProcessingTime(Duration::from_secs(10))));
         assert_eq!(request.sink.options["truncate"], "false");
     }
 
@@ -395,11 +410,15 @@ mod tests {
             vec!["--stream=w=d", "--sink=consol"],
             vec!["--stream=w=d", "--sink=json"],
             vec!["--stream=w=d", "--sink=memory"],
+            vec!["--stream=w=d", "--sink=json:out"],
+            vec!["--stream=w=d", "--stream=W=e"],
             vec!["--stream=w=d", "--output-mode=apend"],
             vec!["--stream=w=d", "--trigger=soon"],
+            vec!["--stream=w=d", "--trigger", "-5 seconds"],
             vec!["--stream=w=d", "--watermark=w=t"],
             vec!["--stream=w=d", "--option=header=true"],
             vec!["--stream=w=socket://nowhere"],
+            vec!["--stream=w=socket:/localhost:9999"],
         ]
         .into_iter()
         .map(|arguments| {
@@ -415,11 +434,15 @@ mod tests {
         `consol` is no sink; did you mean `console`?
         the json sink needs a directory; write `--sink json:out/`
         a memory sink needs `--name`: its table has it
+        a json sink needs `--checkpoint DIR`: it tells which batches the files have, also after a stop
+        two streams are called `W`; give each a name of its own
         `apend` is no output mode; did you mean `append`?
         `soon` is no trigger; write `once`, `available-now` or an interval such as `10 seconds`
+        `-5 seconds` is no trigger; write `once`, `available-now` or an interval such as `10 seconds`
         `--watermark w=t` has no delay; write `--watermark w='t,30 seconds'`
         `--option header=true` names no stream; write `--option w.header=true`
         `socket://nowhere` is no socket; write `socket://localhost:9999`
+        `socket:/localhost:9999` is no socket; write `socket://localhost:9999`
         "#);
     }
 

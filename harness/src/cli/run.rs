@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
+use skirl_engine::error::in_full;
 
 use crate::case;
 use crate::cli::trials::{Planned, run_all};
@@ -101,23 +102,14 @@ fn plan_scenarios(paths: &[PathBuf], filter: Option<&str>, seed: Option<u64>) ->
 
 fn not_run(path: &Path, error: ReadError, colours: Paint) -> Planned {
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    if let ReadError::Wrong(wrong) = &error {
-        eprint!("{}", wrong.render(colours.has_colours()));
-        let count = wrong.mistakes.len();
-        let mistakes = if count == 1 {
-            "a mistake".to_string()
-        } else {
-            format!("{count} mistakes")
-        };
-        return Planned::NotRun {
-            name,
-            reason: format!("{} has {mistakes}", path.display()),
-        };
-    }
-    Planned::NotRun {
-        name,
-        reason: error.to_string(),
-    }
+    let reason = match &error {
+        ReadError::Wrong(wrong) => {
+            eprint!("{}", wrong.render(colours.has_colours()));
+            wrong.summary()
+        }
+        error => in_full(error),
+    };
+    Planned::NotRun { name, reason }
 }
 
 fn plan_cases(path: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Planned>> {

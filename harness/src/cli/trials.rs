@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use skirl_engine::error::in_full;
 
 use crate::judge::{Status, Trial, judge};
 use crate::report::{Entry, Report};
@@ -100,7 +101,7 @@ fn run_trial(trial: &Trial, save: impl Fn(&Path) -> Result<(), crate::scenario::
         let dir = Path::new(FAILURES).join(format!("{}-{}", trial.name, trial.seed));
         match save(&dir) {
             Ok(()) => format!("skirl replay {}", dir.display()),
-            Err(error) => format!("(not saved: {error})"),
+            Err(error) => format!("(not saved: {})", in_full(&error)),
         }
     });
     Entry::Ran { outcome, again }

@@ -18,6 +18,7 @@ mod place;
 mod refuse;
 mod scalar;
 mod schedule;
+mod sink;
 mod state_watermark;
 mod step;
 mod table;
@@ -59,6 +60,8 @@ pub struct Oracle {
     mode: OutputMode,
     ansi: bool,
     feed: Feed,
+    /// Whether the sink refuses a restart.
+    sink_forgets: bool,
     clock: BatchClock,
     follows_fastest: bool,
     no_data_batches: bool,
@@ -136,6 +139,7 @@ impl Oracle {
         let batch_time = catalog.batch_time().clone();
         batch_time.set(job.clock.at(0));
         let plan = catalog.plan(&job.sql)?;
+        sink::check_start(job)?;
 
         let converted = convert::convert(&plan, job)?;
         let mode = job.output_mode;
@@ -145,7 +149,10 @@ impl Oracle {
             Some(failure) => Err(failure),
             None => {
                 refuse::check_supported(&root)?;
-                compiled(&root, mode, &converted.tables, job)?
+                match sink::write_failure(job, &output_schema(&plan)) {
+                    Some(failure) => Err(failure),
+                    None => compiled(&root, mode, &converted.tables, job)?,
+                }
             }
         };
         let kinds: Vec<&Kind> = root.walk().into_iter().map(|node| &node.kind).collect();
@@ -167,6 +174,7 @@ impl Oracle {
             mode,
             ansi: setting("spark.sql.ansi.enabled").as_deref() != Some("false"),
             feed: job.feed.clone(),
+            sink_forgets: sink::forgets(job),
             clock: job.clock.clone(),
             follows_fastest: setting("spark.sql.streaming.multipleWatermarkPolicy").as_deref() == Some("max"),
             no_data_batches: setting("spark.sql.streaming.noDataMicroBatches.enabled").as_deref() != Some("false"),
@@ -187,10 +195,24 @@ impl Oracle {
         let _turn = self
             .asks_for_time()
             .then(|| self.time_in_use.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
-        match self.derived(trace) {
-            Ok(expectation) => expectation,
-            Err(error) => Expectation::refused(Failure::from(&error)),
-        }
+        let derived = match self.until_refused_restart(trace) {
+            Some(first_run) => self.derived(&first_run).map(|mut expectation| {
+                let refusal = || Failure::from(&sink::refused_restart());
+                expectation.run.error.get_or_insert_with(refusal);
+                expectation
+            }),
+            None => self.derived(trace),
+        };
+        derived.unwrap_or_else(|error| Expectation::refused(Failure::from(&error)))
+    }
+
+    /// What of a trace is executed before a restart that the sink refuses, if there is one.
+    fn until_refused_restart(&self, trace: &Trace) -> Option<Trace> {
+        let mut runs = schedule::runs(&self.feed, trace.micro_batches.len()).into_iter();
+        let first = runs.next().filter(|_| self.sink_forgets && runs.next().is_some())?;
+        Some(Trace {
+            micro_batches: trace.micro_batches[first].to_vec(),
+        })
     }
 
     /// What the query returns, by Spark's names.

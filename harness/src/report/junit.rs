@@ -50,8 +50,15 @@ fn status_of(outcome: &Outcome) -> TestCaseStatus {
         _ => Vec::new(),
     });
     let failure = outcome.run.error.iter().map(|failure| failure.message.clone());
-    let message = claims.chain(failure).next().unwrap_or_default();
-    status.set_message(message);
+    let unjudged = outcome.verdicts.iter().filter_map(|(_, verdict)| match verdict {
+        Verdict::NotJudged(reason) => Some(reason.clone()),
+        _ => None,
+    });
+    let message = match outcome.status {
+        Status::CouldNotRun => failure.chain(unjudged).next(),
+        _ => claims.chain(failure).next(),
+    };
+    status.set_message(message.unwrap_or_default());
     status
 }
 
@@ -60,10 +67,7 @@ fn story(outcome: &Outcome, again: Option<&str>) -> String {
     for (check, verdict) in &outcome.verdicts {
         let Verdict::Failed(findings) = verdict else { continue };
         for finding in findings {
-            let place = finding
-                .batch_id
-                .map_or(String::new(), |batch_id| format!(", batch {batch_id}"));
-            lines.push(format!("{check}{place}: {}", finding.claim));
+            lines.push(finding.headline(check));
             lines.extend(finding.story.iter().map(|line| format!("  {line}")));
         }
     }

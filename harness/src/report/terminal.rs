@@ -82,10 +82,7 @@ fn render_outcome(outcome: &Outcome, again: Option<&str>, paint: Paint, text: &m
 
 fn render_findings(check: &str, findings: &[Finding], text: &mut String) {
     for finding in findings.iter().take(FINDINGS_SHOWN) {
-        let place = finding
-            .batch_id
-            .map_or(String::new(), |batch_id| format!(", batch {batch_id}"));
-        line(text, &format!("      {check}{place}: {}", finding.claim));
+        line(text, &format!("      {}", finding.headline(check)));
         finding
             .story
             .iter()

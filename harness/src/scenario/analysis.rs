@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
+use datafusion::logical_expr::LogicalPlan;
 use skirl_engine::Error;
 use skirl_engine::error::SKIRL_UNSUPPORTED;
-use skirl_engine::sql::Catalog;
+use skirl_engine::sql::{Catalog, columns_read};
 
 use super::Scenario;
 use super::mistake::Mistakes;
@@ -30,7 +31,8 @@ pub(super) fn analyse(scenario: &Scenario, spans: &SqlSpans, mistakes: &Mistakes
         // What Skirl does not run yet is no mistake of the file.
         if scenario.expect.error.is_none() && error.condition() != Some(SKIRL_UNSUPPORTED) {
             let help = "correct the SQL, or wait for the refusal in [expect.error]";
-            mistakes.note_with_help(span.clone(), error.to_string(), help);
+            let message = error.to_string();
+            mistakes.note_with_help(narrowed(span, &scenario.text, &message), message, help);
         }
     };
     let mut catalog = Catalog::new(scenario.conf.clone());
@@ -45,8 +47,51 @@ pub(super) fn analyse(scenario: &Scenario, spans: &SqlSpans, mistakes: &Mistakes
         .plan(&scenario.query.sql)
         .map_err(|error| refused(error, &spans.query))
         .ok()?;
+    note_pruned_malformed(scenario, &plan, &spans.query, mistakes);
     let streams: Vec<String> = scenario.streams.iter().map(|stream| stream.name.clone()).collect();
     Some(Shape::of(&plan, &streams))
+}
+
+/// Notes streams of files whose rows depend on the query: Spark finds a row malformed by the columns that are read, and a
+/// scenario's files are read before its query is known.
+fn note_pruned_malformed(scenario: &Scenario, plan: &LogicalPlan, span: &Range<usize>, mistakes: &Mistakes) {
+    let reads = columns_read(plan);
+    for stream in &scenario.streams {
+        let option = |wanted: &str| {
+            let mut options = stream.options.iter();
+            let found = options.find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            found.map(|(_, value)| value.to_ascii_uppercase())
+        };
+        let strict = option("mode").filter(|mode| mode == "DROPMALFORMED" || mode == "FAILFAST");
+        let scans = reads.iter().find(|(name, _)| name.eq_ignore_ascii_case(&stream.name));
+        let width = stream.schema.fields().len();
+        let prunes = scans.is_some_and(|(_, scans)| scans.iter().any(|scan| scan.of(&stream.schema).len() < width));
+        if let (Some(mode), true) = (strict, prunes) {
+            let message = format!(
+                "stream `{}` is read in mode {mode}, and Spark looks for malformed rows only in the columns the query reads",
+                stream.name
+            );
+            let help = "read every column of the stream, or leave `mode` out and filter the rows in a view";
+            mistakes.note_with_help(span.clone(), message, help);
+        }
+    }
+}
+
+/// The place of the first name a message quotes, if it stands in the text of `span` once; else the whole span.
+fn narrowed(span: &Range<usize>, text: &str, message: &str) -> Range<usize> {
+    let name = message.split('`').nth(1).filter(|name| !name.is_empty());
+    let (Some(name), Some(sql)) = (name, text.get(span.clone())) else {
+        return span.clone();
+    };
+    let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let mut places = sql.match_indices(name).map(|(at, _)| at).filter(|at| {
+        let (before, behind) = (&sql[..*at], &sql[at + name.len()..]);
+        !before.ends_with(is_part) && !behind.starts_with(is_part)
+    });
+    match (places.next(), places.next()) {
+        (Some(only), None) => span.start + only..span.start + only + name.len(),
+        _ => span.clone(),
+    }
 }
 
 fn name_inputs(catalog: &mut Catalog, scenario: &Scenario) -> skirl_engine::Result<()> {

@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
-use skirl_engine::format::csv::{CsvOptions, read_csv};
-use skirl_engine::format::json::{JsonOptions, read_json_lines, write_json_lines};
-use skirl_engine::format::parquet::read_parquet;
-use skirl_engine::format::text::read_text;
+use skirl_engine::error::in_full;
+use skirl_engine::format::columns::Columns;
+use skirl_engine::format::json::{JsonOptions, write_json_lines};
+use skirl_engine::format::{FileFormat, without_compression};
 
-use super::mistake::suggestion;
+use super::mistake::listed;
 
 /// Why a file cannot be used.
 #[derive(Debug)]
@@ -22,10 +22,28 @@ pub(super) struct Problem {
     pub help: String,
 }
 
-/// Extensions that are read, and what they mean.
-const EXTENSIONS: &[&str] = &["jsonl", "json", "csv", "parquet", "txt"];
+/// Extensions that are read, and the format each means; `.gz`, `.bz2`, `.deflate` or `.zst` may follow.
+const EXTENSIONS: &[(&str, &str)] = &[
+    ("jsonl", "json"),
+    ("json", "json"),
+    ("csv", "csv"),
+    ("parquet", "parquet"),
+    ("txt", "text"),
+];
 
-/// The data files of a directory in the order of their names; hidden files and those of other extensions do not count.
+fn extensions() -> Vec<&'static str> {
+    EXTENSIONS.iter().map(|(extension, _)| *extension).collect()
+}
+
+/// The format the name of a file says.
+fn format_of(path: &Path) -> Option<&'static str> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let (_, extension) = without_compression(&name).rsplit_once('.')?;
+    let known = EXTENSIONS.iter().find(|(known, _)| *known == extension);
+    known.map(|(_, format)| *format)
+}
+
+/// The files of a directory in the order of their names; hidden ones do not count, and others must be read.
 pub(super) fn list(dir: &Path) -> Result<Vec<PathBuf>, Problem> {
     let unreadable = |error: std::io::Error| Problem {
         message: format!("cannot read {}: {error}", dir.display()),
@@ -35,27 +53,34 @@ pub(super) fn list(dir: &Path) -> Result<Vec<PathBuf>, Problem> {
         .map_err(unreadable)?
         .collect::<Result<Vec<_>, _>>()
         .map_err(unreadable)?;
-    let mut paths: Vec<PathBuf> = entries
-        .into_iter()
-        .map(|entry| entry.path())
-        .filter(|path| is_data(path))
-        .collect();
+    let mut paths: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+    paths.retain(|path| !is_hidden(path));
     paths.sort();
     if paths.is_empty() {
         return Err(Problem {
-            message: format!("{} has no data files", dir.display()),
-            help: format!("their extensions must be one of {}", EXTENSIONS.join(", ")),
+            message: format!("{} has no files", dir.display()),
+            help: format!("put some there; their extensions are {}", listed(&extensions())),
         });
     }
-    Ok(paths)
+    match paths.iter().find(|path| path.is_dir() || format_of(path).is_none()) {
+        Some(path) if path.is_dir() => Err(Problem {
+            message: format!("{} is a directory, and a micro-batch is a file", path.display()),
+            help: "move its files up, or begin its name with `_` to pass over it".to_string(),
+        }),
+        Some(path) => Err(Problem {
+            message: format!("the name of {} tells no format", path.display()),
+            help: format!(
+                "its extension must be one of {}; begin its name with `_` to pass over it",
+                listed(&extensions())
+            ),
+        }),
+        None => Ok(paths),
+    }
 }
 
-fn is_data(path: &Path) -> bool {
-    let hidden = path
-        .file_name()
-        .is_none_or(|name| name.to_string_lossy().starts_with(['.', '_']));
-    let extension = path.extension().unwrap_or_default().to_string_lossy();
-    !hidden && EXTENSIONS.contains(&extension.as_ref())
+fn is_hidden(path: &Path) -> bool {
+    path.file_name()
+        .is_none_or(|name| name.to_string_lossy().starts_with(['.', '_']))
 }
 
 /// Reads files of one schema.
@@ -78,23 +103,20 @@ impl Reader<'_> {
 /// The rows of the file at `path`, whose extension says its format; `options` are Spark's for that format. The error
 /// is a sentence.
 pub fn read_file(path: &Path, schema: &SchemaRef, options: &BTreeMap<String, String>) -> Result<RecordBatch, String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    let rows = match path.extension().unwrap_or_default().to_string_lossy().as_ref() {
-        "jsonl" | "json" => {
-            JsonOptions::new(options, NO_DAY).and_then(|options| read_json_lines(&bytes, schema, &options))
-        }
-        "csv" => CsvOptions::new(options, NO_DAY).and_then(|options| read_csv(&bytes, schema, &options)),
-        "txt" => read_text(&bytes, options.get("lineSep").map(String::as_str)),
-        "parquet" => read_parquet(&[path.to_path_buf()], schema, 1).and_then(|rows| Ok(concat_batches(schema, &rows)?)),
-        other => {
-            return Err(format!(
-                "{}: `.{other}` says no format; {}",
-                path.display(),
-                suggestion(other, EXTENSIONS)
-            ));
-        }
+    let Some(format) = format_of(path) else {
+        let known = listed(&extensions());
+        return Err(format!(
+            "the name of {} tells no format; its extension must be one of {known}",
+            path.display()
+        ));
     };
-    rows.map_err(|error| format!("{}: {error}", path.display()))
+    std::fs::metadata(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let read = || {
+        let format = FileFormat::new(format, options, NO_DAY)?;
+        let rows = format.read(&[path.to_path_buf()], schema, &Columns::All)?;
+        Ok(concat_batches(schema, &rows)?)
+    };
+    read().map_err(|error: skirl_engine::Error| in_full(&error))
 }
 
 /// The day a bare time of day means: 1970-01-01, so that a file is read alike on every day.

@@ -6,16 +6,13 @@ use toml::de::DeValue;
 use super::duration::parse_time_ms;
 use super::section::Section;
 use crate::job::{Sink, SinkFormat};
+use crate::replay::Question;
 
 /// A batch query on the memory table.
 #[derive(Debug, Clone)]
 pub struct FollowUp {
-    /// Spark's SQL; the table has the query's name.
-    pub sql: String,
-    /// The batch after which it is asked; `None`: at the end.
-    pub after_batch: Option<u64>,
-    /// What `current_timestamp()` is, in milliseconds since 1970-01-01T00:00:00 UTC; `None`: the clock of the batch.
-    pub now_ms: Option<i64>,
+    /// What is asked, and when.
+    pub question: Question,
     /// The answer, as JSON values; `None`: what the oracle's table gives.
     pub rows: Option<Vec<serde_json::Value>>,
 }
@@ -45,24 +42,19 @@ fn read(mut section: Section) -> Option<FollowUp> {
                 None
             }
         });
-    let now_ms = section.text("now").and_then(|text| {
-        let ms = parse_time_ms(text.get_ref());
-        if ms.is_none() {
-            let message = format!("`{}` is no time", text.get_ref());
-            section
-                .mistakes
-                .note_with_help(text.span(), message, "write \"2024-12-03T10:00:00Z\"");
-        }
-        ms
-    });
+    let now_ms = section
+        .parsed("now", parse_time_ms, "time", "2024-12-03T10:00:00Z")
+        .map(Spanned::into_inner);
     let rows = section
         .list("rows")
         .map(|rows| rows.into_iter().map(|row| json_of(row.into_inner())).collect());
     section.finish();
     Some(FollowUp {
-        sql: sql?.into_inner(),
-        after_batch,
-        now_ms,
+        question: Question {
+            sql: sql?.into_inner(),
+            after_batch,
+            now_ms,
+        },
         rows,
     })
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use serde::Deserialize;
+use skirl_engine::error::in_full;
 use skirl_engine::format::json::{JsonOptions, read_json_lines};
 use skirl_generator::{GeneratedBatch, StreamSpec};
 use toml::de::ValueDeserializer;
@@ -81,7 +82,7 @@ pub(super) fn settle(streams: &mut [Stream], mistakes: &Mistakes) {
 
 /// The micro-batches of every stream from `seed`. The error is a sentence.
 pub(super) fn make(streams: &[Stream], seed: u64) -> Result<Made, String> {
-    let made = skirl_generator::generate(&specs_of(streams), seed).map_err(|error| error.to_string())?;
+    let made = skirl_generator::generate(&specs_of(streams), seed).map_err(|error| in_full(&error))?;
     let mut generated = made.streams.into_iter().map(|stream| stream.micro_batches);
     let mut rows = Vec::with_capacity(streams.len());
     let mut read = Vec::with_capacity(streams.len());
@@ -111,8 +112,8 @@ fn read_again(batch: &GeneratedBatch) -> Result<RecordBatch, String> {
     let Some(raw) = &batch.raw else {
         return Ok(batch.rows.clone());
     };
-    let options = JsonOptions::new(&BTreeMap::new(), 0).map_err(|error| error.to_string())?;
-    read_json_lines(raw, &batch.rows.schema(), &options).map_err(|error| error.to_string())
+    let options = JsonOptions::new(&BTreeMap::new(), 0).map_err(|error| in_full(&error))?;
+    read_json_lines(raw, &batch.rows.schema(), &options).map_err(|error| in_full(&error))
 }
 
 fn specs_of(streams: &[Stream]) -> Vec<(String, StreamSpec)> {

@@ -62,7 +62,12 @@ fn cells_of(row: Value, schema: &SchemaRef, mistakes: &Mistakes) -> Option<Vec<O
     let found = values.iter().count();
     if found != width {
         let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-        let message = format!("this row has {found} values and its schema has {width} columns");
+        let values = if found == 1 {
+            "1 value"
+        } else {
+            &format!("{found} values")
+        };
+        let message = format!("this row has {values} and its schema has {width} columns");
         let help = format!("write a value for each of {}; NULL is `[]`", names.join(", "));
         mistakes.note_with_help(span, message, help);
         return None;

@@ -9,6 +9,7 @@ use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteError, MietteSpanContents, NamedSource,
     SourceCode, SourceSpan, SpanContents,
 };
+use skirl_engine::spelling::closest;
 
 /// One mistake in a scenario file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +78,23 @@ impl WrongScenario {
             mistakes,
             source,
         }
+    }
+
+    /// The first mistake with its place, and how many there are: a line for a report.
+    pub fn summary(&self) -> String {
+        let Some(first) = self.mistakes.first() else {
+            return String::new();
+        };
+        let before = &self.source.inner()[..first.span.start.min(self.source.inner().len())];
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let help = first.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+        let more = match self.mistakes.len() - 1 {
+            0 => String::new(),
+            1 => " (and one more mistake)".to_string(),
+            more => format!(" (and {more} more mistakes)"),
+        };
+        format!("{}:{line}:{column}: {}{help}{more}", self.path.display(), first.message)
     }
 
     /// The mistakes as people read them: `file:line:column`, the offending line, what to write instead.
@@ -175,16 +193,15 @@ impl SourceCode for Pointed<'_> {
 
 /// ``did you mean `delay`?`` if one of `known` is close to `word`, else the list of what is known.
 pub(crate) fn suggestion(word: &str, known: &[&str]) -> String {
-    let closest = known.iter().map(|name| (distance(word, name), name)).min();
-    match closest {
-        Some((_, name)) if is_close(word, name) => format!("did you mean `{name}`?"),
-        _ => format!("write one of {}", listed(known)),
+    match closest(word, known.iter().copied()) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => format!("write one of {}", listed(known)),
     }
 }
 
 /// Whether `word` may be a misspelt `name`.
 pub(super) fn is_close(word: &str, name: &str) -> bool {
-    distance(word, name) <= name.len().max(word.len()).div_ceil(3)
+    closest(word, [name]).is_some()
 }
 
 /// `` `a`, `b` and `c` ``.
@@ -194,21 +211,6 @@ pub(crate) fn listed(names: &[&str]) -> String {
         Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
         _ => quoted.join(""),
     }
-}
-
-/// How many letters must be added, removed or replaced to make `b` of `a`.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter_a) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, letter_b) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter_a != *letter_b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

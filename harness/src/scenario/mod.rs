@@ -23,7 +23,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
 use toml::de::DeTable;
 
 pub use duration::{parse_duration_ms, parse_time_ms, parse_time_us};
@@ -35,12 +34,12 @@ pub use follow_up::FollowUp;
 pub use generated::Generated;
 pub(crate) use mistake::suggestion;
 pub use mistake::{Mistake, WrongScenario};
-pub use query::{Query, Trigger};
+pub use query::Query;
 pub use save::{SaveError, Saved, load, save, save_case};
 pub use schema::{WrongSchema, format_schema, parse_schema};
 pub use stream::{Stream, StreamSource};
 
-use crate::job::{BatchClock, Feed, Job, Sink, View};
+use crate::job::{BatchClock, Feed, Job, Sink, Trigger, View};
 use crate::shape::Shape;
 use crate::trace::{MicroBatch, Trace};
 use analysis::SqlSpans;
@@ -90,7 +89,7 @@ pub struct Scenario {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The file cannot be read.
-    #[error("cannot read {}: {source}", .path.display())]
+    #[error("cannot read {}", .path.display())]
     Io {
         /// Which.
         path: PathBuf,
@@ -142,11 +141,6 @@ impl Scenario {
 
     /// What is run.
     pub fn job(&self) -> Job {
-        let mut conf = self.conf.clone();
-        if self.trigger == Trigger::Once {
-            // A Once run ends after its batch: the batch without data that would follow is not run.
-            conf.insert(NO_DATA_BATCHES.to_string(), "false".to_string());
-        }
         Job {
             streams: self
                 .streams
@@ -157,9 +151,10 @@ impl Scenario {
             views: self.views.clone(),
             sql: self.query.sql.clone(),
             output_mode: self.query.output_mode,
-            conf,
+            conf: self.conf.clone(),
             feed: self.feed.clone(),
             clock: self.clock.clone(),
+            trigger: self.trigger,
             sink: self.sink.clone(),
         }
     }
@@ -168,23 +163,18 @@ impl Scenario {
     pub fn rows(&self, seed: u64) -> Result<Rows, String> {
         let made = generated::make(&self.streams, seed)?;
         Ok(Rows {
-            trace: self.trace_of(made.rows),
-            read: made.read.map(|read| self.trace_of(read)),
+            trace: trace_of(made.rows),
+            read: made.read.map(trace_of),
         })
     }
+}
 
-    fn trace_of(&self, mut streams: Vec<Vec<RecordBatch>>) -> Trace {
-        for (stream, batches) in self.streams.iter().zip(&mut streams) {
-            if self.trigger == Trigger::Once && self.feed == Feed::Backlog && !batches.is_empty() {
-                // Once ignores read limits: everything that is there is one batch.
-                *batches = vec![concat_batches(&stream.schema, batches.iter()).expect("a stream has one schema")];
-            }
-        }
-        let length = streams.iter().map(Vec::len).max().unwrap_or(0);
-        let rows = |n: usize| streams.iter().map(|batches| batches.get(n).cloned()).collect();
-        Trace {
-            micro_batches: (0..length).map(|n| MicroBatch { rows: rows(n) }).collect(),
-        }
+/// Micro-batch by micro-batch what comes stream by stream.
+fn trace_of(streams: Vec<Vec<RecordBatch>>) -> Trace {
+    let length = streams.iter().map(Vec::len).max().unwrap_or(0);
+    let rows = |n: usize| streams.iter().map(|batches| batches.get(n).cloned()).collect();
+    Trace {
+        micro_batches: (0..length).map(|n| MicroBatch { rows: rows(n) }).collect(),
     }
 }
 
@@ -196,9 +186,6 @@ pub struct Rows {
     /// What a reader makes of them, where some arrive spoilt: the system is fed these.
     pub read: Option<Trace>,
 }
-
-/// Spark's setting for batches without data.
-const NO_DATA_BATCHES: &str = "spark.sql.streaming.noDataMicroBatches.enabled";
 
 /// Reads all sections, whatever is wrong in any of them.
 fn read_root(mut root: Section, path: &Path, text: &str, mistakes: &Mistakes) -> Option<(Scenario, SqlSpans)> {
@@ -212,8 +199,13 @@ fn read_root(mut root: Section, path: &Path, text: &str, mistakes: &Mistakes) ->
     let query = query::read(&mut root);
     let feed = query::read_feed(&mut root);
     let trigger = query::read_trigger(&mut root);
-    let clock = query::read_clock(&mut root, &trigger);
-    let sink = query::read_sink(&mut root, query.as_ref().map(|(query, _)| query));
+    let clock = query::read_clock(&mut root, trigger);
+    let sink = query::read_sink(
+        &mut root,
+        query.as_ref().map(|(query, _)| query),
+        &feed,
+        expect.error.is_some(),
+    );
     let conf = root
         .settings("conf")
         .into_iter()

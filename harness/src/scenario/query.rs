@@ -1,7 +1,7 @@
 //! What is asked of the streams, and how it is driven: `[query]`, `[[views]]`, `feed`, `trigger`, `clock`, `[sink]`.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
+use std::time::Duration;
 
 use skirl_engine::sql::WatermarkSpec;
 use toml::Spanned;
@@ -10,7 +10,7 @@ use toml::de::DeValue;
 use super::analysis::ViewSpans;
 use super::duration::{parse_duration_ms, parse_time_ms};
 use super::section::Section;
-use crate::job::{BatchClock, DropDuplicates, Feed, OutputMode, Sink, SinkFormat, View};
+use crate::job::{BatchClock, DropDuplicates, Feed, OutputMode, Sink, SinkFormat, Trigger, View};
 
 /// The query of a scenario.
 #[derive(Debug, Clone)]
@@ -21,17 +21,6 @@ pub struct Query {
     pub sql: String,
     /// Append unless said otherwise.
     pub output_mode: OutputMode,
-}
-
-/// When a batch runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trigger {
-    /// As long as there is something to do, then the query ends.
-    AvailableNow,
-    /// One batch of everything there is.
-    Once,
-    /// At every multiple of so many milliseconds of the scenario's clock.
-    ProcessingTime(i64),
 }
 
 /// Reads `[query]`; with the place of its SQL.
@@ -178,7 +167,7 @@ pub(super) fn read_trigger(root: &mut Section) -> Trigger {
         "available-now" => Trigger::AvailableNow,
         "once" => Trigger::Once,
         interval => match parse_duration_ms(interval) {
-            Some(ms) => Trigger::ProcessingTime(ms),
+            Some(ms) => Trigger::ProcessingTime(Duration::from_millis(ms.unsigned_abs())),
             None => {
                 let message = format!("`{interval}` is no trigger");
                 let help = "write \"available-now\", \"once\" or an interval: \"10 seconds\"";
@@ -189,72 +178,100 @@ pub(super) fn read_trigger(root: &mut Section) -> Trigger {
     }
 }
 
-/// Reads `clock`. A trigger with an interval is a clock that steps by it.
-pub(super) fn read_clock(root: &mut Section, trigger: &Trigger) -> BatchClock {
+/// Reads `clock`. A trigger with an interval is a clock that steps by it, from tick to tick.
+pub(super) fn read_clock(root: &mut Section, trigger: Trigger) -> BatchClock {
+    let interval_ms = match trigger {
+        Trigger::ProcessingTime(interval) => i64::try_from(interval.as_millis()).ok(),
+        Trigger::AvailableNow | Trigger::Once => None,
+    };
     let mut clock = BatchClock::default();
-    if let Trigger::ProcessingTime(ms) = trigger {
-        clock.step_ms = *ms;
+    if let Some(ms) = interval_ms {
+        clock.step_ms = ms;
+        clock.start_ms -= between_ticks(clock.start_ms, ms);
     }
     let Some(mut section) = root.section("clock") else {
         return clock;
     };
-    if let Some(start) = section.text("start") {
-        match parse_time_ms(start.get_ref()) {
-            Some(ms) => clock.start_ms = ms,
-            None => {
-                let message = format!("`{}` is no time", start.get_ref());
-                section
-                    .mistakes
-                    .note_with_help(start.span(), message, "write \"2024-12-03T10:00:00Z\"");
-            }
+    if let Some(start) = section.parsed("start", parse_time_ms, "time", "2024-12-03T10:00:00Z") {
+        clock.start_ms = *start.get_ref();
+        if interval_ms.is_some_and(|ms| between_ticks(clock.start_ms, ms) != 0) {
+            let help = "start it at a multiple of the interval, where its batches run";
+            section
+                .mistakes
+                .note_with_help(start.span(), "the clock starts between two ticks of the trigger", help);
         }
     }
-    if let Some(step) = section.text("step") {
-        match parse_duration_ms(step.get_ref()) {
-            Some(ms) => clock.step_ms = ms,
-            None => {
-                let message = format!("`{}` is no duration", step.get_ref());
-                section
-                    .mistakes
-                    .note_with_help(step.span(), message, "write \"10 seconds\"");
-            }
+    if let Some(step) = section.parsed("step", parse_duration_ms, "duration", "10 seconds") {
+        clock.step_ms = *step.get_ref();
+        if interval_ms.is_some_and(|ms| ms != clock.step_ms) {
+            let help = "remove `step`: batches run at the ticks of the trigger";
+            section
+                .mistakes
+                .note_with_help(step.span(), "the clock steps by another span than the trigger", help);
         }
     }
     section.finish();
     clock
 }
 
-/// Reads `[sink]`. A memory sink's table has the query's name.
-pub(super) fn read_sink(root: &mut Section, query: Option<&Query>) -> Sink {
+/// How long after a tick of an interval a time is, in milliseconds.
+fn between_ticks(time_ms: i64, interval_ms: i64) -> i64 {
+    time_ms.rem_euclid(interval_ms.max(1))
+}
+
+/// Reads `[sink]`. A memory sink's table has the query's name. A refusal may be what a scenario waits for, then a
+/// sink may lack what it needs.
+pub(super) fn read_sink(root: &mut Section, query: Option<&Query>, feed: &Feed, refusal_expected: bool) -> Sink {
     let name = query.and_then(|query| query.name.clone());
     let Some(mut section) = root.section("sink") else {
         // Who names the query of a scenario wants to ask its table.
-        let format = if name.is_some() {
-            SinkFormat::Memory
-        } else {
-            SinkFormat::ForeachBatch
+        let format = match name {
+            Some(_) => SinkFormat::Memory,
+            None => SinkFormat::ForeachBatch,
         };
         return Sink {
             format,
             name,
-            options: BTreeMap::new(),
+            ..Sink::default()
         };
     };
     if !section.has("format") {
         section.missing("format", "\"memory\"");
     }
     let format = section.choice("format", SinkFormat::ALL).unwrap_or_default();
-    if format == SinkFormat::Memory && name.is_none() {
-        let message = "a memory sink needs a query name: its table has it";
-        section
-            .mistakes
-            .note_with_help(section.span.clone(), message, "add `name = \"totals\"` to [query]");
-    }
+    let checkpoint = section.boolean("checkpoint").unwrap_or(true);
     let options = section
         .settings("options")
         .into_iter()
         .map(|(name, value)| (name.into_inner(), value))
         .collect();
+    if *feed != Feed::Backlog && !checkpoint {
+        let message = "a restart goes on from a checkpoint, and this query is given none";
+        section
+            .mistakes
+            .note_with_help(section.span.clone(), message, "remove `checkpoint = false`");
+    }
+    if !refusal_expected {
+        note_what_is_lacking(&section, format, name.is_some(), checkpoint);
+    }
     section.finish();
-    Sink { format, name, options }
+    Sink {
+        format,
+        name,
+        options,
+        checkpoint,
+    }
+}
+
+fn note_what_is_lacking(section: &Section, format: SinkFormat, named: bool, checkpoint: bool) {
+    if format == SinkFormat::Memory && !named {
+        let message = "a memory sink needs a query name: its table has it";
+        let help = "add `name = \"totals\"` to [query], or wait for Spark's refusal in [expect.error]";
+        section.mistakes.note_with_help(section.span.clone(), message, help);
+    }
+    if format.is_files() && !checkpoint {
+        let message = format!("a {} sink needs a checkpoint", format.name());
+        let help = "remove `checkpoint = false`, or wait for Spark's refusal in [expect.error]";
+        section.mistakes.note_with_help(section.span.clone(), message, help);
+    }
 }

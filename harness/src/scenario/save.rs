@@ -27,7 +27,7 @@ use crate::trace::Trace;
 #[derive(Debug, thiserror::Error)]
 pub enum SaveError {
     /// A file or directory cannot be read or written.
-    #[error("cannot access {}: {source}", .path.display())]
+    #[error("cannot access {}", .path.display())]
     Io {
         /// Which.
         path: PathBuf,
@@ -129,6 +129,9 @@ pub fn load(dir: &Path) -> Result<Saved, SaveError> {
         path: dir.to_path_buf(),
         reason,
     };
+    if !dir.is_dir() {
+        return Err(foreign("there is no such directory".to_string()));
+    }
     let text = std::fs::read_to_string(dir.join(TRACE_FILE)).map_err(|_| foreign(format!("it has no {TRACE_FILE}")))?;
     let trace = TraceFile::from_toml(&text).map_err(|error| foreign(error.to_string()))?;
     let mut files = list_files(dir)?;

@@ -85,6 +85,24 @@ impl<'i, 'm> Section<'i, 'm> {
         }
     }
 
+    /// The text of `key` as `parse` reads it: `what` it has to be, and an example.
+    pub fn parsed<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+        what: &str,
+        example: &str,
+    ) -> Option<Spanned<T>> {
+        let text = self.text(key)?;
+        let parsed = parse(text.get_ref());
+        if parsed.is_none() {
+            let message = format!("`{}` is no {what}", text.get_ref());
+            self.mistakes
+                .note_with_help(text.span(), message, format!("write \"{example}\""));
+        }
+        Some(Spanned::new(text.span(), parsed?))
+    }
+
     /// The whole number of `key`.
     pub fn integer(&mut self, key: &'static str) -> Option<Spanned<i64>> {
         let value = self.take(key)?;

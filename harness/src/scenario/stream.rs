@@ -62,6 +62,12 @@ impl Stream {
                 },
                 per_trigger,
             ),
+            // Without a schema nothing can be read, but the directory can be looked for.
+            (Some(dir), None, None) => {
+                let listed = files::list(&root.join(dir.get_ref()));
+                listed.map_err(|problem| note_in(&section, &dir, problem)).ok();
+                None
+            }
             (None, Some(batches), Some(schema)) => read_batches(&section, batches, schema),
             (Some(dir), Some(_), _) => {
                 let message = format!("stream `{}` has both `files` and `batches`", name.get_ref());
@@ -143,15 +149,17 @@ fn read_directory(
     reader: &Reader,
     per_trigger: usize,
 ) -> Option<Vec<RecordBatch>> {
-    let note = |problem: files::Problem| {
-        section
-            .mistakes
-            .note_with_help(dir.span(), problem.message, problem.help)
-    };
+    let note = |problem| note_in(section, dir, problem);
     let paths = files::list(&root.join(dir.get_ref())).map_err(note).ok()?;
     let read: Vec<_> = paths.iter().map(|path| reader.read(path).map_err(note).ok()).collect();
     let batches: Vec<RecordBatch> = read.into_iter().collect::<Option<_>>()?;
     let together =
         |files: &[RecordBatch]| concat_batches(reader.schema, files).expect("files were read with one schema");
     Some(batches.chunks(per_trigger).map(together).collect())
+}
+
+fn note_in(section: &Section, dir: &Spanned<String>, problem: files::Problem) {
+    section
+        .mistakes
+        .note_with_help(dir.span(), problem.message, problem.help);
 }

@@ -109,7 +109,7 @@ fn values_that_are_no_values_of_their_column_are_named() {
 #[test]
 fn a_row_that_is_too_short_is_told_its_columns() {
     insta::assert_snapshot!(mistakes(&SOUND.replace("\"Porto\", 3, ", "")), @r#"
-     × this row has 1 values and its schema has 3 columns
+     × this row has 1 value and its schema has 3 columns
       ╭─[scenarios/late.toml:7:4]
     7 │   [["2024-12-03T10:00:00Z"], ["Faro", [], "2024-12-03 10:01:00"]],
       ·    ────────────────────────
@@ -141,9 +141,9 @@ fn a_column_that_is_not_there_is_shown_in_the_query() {
     insta::assert_snapshot!(mistakes(&SOUND.replace("SELECT district, count(*)", "SELECT city, count(*)")), @r#"
      × A column, variable, or function parameter with name `city` cannot be resolved. Did you mean one of the
      │ following? [`district`, `timestamp`, `new_scotsmen`].
-       ╭─[scenarios/late.toml:18:7]
+       ╭─[scenarios/late.toml:18:15]
     18 │ sql = "SELECT city, count(*) AS c FROM s GROUP BY district"
-       ·       ─────────────────────────────────────────────────────
+       ·               ────
        ╰────
      help: correct the SQL, or wait for the refusal in [expect.error]
     "#);
@@ -153,9 +153,9 @@ fn a_column_that_is_not_there_is_shown_in_the_query() {
 fn a_watermark_on_text_is_refused_as_spark_does() {
     insta::assert_snapshot!(mistakes(&SOUND.replace("column = \"timestamp\"", "column = \"district\"")), @r#"
      × The event time `district` has the invalid type "STRING", but expected "TIMESTAMP".
-       ╭─[scenarios/late.toml:15:13]
+       ╭─[scenarios/late.toml:15:25]
     15 │ watermark = { column = "district", delay = "30 seconds" }
-       ·             ─────────────────────────────────────────────
+       ·                         ────────
        ╰────
      help: correct the SQL, or wait for the refusal in [expect.error]
     "#);
@@ -255,13 +255,119 @@ fn streams_keep_the_order_of_the_file_and_shorter_ones_end() {
 }
 
 #[test]
-fn a_once_trigger_takes_everything_as_one_batch() {
-    let scenario = read(&SOUND.replacen("title", "trigger = \"once\"\ntitle", 1)).unwrap();
-    assert_eq!(scenario.rows(0).unwrap().trace.micro_batches.len(), 1);
-    assert_eq!(
-        scenario.job().conf["spark.sql.streaming.noDataMicroBatches.enabled"],
-        "false"
+fn a_trigger_with_an_interval_is_a_clock_that_starts_on_a_tick() {
+    for (trigger, start_ms, step_ms) in [
+        ("available-now", 1_733_220_000_000, 1_000),
+        ("once", 1_733_220_000_000, 1_000),
+        ("10 seconds", 1_733_220_000_000, 10_000),
+        ("7 seconds", 1_733_219_999_000, 7_000),
+    ] {
+        let scenario = read(&SOUND.replacen("title", &format!("trigger = \"{trigger}\"\ntitle"), 1)).unwrap();
+        let clock = scenario.job().clock;
+        assert_eq!((clock.start_ms, clock.step_ms), (start_ms, step_ms), "{trigger}");
+        assert_eq!(
+            scenario.rows(0).unwrap().trace.micro_batches.len(),
+            3,
+            "a trigger changes no trace"
+        );
+    }
+}
+
+#[test]
+fn a_clock_does_not_contradict_its_trigger() {
+    let clock = "[clock]\nstart = \"2024-12-03T10:00:03Z\"\nstep = \"1 second\"\n\n[[views]]";
+    let text = SOUND
+        .replacen("title", "trigger = \"10 seconds\"\ntitle", 1)
+        .replacen("[[views]]", clock, 1);
+    insta::assert_snapshot!(mistakes(&text), @r#"
+     × the clock starts between two ticks of the trigger
+       ╭─[scenarios/late.toml:14:9]
+    14 │ start = "2024-12-03T10:00:03Z"
+       ·         ──────────────────────
+       ╰────
+     help: start it at a multiple of the interval, where its batches run
+     × the clock steps by another span than the trigger
+       ╭─[scenarios/late.toml:15:8]
+    15 │ step = "1 second"
+       ·        ──────────
+       ╰────
+     help: remove `step`: batches run at the ticks of the trigger
+    "#);
+}
+
+#[test]
+fn a_sink_has_what_it_needs_unless_its_refusal_is_what_a_scenario_waits_for() {
+    let memory = "[sink]\nformat = \"memory\"";
+    let files = "[sink]\nformat = \"csv\"\ncheckpoint = false";
+    let told = |sink: &str| mistakes(&format!("restart_before = [1]\n{SOUND}\n{sink}\n"));
+    insta::assert_snapshot!(told(memory), @r#"
+     × a memory sink needs a query name: its table has it
+       ╭─[scenarios/late.toml:25:1]
+    25 │ [sink]
+       · ──────
+       ╰────
+     help: add `name = "totals"` to [query], or wait for Spark's refusal in [expect.error]
+    "#);
+    insta::assert_snapshot!(told(files), @r#"
+     × a restart goes on from a checkpoint, and this query is given none
+       ╭─[scenarios/late.toml:25:1]
+    25 │ [sink]
+       · ──────
+       ╰────
+     help: remove `checkpoint = false`
+     × a csv sink needs a checkpoint
+       ╭─[scenarios/late.toml:25:1]
+    25 │ [sink]
+       · ──────
+       ╰────
+     help: remove `checkpoint = false`, or wait for Spark's refusal in [expect.error]
+    "#);
+    for sink in [memory, files] {
+        let error = "error = { message_contains = \"must be specified\" }";
+        let text = SOUND.replace("output_rows = \"> 0\"", error);
+        read(&format!("{text}\n{sink}\n")).unwrap();
+    }
+}
+
+#[test]
+fn files_that_would_be_passed_over_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    for path in ["notes/readme.md", "nested/district=Porto/0.csv", "none/_hidden.csv"] {
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "").unwrap();
+    }
+    let (before, after) = SOUND.split_once("batches =").unwrap();
+    let (_, after) = after.split_once("]\n\n").unwrap();
+    let messages = ["notes", "nested", "none"].map(|files| {
+        let text = format!("{before}files = \"{files}\"\n\n{after}");
+        let wrong = Scenario::parse(&dir.path().join("late.toml"), &text).unwrap_err();
+        let mistake = &wrong.mistakes[0];
+        let told = format!("{}; {}", mistake.message, mistake.help.as_deref().unwrap());
+        told.replace(&dir.path().display().to_string(), "DIR")
+    });
+    insta::assert_snapshot!(messages.join("\n"), @r"
+    the name of DIR/notes/readme.md tells no format; its extension must be one of `jsonl`, `json`, `csv`, `parquet` and `txt`; begin its name with `_` to pass over it
+    DIR/nested/district=Porto is a directory, and a micro-batch is a file; move its files up, or begin its name with `_` to pass over it
+    DIR/none has no files; put some there; their extensions are `jsonl`, `json`, `csv`, `parquet` and `txt`
+    ");
+}
+
+#[test]
+fn strict_modes_ask_for_every_column() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("rows")).unwrap();
+    std::fs::write(dir.path().join("rows/0.csv"), "Porto,3,2024-12-03T10:00:00Z\n").unwrap();
+    let (before, after) = SOUND.split_once("batches =").unwrap();
+    let (_, after) = after.split_once("]\n\n").unwrap();
+    let text = format!("{before}files = \"rows\"\noptions = {{ mode = \"DROPMALFORMED\" }}\n\n{after}");
+    let wrong = Scenario::parse(&dir.path().join("late.toml"), &text).unwrap_err();
+    insta::assert_snapshot!(wrong.mistakes[0].message, @"stream `scotsmen` is read in mode DROPMALFORMED, and Spark looks for malformed rows only in the columns the query reads");
+    let whole = text.replace(
+        "count(*) AS c",
+        "count(*) AS c, sum(new_scotsmen) AS n, max(timestamp) AS t",
     );
+    Scenario::parse(&dir.path().join("late.toml"), &whole).unwrap();
 }
 
 #[test]

@@ -1,67 +1,40 @@
 //! The embedded engine as a system under test.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod outlet;
+
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
 use skirl_engine::clock::ManualClock;
-use skirl_engine::sink::ForeachBatchSink;
 use skirl_engine::source::MemoryStream;
 use skirl_engine::storage::MemoryStorage;
-use skirl_engine::{BatchProgress, OutputMode, Session, StreamingQuery};
+use skirl_engine::{BatchProgress, Session, StreamingQuery, Trigger};
 
-use super::{Drained, Promises, Question, Result, System};
-use crate::job::{BatchClock, Job};
+use super::{Drained, Promises, Result, System};
+use crate::job::{BatchClock, Feed, Job};
 use crate::run::{Failure, OutputBatch};
 use crate::trace::MicroBatch;
+use outlet::Outlet;
 
-/// The engine in this process: sources and checkpoint in memory, so that a restart is a real one and costs no disk.
+/// The engine in this process: sources and checkpoint in memory, so that a restart is a real one and costs no disk. Rows
+/// go to the sink the job names, those of a file sink to a directory that is gone with the system.
 #[derive(Default)]
 pub struct Embedded {
     sources: Vec<MemoryStream>,
     checkpoint: MemoryStorage,
     clock: ManualClock,
+    outlet: Outlet,
     query: Option<Running>,
-    emitted: Emitted,
-    memory_table: Option<MemoryTable>,
 }
 
 /// A started query and how its batches are reported.
 struct Running {
     query: StreamingQuery,
+    trigger: Trigger,
     times: BatchClock,
     /// For each of the job's streams that the query reads, in the job's order: its place among the query's streams.
     places: Vec<usize>,
     next_batch: u64,
-}
-
-/// What a query's memory table was after each batch.
-struct MemoryTable {
-    name: String,
-    mode: OutputMode,
-    conf: std::collections::BTreeMap<String, String>,
-    emitted: Vec<(u64, RecordBatch)>,
-}
-
-/// Batches a sink was given; clones share them.
-#[derive(Clone, Default)]
-struct Emitted(Arc<Mutex<Vec<(u64, RecordBatch)>>>);
-
-impl Emitted {
-    fn take(&self) -> Vec<(u64, RecordBatch)> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn sink(&self) -> ForeachBatchSink {
-        let emitted = Arc::clone(&self.0);
-        ForeachBatchSink::new(move |batch_id, rows| {
-            emitted
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push((batch_id, rows.clone()));
-            Ok(())
-        })
-    }
 }
 
 impl System for Embedded {
@@ -74,22 +47,13 @@ impl System for Embedded {
                 .map(|(_, schema)| MemoryStream::new(Arc::clone(schema)))
                 .collect();
         }
-        if let Some(name) = &job.sink.name {
-            let emitted = self.memory_table.take().map(|table| table.emitted).unwrap_or_default();
-            let conf = job.conf.clone();
-            self.memory_table = Some(MemoryTable {
-                name: name.clone(),
-                mode: job.output_mode,
-                conf,
-                emitted,
-            });
-        }
         let query = self.start_query(job).map_err(|error| Failure::from(&error))?;
         let read = query.streams();
         let place = |(name, _): &(String, _)| read.iter().position(|stream| stream.eq_ignore_ascii_case(name));
         let places = job.streams.iter().filter_map(place).collect();
         self.query = Some(Running {
             query,
+            trigger: job.trigger,
             times: job.clock.clone(),
             places,
             next_batch,
@@ -106,16 +70,11 @@ impl System for Embedded {
         Ok(())
     }
 
-    fn drain(&mut self) -> Drained {
+    fn drain(&mut self, until: Option<u64>) -> Drained {
         let mut drained = Drained::default();
         let Some(running) = &mut self.query else { return drained };
-        let result = running.drain(&self.clock, &self.emitted, &mut drained.batches);
+        let result = running.drain(until, &self.clock, &self.outlet, &mut drained.batches);
         drained.failure = result.err().map(|error| Failure::from(&error));
-        if let Some(table) = &mut self.memory_table {
-            table
-                .emitted
-                .extend(drained.batches.iter().map(|batch| (batch.batch_id, batch.rows.clone())));
-        }
         drained
     }
 
@@ -137,17 +96,17 @@ impl System for Embedded {
         }
     }
 
-    fn ask(&mut self, question: &Question) -> Result<RecordBatch> {
-        let table = self.memory_table.as_ref().ok_or_else(|| Failure {
-            condition: None,
-            message: "no query fills a memory table: give the query a `name`".to_string(),
-        })?;
-        table.ask(question).map_err(|error| Failure::from(&error))
+    fn ask(&mut self, sql: &str, now_ms: i64) -> Result<RecordBatch> {
+        self.outlet.ask(sql, now_ms).map_err(|error| Failure::from(&error))
+    }
+
+    fn stored(&mut self) -> Result<Option<RecordBatch>> {
+        self.outlet.stored().map_err(|error| Failure::from(&error))
     }
 }
 
 impl Embedded {
-    fn start_query(&self, job: &Job) -> skirl_engine::Result<StreamingQuery> {
+    fn start_query(&mut self, job: &Job) -> skirl_engine::Result<StreamingQuery> {
         let mut session = Session::new(job.conf.clone());
         for ((name, schema), source) in job.streams.iter().zip(&self.sources) {
             let source = source.clone();
@@ -168,37 +127,52 @@ impl Embedded {
             .write_stream(&job.sql)?
             .output_mode(job.output_mode)
             .clock(self.clock.clone());
-        if job.feed != crate::job::Feed::Backlog {
+        if let Some(name) = &job.sink.name {
+            query = query.query_name(name);
+        }
+        let (sink, opened) = self.outlet.open(job, query.schema())?;
+        if job.sink.checkpoint && (job.feed != Feed::Backlog || sink.needs_checkpoint()) {
             query = query.checkpoint(self.checkpoint.clone());
         }
-        query.start(Box::new(self.emitted.sink()))
+        let started = query.start(sink)?;
+        self.outlet.settle(opened);
+        Ok(started)
     }
 }
 
 impl Running {
     fn drain(
         &mut self,
+        until: Option<u64>,
         clock: &ManualClock,
-        emitted: &Emitted,
+        outlet: &Outlet,
         batches: &mut Vec<OutputBatch>,
     ) -> skirl_engine::Result<()> {
-        self.query.prepare_available_now()?;
+        if self.trigger == Trigger::AvailableNow {
+            self.query.prepare_available_now()?;
+        }
+        clock.set(self.times.at(self.next_batch));
         loop {
-            clock.set(self.times.at(self.next_batch));
-            let Some(progress) = self.query.run_next()? else {
+            let Some(progress) = self.query.turn(self.trigger)? else {
                 return Ok(());
             };
-            self.next_batch = progress.batch_id + 1;
-            let rows = emitted
-                .take()
-                .into_iter()
-                .find(|(batch_id, _)| *batch_id == progress.batch_id);
-            let rows = rows.map_or_else(
-                || RecordBatch::new_empty(Arc::clone(self.query.schema())),
-                |(_, rows)| rows,
-            );
+            let batch_id = progress.batch_id;
+            self.next_batch = batch_id + 1;
+            let rows = outlet.take(batch_id);
+            let rows = rows.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(self.query.schema())));
             batches.push(self.output(progress, rows));
+            if until == Some(batch_id) {
+                return Ok(());
+            }
+            if !self.moves_the_clock() {
+                clock.set(self.times.at(self.next_batch));
+            }
         }
+    }
+
+    /// Whether the trigger waits for ticks, which moves the clock to them.
+    fn moves_the_clock(&self) -> bool {
+        matches!(self.trigger, Trigger::ProcessingTime(interval) if !interval.is_zero())
     }
 
     fn output(&self, progress: BatchProgress, rows: RecordBatch) -> OutputBatch {
@@ -210,30 +184,5 @@ impl Running {
             state_rows: progress.operators.iter().map(|operator| operator.state_rows).collect(),
             dropped: progress.operators.iter().map(|operator| operator.dropped).collect(),
         }
-    }
-}
-
-impl MemoryTable {
-    fn ask(&self, question: &Question) -> skirl_engine::Result<RecordBatch> {
-        let last = question.after_batch.unwrap_or(u64::MAX);
-        let mut seen: Vec<&RecordBatch> = self
-            .emitted
-            .iter()
-            .filter(|(batch_id, _)| *batch_id <= last)
-            .map(|(_, rows)| rows)
-            .collect();
-        if self.mode == OutputMode::Complete {
-            seen.drain(..seen.len().saturating_sub(1)); // each batch replaces the table
-        }
-        let first = seen
-            .first()
-            .or(self.emitted.first().map(|(_, rows)| rows).as_ref())
-            .copied()
-            .ok_or_else(|| skirl_engine::Error::Invalid(format!("table `{}` has no batch yet", self.name)))?;
-        let rows = concat_batches(&first.schema(), seen)?;
-        let mut session = Session::new(self.conf.clone());
-        session.add_table(&self.name, rows)?;
-        session.catalog().batch_time().set(question.now_ms);
-        session.query(&question.sql)
     }
 }

@@ -23,9 +23,9 @@ pub trait System {
     /// Makes one micro-batch of input visible.
     fn feed(&mut self, batch: &MicroBatch) -> Result<()>;
 
-    /// Processes all input fed so far, batches without data included. What was emitted since the last drain; a failure
-    /// keeps the batches before it.
-    fn drain(&mut self) -> Drained;
+    /// Processes the input fed so far as the job's trigger has it, batches without data included, to its end or to the
+    /// end of batch `until`. What was emitted since the last drain; a failure keeps the batches before it.
+    fn drain(&mut self, until: Option<u64>) -> Drained;
 
     /// Finishes the batch in flight, then ends; [`System::start`] goes on from there.
     fn stop(&mut self) -> Result<()>;
@@ -36,8 +36,13 @@ pub trait System {
     /// What checks may count on.
     fn promises(&self) -> Promises;
 
-    /// Asks the query's memory table with a batch query, as after batch `question.after_batch`.
-    fn ask(&mut self, question: &Question) -> Result<RecordBatch>;
+    /// Asks the query's memory table, as it is now, with a batch query in Spark's SQL; `current_timestamp()` is `now_ms`,
+    /// in milliseconds since 1970-01-01T00:00:00 UTC.
+    fn ask(&mut self, sql: &str, now_ms: i64) -> Result<RecordBatch>;
+
+    /// Reads back what the sink holds: a memory table's rows or those of a file sink's files, in the query's columns.
+    /// `None` where the sink keeps nothing.
+    fn stored(&mut self) -> Result<Option<RecordBatch>>;
 }
 
 /// What a drain brought.
@@ -47,17 +52,6 @@ pub struct Drained {
     pub batches: Vec<OutputBatch>,
     /// Why the query ended, if it did.
     pub failure: Option<Failure>,
-}
-
-/// A batch query on the memory table of a query.
-#[derive(Debug, Clone)]
-pub struct Question {
-    /// Spark's SQL; the table has the query's name.
-    pub sql: String,
-    /// The batch whose outcome the table holds; `None`: the last.
-    pub after_batch: Option<u64>,
-    /// What `current_timestamp()` is, in milliseconds since 1970-01-01T00:00:00 UTC.
-    pub now_ms: i64,
 }
 
 /// What checks may count on.

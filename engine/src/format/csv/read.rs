@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
-use arrow::datatypes::SchemaRef;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Fields, SchemaRef};
 
 use super::token::{Token, Tokenizer};
 use super::{CsvOptions, ParseMode};
 use crate::format::column::{Column, Values};
+use crate::format::columns::{Columns, widened};
+use crate::format::encoding::decoded_lossy;
 use crate::format::malformed::{corrupt_column, describe_row, malformed};
 use crate::format::number::{parse_double, parse_float, parse_grouped_decimal, parse_integer};
 use crate::format::text::lines;
@@ -21,14 +23,27 @@ use crate::{Error, Result};
 /// In FAILFAST mode a row that does not fit, naming its line; with `enforceSchema` false a header that is not the
 /// schema's; a column type text cannot be read into.
 pub fn read_csv(bytes: &[u8], schema: &SchemaRef, options: &CsvOptions) -> Result<RecordBatch> {
-    let file = CsvFile::new(bytes, options);
-    let mut rows = CsvRows::new(schema, options, file.bytes.len() / 32)?;
+    read_csv_columns(bytes, schema, &Columns::All, options)
+}
+
+/// As [`read_csv`], but only the `needed` columns: what is wrong with the others is not noticed.
+///
+/// # Errors
+/// As [`read_csv`].
+pub(crate) fn read_csv_columns(
+    bytes: &[u8],
+    schema: &SchemaRef,
+    needed: &Columns,
+    options: &CsvOptions,
+) -> Result<RecordBatch> {
+    let file = CsvFile::new(bytes, options)?;
+    let mut rows = CsvRows::new(schema, needed, options, file.bytes.len() / 32)?;
     let mut records = file.records();
     if options.header
         && let Some((line, header)) = records.next()
         && !options.enforce_schema
     {
-        check_header(&header_names(header, options), schema, &rows.positions, line)?;
+        rows.check_header(&header_names(header, options), line)?;
     }
     for (line, record) in records {
         rows.push(record, line)?;
@@ -44,13 +59,12 @@ pub(crate) struct CsvFile<'a> {
 }
 
 impl<'a> CsvFile<'a> {
-    pub fn new(bytes: &'a [u8], options: &'a CsvOptions) -> CsvFile<'a> {
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        CsvFile {
-            bytes: decoded(bytes, options),
+    pub fn new(bytes: &'a [u8], options: &'a CsvOptions) -> Result<CsvFile<'a>> {
+        Ok(CsvFile {
+            bytes: decoded_lossy(bytes, options.encoding)?,
             options,
             tokenizer: Tokenizer::new(options),
-        }
+        })
     }
 
     /// The lines with their numbers, which start at 1.
@@ -99,17 +113,6 @@ impl<'a> CsvFile<'a> {
     }
 }
 
-/// The text as UTF-8.
-fn decoded<'a>(bytes: &'a [u8], options: &CsvOptions) -> Cow<'a, [u8]> {
-    if options.latin1 {
-        return Cow::Owned(bytes.iter().map(|b| char::from(*b)).collect::<String>().into_bytes());
-    }
-    match String::from_utf8_lossy(bytes) {
-        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-    }
-}
-
 /// The names in a header line.
 fn header_names(header: &[u8], options: &CsvOptions) -> Vec<String> {
     let mut tokens = Vec::new();
@@ -120,43 +123,17 @@ fn header_names(header: &[u8], options: &CsvOptions) -> Vec<String> {
         .collect()
 }
 
-fn check_header(names: &[String], schema: &SchemaRef, positions: &[Option<usize>], line: usize) -> Result<()> {
-    let wanted: Vec<&String> = schema
-        .fields()
-        .iter()
-        .zip(positions)
-        .filter(|(_, at)| at.is_some())
-        .map(|(field, _)| field.name())
-        .collect();
-    if names.len() != wanted.len() {
-        return Err(Error::nameless(format!(
-            "number of column in CSV header is not equal to number of fields in the schema: line {line} has {}, the \
-             schema has {}",
-            names.len(),
-            wanted.len()
-        )));
-    }
-    match names
-        .iter()
-        .zip(wanted)
-        .find(|(name, wanted)| !name.eq_ignore_ascii_case(wanted))
-    {
-        Some((name, wanted)) => Err(Error::nameless(format!(
-            "CSV header does not conform to the schema: line {line} has `{name}` where the schema has `{wanted}`; \
-             enforceSchema true would ignore the header"
-        ))),
-        None => Ok(()),
-    }
-}
-
 /// Rows under construction.
 struct CsvRows<'o> {
     schema: SchemaRef,
+    /// The columns that are read.
     columns: Vec<Column>,
-    /// Which value of a line belongs to a column; none: the corrupt column.
+    /// Their places in the schema.
+    kept: Vec<usize>,
+    /// Which value of a line belongs to each; none: the corrupt column.
     positions: Vec<Option<usize>>,
-    /// How many values a line should have.
-    width: usize,
+    /// How many values a line must have; none: it does not matter.
+    width: Option<usize>,
     corrupt: Option<usize>,
     rows: usize,
     options: &'o CsvOptions,
@@ -165,7 +142,7 @@ struct CsvRows<'o> {
 }
 
 impl<'o> CsvRows<'o> {
-    fn new(schema: &SchemaRef, options: &'o CsvOptions, capacity: usize) -> Result<Self> {
+    fn new(schema: &SchemaRef, needed: &Columns, options: &'o CsvOptions, capacity: usize) -> Result<Self> {
         for field in schema.fields() {
             if field.data_type().is_nested() {
                 return Err(Error::spark(
@@ -179,27 +156,51 @@ impl<'o> CsvRows<'o> {
             }
         }
         let corrupt = corrupt_column(schema.fields(), &options.corrupt_column)?;
-        let mut width = 0;
-        let positions = (0..schema.fields().len()).map(|index| {
-            (Some(index) != corrupt).then(|| {
-                width += 1;
-                width - 1
-            })
-        });
-        let positions = positions.collect();
-        let columns = Column::for_fields(schema.fields(), capacity)?;
-        let tokenizer = Tokenizer::new(options);
+        let kept = needed.of(schema);
+        let fields: Fields = kept.iter().map(|index| Arc::clone(&schema.fields()[*index])).collect();
+        // The corrupt column is in no line; those behind it move up.
+        let position = |index: &usize| {
+            let behind = corrupt.is_some_and(|corrupt| corrupt < *index);
+            (Some(*index) != corrupt).then_some(*index - usize::from(behind))
+        };
+        let width = schema.fields().len() - usize::from(corrupt.is_some());
+        let positions: Vec<Option<usize>> = kept.iter().map(position).collect();
+        let reads_all = positions.iter().flatten().count() == width;
         Ok(CsvRows {
             schema: Arc::clone(schema),
-            columns,
+            columns: Column::for_fields(&fields, capacity)?,
+            width: (reads_all || !options.column_pruning).then_some(width),
+            corrupt: positions.iter().position(Option::is_none),
+            kept,
             positions,
-            width,
-            corrupt,
             rows: 0,
             options,
-            tokenizer,
+            tokenizer: Tokenizer::new(options),
             tokens: Vec::new(),
         })
+    }
+
+    /// Refuses a header whose names are not those of the schema's columns, as far as they are read.
+    fn check_header(&self, names: &[String], line: usize) -> Result<()> {
+        if let Some(width) = self.width.filter(|width| names.len() != *width) {
+            return Err(Error::nameless(format!(
+                "number of column in CSV header is not equal to number of fields in the schema: line {line} has {}, the \
+                 schema has {width}",
+                names.len(),
+            )));
+        }
+        let wanted = self.kept.iter().map(|index| self.schema.field(*index).name());
+        let pairs = wanted
+            .zip(&self.positions)
+            .filter_map(|(wanted, at)| Some((names.get((*at)?)?, wanted)));
+        let mut others = pairs.filter(|(name, wanted)| !name.eq_ignore_ascii_case(wanted));
+        match others.next() {
+            Some((name, wanted)) => Err(Error::nameless(format!(
+                "CSV header does not conform to the schema: line {line} has `{name}` where the schema has `{wanted}`; \
+                 enforceSchema true would ignore the header"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Appends the row of a line.
@@ -231,28 +232,23 @@ impl<'o> CsvRows<'o> {
     /// A line without quotes: its values stand between separators.
     fn push_plain(&mut self, record: &[u8]) -> Result<bool> {
         let separator = self.tokenizer.separator_byte();
-        let mut rest = Some(record);
+        let mut values = PlainValues {
+            rest: Some(record),
+            at: 0,
+            separator,
+        };
         let mut fits = true;
-        for column in &mut self.columns {
-            let value = rest.map(|text| match memchr::memchr(separator, text) {
-                Some(end) => {
-                    rest = Some(&text[end + 1..]);
-                    &text[..end]
-                }
-                None => {
-                    rest = None;
-                    text
-                }
-            });
-            fits &= value.is_some();
+        for (column, position) in self.columns.iter_mut().zip(&self.positions) {
+            let Some(position) = position else { continue };
+            let value = values.nth(*position);
             fits &= push_value(column, value.filter(|text| !text.is_empty()), self.options)?;
         }
-        Ok(fits && rest.is_none())
+        Ok(fits && self.width.is_none_or(|width| values.count() == width))
     }
 
     fn push_tokens(&mut self, record: &[u8]) -> Result<bool> {
         self.tokenizer.split(record, &mut self.tokens);
-        let mut fits = self.tokens.len() == self.width;
+        let mut fits = self.width.is_none_or(|width| self.tokens.len() == width);
         for (column, position) in self.columns.iter_mut().zip(&self.positions) {
             let Some(position) = position else { continue };
             let value = self.tokens.get(*position).and_then(|token| match token {
@@ -286,8 +282,50 @@ impl<'o> CsvRows<'o> {
             .into_iter()
             .map(Column::finish)
             .collect::<Result<Vec<_>>>()?;
-        let with_rows = RecordBatchOptions::new().with_row_count(Some(self.rows));
-        Ok(RecordBatch::try_new_with_options(self.schema, columns, &with_rows)?)
+        widened(columns, &self.kept, self.rows, &self.schema)
+    }
+}
+
+/// The values of a line without quotes, asked for in order.
+struct PlainValues<'a> {
+    rest: Option<&'a [u8]>,
+    /// The place of the value that comes next.
+    at: usize,
+    separator: u8,
+}
+
+impl<'a> PlainValues<'a> {
+    /// The value at a place, which is not before the last that was asked for.
+    #[inline]
+    fn nth(&mut self, place: usize) -> Option<&'a [u8]> {
+        loop {
+            let value = self.next()?;
+            if self.at > place {
+                return Some(value);
+            }
+        }
+    }
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.rest?;
+        self.at += 1;
+        match memchr::memchr(self.separator, rest) {
+            Some(end) => {
+                self.rest = Some(&rest[end + 1..]);
+                Some(&rest[..end])
+            }
+            None => {
+                self.rest = None;
+                Some(rest)
+            }
+        }
+    }
+
+    /// How many values the line has.
+    fn count(mut self) -> usize {
+        while self.next().is_some() {}
+        self.at
     }
 }
 

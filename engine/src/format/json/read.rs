@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray, StructArray};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, StructArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Fields, SchemaRef};
 
@@ -10,6 +10,8 @@ use super::token::{Parse, Stop};
 use super::value::{Fit, ValueReader, push_text};
 use super::{JsonOptions, ParseMode};
 use crate::format::column::Column;
+use crate::format::columns::{Columns, widened};
+use crate::format::encoding::decoded;
 use crate::format::malformed::{corrupt_column, describe_row, malformed};
 use crate::{Error, Result};
 
@@ -81,8 +83,24 @@ fn values_from_json(texts: &StringArray, data_type: &DataType, options: &JsonOpt
 /// # Errors
 /// In FAILFAST mode a row that does not fit, naming its line.
 pub fn read_json_lines(bytes: &[u8], schema: &SchemaRef, options: &JsonOptions) -> Result<RecordBatch> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut reader = RowReader::new(schema.fields(), options, bytes.len() / 64, true)?;
+    read_json_columns(bytes, schema, &Columns::All, options)
+}
+
+/// As [`read_json_lines`], but only the `needed` columns: what is wrong with the others is not noticed.
+///
+/// # Errors
+/// As [`read_json_lines`].
+pub(crate) fn read_json_columns(
+    bytes: &[u8],
+    schema: &SchemaRef,
+    needed: &Columns,
+    options: &JsonOptions,
+) -> Result<RecordBatch> {
+    let text = decoded(bytes, options.encoding, options.multi_line)?;
+    let bytes = text.as_ref();
+    let kept = needed.of(schema);
+    let fields: Fields = kept.iter().map(|index| Arc::clone(&schema.fields()[*index])).collect();
+    let mut reader = RowReader::new(&fields, options, bytes.len() / 64, true)?;
     if options.multi_line {
         reader.read_line(bytes, 1)?;
     } else {
@@ -101,12 +119,7 @@ pub fn read_json_lines(bytes: &[u8], schema: &SchemaRef, options: &JsonOptions) 
         .into_iter()
         .map(Column::finish)
         .collect::<Result<Vec<_>>>()?;
-    let with_rows = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(
-        Arc::clone(schema),
-        columns,
-        &with_rows,
-    )?)
+    widened(columns, &kept, rows, schema)
 }
 
 /// Rows of a schema under construction.

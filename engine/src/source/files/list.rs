@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::FileOrder;
+use super::partition::{Partition, check_together};
 use crate::format::options::Options;
 use crate::sink::files::committed_files;
 use crate::source::glob;
 use crate::{Error, Result};
+
+/// Directories below one another at the most; a link that leads back would have no end.
+const DEPTH_MAX: usize = 32;
 
 /// A file as listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,13 +53,8 @@ impl Listing {
     pub fn files(&self) -> Result<Vec<Found>> {
         let mut files = Vec::new();
         for root in self.roots()? {
-            match committed_files(&root)? {
-                Some(committed) => committed.iter().try_for_each(|path| Self::push(path, &mut files))?,
-                None if root.is_dir() => self.walk(&root, &mut files)?,
-                None => Self::push(&root, &mut files)?,
-            }
+            files.extend(self.files_of(&root)?);
         }
-        files.retain(|found| self.fits_filter(&found.path));
         files.sort_by(|left, right| match self.order {
             FileOrder::Name => left.path.cmp(&right.path),
             FileOrder::ModificationTime => (left.modified_ms, &left.path).cmp(&(right.modified_ms, &right.path)),
@@ -64,6 +63,67 @@ impl Listing {
             files.reverse();
         }
         Ok(files)
+    }
+
+    /// The files of a directory: its own, or those of its partitions if it has some.
+    fn files_of(&self, root: &Path) -> Result<Vec<Found>> {
+        let mut files = Vec::new();
+        match committed_files(root)? {
+            Some(committed) => {
+                // The log has whole paths; files are called as the directory is.
+                let whole = std::path::absolute(root).map_err(Error::io(root))?;
+                for path in committed {
+                    let below = path.strip_prefix(&whole).map(|below| root.join(below));
+                    Self::push(&below.unwrap_or(path), &mut files)?;
+                }
+            }
+            None if root.is_dir() => Self::walk(root, 0, &mut files)?,
+            None => Self::push(root, &mut files)?,
+        }
+        files.retain(|found| self.fits_filter(&found.path));
+        if self.recursive || !root.is_dir() {
+            return Ok(files);
+        }
+        let partitions = files.iter().map(|found| Partition::of(root, &found.path));
+        let partitions = partitions.collect::<Result<Vec<_>>>()?;
+        check_together(&partitions)?;
+        if partitions.iter().all(Partition::is_empty) {
+            files.retain(|found| found.path.parent() == Some(root));
+            return Ok(files);
+        }
+        self.check_partitioned(&files, &partitions)?;
+        Ok(files)
+    }
+
+    /// Refuses what Spark reads wrongly where there are partition directories.
+    fn check_partitioned(&self, files: &[Found], partitions: &[Partition]) -> Result<()> {
+        if self.is_pattern() {
+            return Err(Error::unsupported(format!(
+                "there are partition directories below what {} stands for, whose columns Spark does not find then; point \
+                 at the directory above them",
+                self.root.display()
+            )));
+        }
+        match partitions.iter().position(Partition::is_empty) {
+            Some(beside) => Err(Error::unsupported(format!(
+                "{} lies beside partition directories, where Spark passes over it without a word; move it, or set \
+                 `recursiveFileLookup` to read all files without the directories' columns",
+                files[beside].path.display()
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// What the directories above a file say of its rows.
+    pub fn partition(&self, path: &Path) -> Result<Partition> {
+        match self.recursive || self.is_pattern() || !path.starts_with(&self.root) || path == self.root {
+            true => Ok(Partition::default()),
+            false => Partition::of(&self.root, path),
+        }
+    }
+
+    fn is_pattern(&self) -> bool {
+        glob::is_pattern(&self.root.to_string_lossy())
     }
 
     /// The path itself, or what its pattern stands for.
@@ -90,22 +150,21 @@ impl Listing {
         Ok(roots)
     }
 
-    fn walk(&self, dir: &Path, files: &mut Vec<Found>) -> Result<()> {
+    /// Every file below a directory that is not hidden.
+    fn walk(dir: &Path, depth: usize, files: &mut Vec<Found>) -> Result<()> {
+        if depth > DEPTH_MAX {
+            return Err(Error::Invalid(format!(
+                "{} lies more than {DEPTH_MAX} directories deep; does a link lead back?",
+                dir.display()
+            )));
+        }
         for path in entries(dir)? {
-            let name = file_name(&path);
-            if is_hidden(&name) {
+            if is_hidden(&file_name(&path)) {
                 continue;
             }
-            if !path.is_dir() {
-                Self::push(&path, files)?;
-            } else if self.recursive {
-                self.walk(&path, files)?;
-            } else if name.contains('=') {
-                return Err(Error::unsupported(format!(
-                    "{} is a partition directory, which Skirl does not read yet; point at one partition, or set \
-                     `recursiveFileLookup` to read all files without the partition's columns",
-                    path.display()
-                )));
+            match path.is_dir() {
+                true => Self::walk(&path, depth + 1, files)?,
+                false => Self::push(&path, files)?,
             }
         }
         Ok(())
@@ -116,17 +175,9 @@ impl Listing {
             Ok(metadata) => metadata,
             // Gone between listing and looking: as if it had not been there.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(source) => {
-                return Err(Error::Io {
-                    path: path.to_owned(),
-                    source,
-                });
-            }
+            Err(error) => return Err(Error::io(path)(error)),
         };
-        let modified = metadata.modified().map_err(|source| Error::Io {
-            path: path.to_owned(),
-            source,
-        })?;
+        let modified = metadata.modified().map_err(Error::io(path))?;
         files.push(Found {
             path: path.to_owned(),
             modified_ms: milliseconds(modified),
@@ -143,12 +194,8 @@ impl Listing {
 }
 
 fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |source| Error::Io {
-        path: dir.to_owned(),
-        source,
-    };
-    let entries = std::fs::read_dir(dir).map_err(failed)?;
-    entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect()
+    let entries = std::fs::read_dir(dir).map_err(Error::io(dir))?;
+    entries.map(|entry| Ok(entry.map_err(Error::io(dir))?.path())).collect()
 }
 
 fn file_name(path: &Path) -> String {

@@ -21,17 +21,14 @@ impl FileLog {
     /// Reads the log of a directory, which need not exist yet; without one the log lives in memory.
     pub fn open(dir: Option<&Path>) -> Result<FileLog> {
         let Some(dir) = dir else { return Ok(FileLog::default()) };
-        fs::create_dir_all(dir).map_err(|source| Error::Io {
-            path: dir.to_owned(),
-            source,
-        })?;
+        fs::create_dir_all(dir).map_err(Error::io(dir))?;
         let mut steps = Vec::new();
         loop {
             let path = dir.join(steps.len().to_string());
             match fs::read_to_string(&path) {
                 Ok(text) => steps.push(read_step(&path, &text)?),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => break,
-                Err(source) => return Err(Error::Io { path, source }),
+                Err(error) => return Err(Error::io(&path)(error)),
             }
         }
         Ok(FileLog {
@@ -88,22 +85,25 @@ fn read_step(path: &Path, text: &str) -> Result<Vec<Found>> {
             path.display()
         ))
     };
+    let entries = log_lines(text).ok_or_else(wrong)?.into_iter().map(|entry| {
+        let url = entry["path"].as_str().ok_or_else(wrong)?;
+        let modified_ms = entry["timestamp"].as_i64().ok_or_else(wrong)?;
+        Ok(Found {
+            path: path_of(url),
+            modified_ms,
+            bytes: 0,
+        })
+    });
+    entries.collect()
+}
+
+/// The entries of a log as Spark writes them: a version, then JSON a line; `None` if it is no such log.
+pub(crate) fn log_lines(text: &str) -> Option<Vec<Value>> {
     let mut lines = text.lines();
     if lines.next() != Some("v1") {
-        return Err(wrong());
+        return None;
     }
-    lines
-        .map(|line| {
-            let entry: Value = serde_json::from_str(line).map_err(|_| wrong())?;
-            let url = entry["path"].as_str().ok_or_else(wrong)?;
-            let modified_ms = entry["timestamp"].as_i64().ok_or_else(wrong)?;
-            Ok(Found {
-                path: path_of(url),
-                modified_ms,
-                bytes: 0,
-            })
-        })
-        .collect()
+    lines.map(|line| serde_json::from_str(line).ok()).collect()
 }
 
 fn url_of(path: &Path) -> String {
@@ -121,17 +121,15 @@ fn path_of(url: &str) -> PathBuf {
 
 /// Writes a file that is either there as a whole or not at all, also after a crash.
 pub(crate) fn write_whole(dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| Error::Io { path, source }
-    };
-    fs::create_dir_all(dir).map_err(failed(dir))?;
+    fs::create_dir_all(dir).map_err(Error::io(dir))?;
     let (path, unfinished) = (dir.join(name), dir.join(format!(".{name}.tmp")));
-    let mut file = fs::File::create(&unfinished).map_err(failed(&unfinished))?;
+    let mut file = fs::File::create(&unfinished).map_err(Error::io(&unfinished))?;
     file.write_all(bytes)
         .and_then(|()| file.sync_all())
-        .map_err(failed(&unfinished))?;
-    fs::rename(&unfinished, &path).map_err(failed(&path))?;
+        .map_err(Error::io(&unfinished))?;
+    fs::rename(&unfinished, &path).map_err(Error::io(&path))?;
     // The rename is only safe once the directory is on disk too.
-    fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed(dir))
+    fs::File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(Error::io(dir))
 }

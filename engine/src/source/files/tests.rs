@@ -159,3 +159,77 @@ fn only_committed_files_of_a_file_sink_are_read() {
     let mut source = dir.source(&[], FileOrder::Name).unwrap();
     assert_eq!(drain(&mut source, None).0, [vec![2]]);
 }
+
+#[test]
+fn what_spark_would_pass_over_or_misread_is_refused() {
+    let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\0";
+    let utf16 = b"\xff\xfe{\0}\0";
+    let row = b"{\"n\":1}\n";
+    let cases: [(&[(&str, &[u8])], &str, (&str, &str)); 7] = [
+        (&[("d=1/a", row), ("b", row)], "", ("", "")),
+        (&[("x/d=1/a", row)], "*", ("", "")),
+        (&[("a.json", gzip)], "", ("", "")),
+        (&[("a.json", utf16)], "", ("", "")),
+        (&[("d=__HIVE_DEFAULT_PARTITION__/a", row)], "", ("", "")),
+        (&[("a", row)], "", ("timeZone", "Europe/Lisbon")),
+        (&[("a", row)], "", ("ignoreCorruptFiles", "true")),
+    ];
+    let told = cases.map(|(files, path, (option, value))| {
+        let dir = Directory::new();
+        for (name, content) in files {
+            fs::create_dir_all(dir.path(name).parent().unwrap()).unwrap();
+            fs::write(dir.path(name), content).unwrap();
+        }
+        let options = BTreeMap::from([(option.to_string(), value.to_string())]);
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int32, true)]));
+        let path = dir.path(path);
+        let path = path.to_str().unwrap().trim_end_matches('/');
+        let read = || {
+            let mut source = FileSource::new(path, "json", &schema, &options, FileOrder::Name, 0)?;
+            let end = source.latest_offset(None, ReadLimit::Configured)?.unwrap();
+            source.read(None, &end)
+        };
+        let message = read().unwrap_err().to_string();
+        message.replace(&dir.0.path().display().to_string(), "DIR")
+    });
+    insta::assert_snapshot!(told.join("\n"), @r"
+    DIR/b lies beside partition directories, where Spark passes over it without a word; move it, or set `recursiveFileLookup` to read all files without the directories' columns
+    there are partition directories below what DIR/* stands for, whose columns Spark does not find then; point at the directory above them
+    DIR/a.json seems to be compressed with gzip, but its name does not say so and Spark would read it as text; unpack it, or let its name end in .gz, .bz2 or .zst if it is that
+    DIR/a.json: the file begins with the byte order mark of another encoding than UTF-8; set `encoding` to UTF-16 or UTF-32, and `multiLine` to true
+    every value of the partition directories `d=...` is NULL, so that its column has no type; give it one in the schema
+    option `timeZone` is `Europe/Lisbon`, which means something to Spark that Skirl does not do yet; remove it
+    option `ignoreCorruptFiles` is `true`, which means something to Spark that Skirl does not do yet; remove it
+    ");
+}
+
+#[test]
+fn a_partition_directory_that_comes_later_needs_its_column() {
+    for (ddl, wanted) in [("n INT", None), ("p INT, n INT", Some(7))] {
+        let dir = Directory::new();
+        let schema = Arc::new(crate::sql::parse_schema_ddl(ddl).unwrap());
+        let path = dir.0.path().to_str().unwrap();
+        let mut source = FileSource::new(path, "json", &schema, &BTreeMap::new(), FileOrder::Name, 0).unwrap();
+        fs::create_dir(dir.path("p=7")).unwrap();
+        dir.put("p=7/a", 1, 1);
+        let end = source.latest_offset(None, ReadLimit::Configured).unwrap().unwrap();
+        match (source.read(None, &end), wanted) {
+            (Ok(rows), Some(wanted)) => {
+                assert_eq!(rows[0].column(0).as_primitive::<Int32Type>().value(0), wanted);
+            }
+            (Err(error), None) => {
+                insta::assert_snapshot!(error, @"a directory `p=7` gives a column `p`, which the stream does not have: there was no such directory when it started; start it anew")
+            }
+            (got, _) => panic!("{ddl}: {got:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_link_that_leads_back_is_no_endless_directory() {
+    let dir = Directory::new();
+    dir.put("a", 1, 1);
+    std::os::unix::fs::symlink(dir.0.path(), dir.path("back")).unwrap();
+    let error = dir.source(&[], FileOrder::Name).unwrap_err().to_string();
+    assert!(error.contains("does a link lead back?"), "{error}");
+}

@@ -5,33 +5,55 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 use skirl_engine::clock::{Clock, SystemClock};
+use skirl_engine::error::in_full;
 use skirl_engine::format::FileFormat;
+use skirl_engine::format::columns::Columns;
+use skirl_engine::format::text::text_schema;
+use skirl_engine::format::without_compression;
 use skirl_engine::sink::show::show;
 use skirl_engine::sink::{ConsoleSink, FileSink, MemoryTable, Sink};
+use skirl_engine::source::files::options_in_session;
 use skirl_engine::source::{FileOrder, FileSource, SocketSource, Source};
+use skirl_engine::spelling::closest;
 use skirl_engine::storage::DirStorage;
-use skirl_engine::{BatchProgress, Session, Trigger as EngineTrigger};
+use skirl_engine::{BatchProgress, Session};
+use skirl_generator::trace::TRACE_FILE;
 
 use super::{Request, SourceRequest, StreamRequest};
 use crate::job::SinkFormat;
-use crate::scenario::{Trigger, format_schema};
+use crate::scenario::format_schema;
+
+/// Spark's settings that change something here.
+const SETTINGS: &[&str] = &[
+    "spark.sql.ansi.enabled",
+    "spark.sql.caseSensitive",
+    "spark.sql.columnNameOfCorruptRecord",
+    "spark.sql.csv.parser.columnPruning.enabled",
+    "spark.sql.files.ignoreCorruptFiles",
+    "spark.sql.files.ignoreMissingFiles",
+    "spark.sql.parquet.mergeSchema",
+    "spark.sql.session.timeZone",
+    "spark.sql.sources.partitionColumnTypeInference.enabled",
+    "spark.sql.streaming.multipleWatermarkPolicy",
+    "spark.sql.streaming.noDataMicroBatches.enabled",
+];
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
 
 /// Runs `request` until its trigger is done or the user interrupts it.
 pub(super) fn execute(request: &Request) -> Result<ExitCode> {
+    remark_on_settings(&request.conf);
     let mut session = Session::new(request.conf.clone());
     let today = today();
     for stream in &request.streams {
-        add_stream(&mut session, stream, today).with_context(|| format!("stream `{}`", stream.name))?;
+        add_stream(&mut session, stream, &request.conf, today).with_context(|| format!("stream `{}`", stream.name))?;
     }
     for (name, file) in &request.tables {
         let rows = read_table(file, today).with_context(|| format!("table `{name}`"))?;
@@ -52,11 +74,22 @@ pub(super) fn execute(request: &Request) -> Result<ExitCode> {
     let mut query = writer.start(sink_of(request, &table)?)?;
     let stop = query.stop_signal();
     ctrlc::set_handler(move || stop.raise()).context("cannot listen for Ctrl-C")?;
-    query.run(trigger_of(request.trigger.as_ref()), |batch| report(&batch))?;
+    query.run(request.trigger.unwrap_or_default(), |batch| report(&batch))?;
     if request.sink.format == SinkFormat::Memory {
         print!("{}", show(&table.rows()?, 20, 20));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Says which settings change nothing here.
+fn remark_on_settings(conf: &BTreeMap<String, String>) {
+    for name in conf.keys().filter(|name| !SETTINGS.contains(&name.as_str())) {
+        let meant = closest(name, SETTINGS.iter().copied());
+        let meant = meant
+            .map(|meant| format!("; did you mean `{meant}`?"))
+            .unwrap_or_default();
+        eprintln!("setting `{name}` changes nothing here{meant}");
+    }
 }
 
 /// The day a bare time of day in the rows means, in days since 1970-01-01.
@@ -64,52 +97,115 @@ fn today() -> i32 {
     i32::try_from(SystemClock.now_ms().div_euclid(DAY_MS)).unwrap_or_default()
 }
 
-fn add_stream(session: &mut Session, stream: &StreamRequest, today: i32) -> Result<()> {
+fn add_stream(
+    session: &mut Session,
+    stream: &StreamRequest,
+    conf: &BTreeMap<String, String>,
+    today: i32,
+) -> Result<()> {
     match &stream.source {
         SourceRequest::Socket { host, port } => {
             let (host, port) = (host.clone(), *port);
-            let schema = SocketSource::connect(&host, port)?.schema();
-            session.read_stream(&stream.name, schema, move || {
+            // The connection is the query's: who sends may take no second one.
+            session.read_stream(&stream.name, text_schema(), move || {
                 Ok(Box::new(SocketSource::connect(&host, port)?))
             })?;
         }
-        SourceRequest::Directory(dir) => add_directory(session, stream, dir, today)?,
+        SourceRequest::Directory(dir) => {
+            let options = options_in_session(&stream.options, conf);
+            add_directory(session, stream, dir, &options, today)?;
+        }
     }
     if let Some(watermark) = &stream.watermark {
         // The view takes the stream's name: whoever reads it reads it with its watermark.
-        session.create_view(
+        let made = session.create_view(
             &stream.name,
             &format!("SELECT * FROM `{}`", stream.name),
             Some(watermark),
-        )?;
+        );
+        made.map_err(|error| {
+            let help = match error.condition() {
+                Some("EVENT_TIME_IS_NOT_ON_TIMESTAMP_TYPE") => " Give it the type TIMESTAMP with --schema.",
+                _ => "",
+            };
+            anyhow!("watermark: {}{help}", in_full(&error))
+        })?;
     }
     Ok(())
 }
 
-fn add_directory(session: &mut Session, stream: &StreamRequest, dir: &Path, today: i32) -> Result<()> {
+fn add_directory(
+    session: &mut Session,
+    stream: &StreamRequest,
+    dir: &Path,
+    options: &BTreeMap<String, String>,
+    today: i32,
+) -> Result<()> {
     let path = dir
         .to_str()
         .ok_or_else(|| anyhow!("{} is no UTF-8 path", dir.display()))?
         .to_string();
-    let files = FileSource::list(&path, FileOrder::ModificationTime)?;
+    let order = FileOrder::ModificationTime;
+    refuse_trace(&stream.name, dir)?;
+    let files = FileSource::list(&path, options, order)?;
     let format = match &stream.format {
         Some(format) => format.clone(),
         None => format_of(files.first().map(PathBuf::as_path), dir)?,
     };
-    let schema = match &stream.schema {
+    let columns = match &stream.schema {
         Some(schema) => Arc::clone(schema),
-        None => inferred(&stream.name, &format, &files, &stream.options, today)?,
+        None => inferred(&stream.name, &format, &files, options, today)?,
     };
-    let source = {
-        let (schema, options) = (Arc::clone(&schema), stream.options.clone());
-        move || FileSource::new(&path, &format, &schema, &options, FileOrder::ModificationTime, today)
+    let make = {
+        let options = options.clone();
+        move || FileSource::new(&path, &format, &columns, &options, order, today)
     };
-    source()?
-        .remarks()
-        .iter()
-        .for_each(|remark| eprintln!("stream `{}`: {remark}", stream.name));
-    session.read_stream(&stream.name, schema, move || Ok(Box::new(source()?)))?;
+    let source = make()?;
+    for remark in source.remarks() {
+        eprintln!("stream `{}`: {remark}", stream.name);
+    }
+    if stream.schema.is_none() {
+        eprintln!(
+            "stream `{0}`: columns inferred; to fix them: --schema {0}='{1}'",
+            stream.name,
+            format_schema(&source.schema())
+        );
+        if source
+            .schema()
+            .fields()
+            .first()
+            .is_some_and(|field| field.name() == "_c0")
+        {
+            eprintln!(
+                "stream `{0}`: the first line is taken for a row; if it has the names, add --option {0}.header=true",
+                stream.name
+            );
+        }
+    }
+    session.read_stream(&stream.name, source.schema(), move || Ok(Box::new(make()?)))?;
     Ok(())
+}
+
+/// A trace has a directory for each of its streams; which one is meant?
+fn refuse_trace(stream: &str, dir: &Path) -> Result<()> {
+    if !dir.join(TRACE_FILE).is_file() {
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let mut streams: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.is_dir())
+        .collect();
+    streams.sort();
+    let named: Vec<String> = streams
+        .iter()
+        .map(|path| format!("`--stream {stream}={}`", path.display()))
+        .collect();
+    bail!(
+        "{} is a trace, with a directory for each stream; write {}",
+        dir.display(),
+        named.join(" or ")
+    )
 }
 
 fn inferred(
@@ -122,15 +218,10 @@ fn inferred(
     if files.is_empty() {
         bail!("there are no files to infer columns from; give them: `--schema {stream}='name TYPE, ...'`");
     }
-    let schema = FileFormat::new(format, options, today)?.infer_schema(files)?;
-    eprintln!(
-        "stream `{stream}`: columns inferred; to fix them: --schema {stream}='{}'",
-        format_schema(&schema)
-    );
-    Ok(schema)
+    Ok(FileFormat::new(format, options, today)?.infer_schema(files)?)
 }
 
-/// The format a file's extension names.
+/// The format a file's extension names, that of its compression aside.
 fn format_of(file: Option<&Path>, dir: &Path) -> Result<String> {
     let Some(file) = file else {
         bail!(
@@ -138,7 +229,9 @@ fn format_of(file: Option<&Path>, dir: &Path) -> Result<String> {
             dir.display()
         );
     };
-    Ok(match file.extension().and_then(|e| e.to_str()) {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let plain = without_compression(&name);
+    Ok(match plain.rsplit_once('.').map(|(_, extension)| extension) {
         Some("csv") => "csv",
         Some("json" | "jsonl" | "ndjson") => "json",
         Some("parquet") => "parquet",
@@ -152,12 +245,13 @@ fn format_of(file: Option<&Path>, dir: &Path) -> Result<String> {
 }
 
 fn read_table(file: &Path, today: i32) -> Result<RecordBatch> {
+    std::fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?;
     let format = format_of(Some(file), file)?;
     let options = BTreeMap::from([("header".to_string(), "true".to_string())]);
     let format = FileFormat::new(&format, &options, today)?;
     let files = [file.to_path_buf()];
     let schema = format.infer_schema(&files)?;
-    Ok(concat_batches(&schema, &format.read(&files, &schema)?)?)
+    Ok(concat_batches(&schema, &format.read(&files, &schema, &Columns::All)?)?)
 }
 
 fn sink_of(request: &Request, table: &MemoryTable) -> Result<Box<dyn Sink>> {
@@ -182,17 +276,6 @@ fn sink_of(request: &Request, table: &MemoryTable) -> Result<Box<dyn Sink>> {
     Ok(sink)
 }
 
-fn trigger_of(trigger: Option<&Trigger>) -> EngineTrigger {
-    match trigger {
-        None => EngineTrigger::default(),
-        Some(Trigger::Once) => EngineTrigger::Once,
-        Some(Trigger::AvailableNow) => EngineTrigger::AvailableNow,
-        Some(Trigger::ProcessingTime(ms)) => {
-            EngineTrigger::ProcessingTime(Duration::from_millis(u64::try_from(*ms).unwrap_or_default()))
-        }
-    }
-}
-
 /// One line per batch, beside the rows.
 fn report(batch: &BatchProgress) {
     let watermark = batch.watermark_ms.map(|ms| {
@@ -201,17 +284,23 @@ fn report(batch: &BatchProgress) {
     });
     let dropped: u64 = batch.operators.iter().map(|operator| operator.dropped).sum();
     let late = if dropped > 0 {
-        format!(", {dropped} late rows dropped")
+        format!(", {} dropped as late", rows(dropped))
     } else {
         String::new()
     };
     let read: u64 = batch.input_rows.iter().sum();
     let line = format!(
-        "batch {}: {read} rows in, {} rows out{}{late}",
+        "batch {}: {} in, {} out{}{late}",
         batch.batch_id,
-        batch.output_rows,
+        rows(read),
+        rows(batch.output_rows),
         watermark.unwrap_or_default()
     );
     let _ = std::io::stdout().flush();
     eprintln!("{line}");
+}
+
+/// `1 row`, `2 rows`.
+fn rows(count: u64) -> String {
+    format!("{count} row{}", if count == 1 { "" } else { "s" })
 }
