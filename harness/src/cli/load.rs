@@ -17,20 +17,21 @@ use crate::load::report::{self, Report};
 use crate::load::{Outcome, Slo, Verdict, View, process};
 use crate::report::Paint;
 
+/// What follows the options: the doc comments of flattened arguments would replace a longer text before them.
+const EXAMPLES: &str = "\
+The load is open: every row has its time, which nothing moves, and its latency counts from then.
+
+skirl load --bootstrap localhost:9092 --rate 50k/s --duration 60s --slo 'p99 < 20ms' --slo 'lost == 0'
+skirl load scenario.toml --bootstrap localhost:9092 --topic '{stream}' --allow-existing --rate ramp,0s=1k,60s=50k
+skirl load --bootstrap localhost:9092 --rate 10k/s --size 1KiB --duration 10s --slo 'p99 < 20ms' --find-capacity
+skirl load merge one.json other.json --slo 'p99 < 20ms'
+
+Exit code: 0 every objective was kept, 1 one was missed, 2 it could not run, 3 the rate could not be offered and the run
+is invalid, whatever the objectives say.";
+
 /// Load brokers at a rate and judge them by objectives.
-///
-/// The load is open: every row has its time, which nothing moves, and its latency counts from then.
-///
-/// skirl load --bootstrap localhost:9092 --rate 50k/s --duration 60s --slo 'p99 < 20ms' --slo 'lost == 0'
-///
-/// skirl load scenario.toml --bootstrap localhost:9092 --topic '{stream}' --allow-existing --rate 'ramp,0s=1k,60s=50k' --duration 2m
-///
-/// skirl load --bootstrap localhost:9092 --rate 10k/s --size 1KiB --slo 'p99 < 20ms' --find-capacity
-///
-/// Exit code: 0 every objective was kept, 1 one was missed, 2 it could not run, 3 the rate could not be offered and the run
-/// is invalid, whatever the objectives say.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, after_long_help = EXAMPLES)]
 pub struct Load {
     #[command(subcommand)]
     command: Option<LoadCommand>,

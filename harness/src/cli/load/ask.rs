@@ -41,7 +41,7 @@ pub(super) struct Ask {
     rate: Option<Pace>,
 
     /// How long rows are sent and measured.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration, allow_hyphen_values = true)]
     duration: Duration,
 
     /// How long rows are sent before they are measured; without, a tenth of the duration, at most 10s.
