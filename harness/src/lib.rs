@@ -14,6 +14,7 @@ pub mod cli;
 pub mod fit;
 pub mod job;
 pub mod judge;
+pub mod load;
 mod once;
 pub mod oracle;
 pub mod property;

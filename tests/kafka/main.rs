@@ -9,7 +9,10 @@
 mod access;
 mod broker;
 mod command;
+mod faults;
 mod generate;
+mod load;
+mod loaded;
 mod loss;
 mod needs;
 mod query;
@@ -33,7 +36,9 @@ const SUBJECTS: &[(&str, &[Test])] = &[
     ("access", access::TESTS),
     ("broker", broker::TESTS),
     ("command", command::TESTS),
+    ("faults", faults::TESTS),
     ("generate", generate::TESTS),
+    ("load", load::TESTS),
     ("recording", recording::TESTS),
     ("replay", replay::TESTS),
     ("values", values::TESTS),

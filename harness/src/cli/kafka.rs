@@ -122,6 +122,11 @@ impl Interrupt {
         Ok(interrupt)
     }
 
+    /// What says whether it was.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.0
+    }
+
     /// Whether it was.
     pub fn is_raised(&self) -> bool {
         self.0.load(Ordering::Relaxed)
