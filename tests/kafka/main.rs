@@ -12,6 +12,7 @@ mod command;
 mod loss;
 mod needs;
 mod role;
+mod scenarios;
 mod sink;
 mod source;
 mod spark;
@@ -31,6 +32,7 @@ const SUBJECTS: &[(&str, &[Test])] = &[
     ("loss", loss::TESTS),
     ("sink", sink::TESTS),
     ("spark", spark::TESTS),
+    ("scenarios", scenarios::TESTS),
 ];
 
 /// One test waits for a broker while another computes; more would only heat the machine.

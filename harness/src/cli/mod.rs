@@ -6,6 +6,7 @@ mod broker;
 #[path = "broker_elsewhere.rs"]
 mod broker;
 mod generate;
+mod kafka;
 mod list;
 mod query;
 mod replay;
@@ -26,7 +27,7 @@ pub enum Command {
     Replay(replay::Replay),
     /// Make streams with rows that come late, twice or never.
     Generate(generate::Generate),
-    /// Run a streaming query on directories or sockets and print its batches.
+    /// Run a streaming query on directories, sockets or topics and print its batches.
     Query(Box<query::Query>),
     /// List scenarios with their titles.
     List(list::List),

@@ -14,6 +14,7 @@ use clap::Args;
 use skirl_engine::sql::WatermarkSpec;
 use skirl_kafka::Address;
 
+use crate::cli::kafka::address_of;
 use crate::job::{OutputMode, SinkFormat, Trigger, View};
 use crate::scenario::{parse_duration_ms, parse_schema, suggestion};
 
@@ -293,7 +294,7 @@ fn split(option: &str, argument: &str, example: &str) -> Result<(String, String)
 
 fn table_of(argument: &str) -> Result<TableRequest> {
     let (name, place) = split("--table", argument, "population=population.csv")?;
-    let source = match topic::address_of(&place)? {
+    let source = match address_of(&place)? {
         Some(address) => TableSource::Topic(address),
         None => TableSource::File(PathBuf::from(place)),
     };
@@ -306,7 +307,7 @@ fn table_of(argument: &str) -> Result<TableRequest> {
 }
 
 fn source_of(place: &str) -> Result<SourceRequest> {
-    if let Some(address) = topic::address_of(place)? {
+    if let Some(address) = address_of(place)? {
         return Ok(SourceRequest::Topic(address));
     }
     let Some(address) = place.strip_prefix("socket://") else {
@@ -325,7 +326,7 @@ fn source_of(place: &str) -> Result<SourceRequest> {
 }
 
 fn sink_of(text: &str) -> Result<SinkRequest> {
-    let place = match topic::address_of(text)? {
+    let place = match address_of(text)? {
         Some(address) => SinkPlace::Topic(address),
         None => place_of(text)?,
     };

@@ -517,7 +517,7 @@ mod tests {
         insta::assert_snapshot!(settings.remarks.join("\n"), @r"
         kafka.group.id is what the broker knows the reader by, for its rights and quotas; no group is joined, and no offset is committed to it
         groupIdPrefix is ignored, as kafka.group.id has been set
-        option `maxOffsetPerTrigger` is not known and changes nothing
+        option `maxOffsetPerTrigger` is not known and changes nothing; did you mean `maxOffsetsPerTrigger`?
         ");
     }
 
