@@ -11,6 +11,7 @@ pub mod broker;
 pub mod case;
 pub mod check;
 pub mod cli;
+pub mod cut;
 pub mod fit;
 pub mod job;
 pub mod judge;

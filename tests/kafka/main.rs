@@ -19,6 +19,7 @@ mod query;
 mod recording;
 mod replay;
 mod role;
+mod scenarios;
 mod sink;
 mod source;
 mod spark;
@@ -46,6 +47,7 @@ const SUBJECTS: &[(&str, &[Test])] = &[
     ("loss", loss::TESTS),
     ("sink", sink::TESTS),
     ("spark", spark::TESTS),
+    ("scenarios", scenarios::TESTS),
 ];
 
 /// One test waits for a broker while another computes; more would only heat the machine.

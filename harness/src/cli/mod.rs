@@ -56,7 +56,7 @@ pub enum Command {
     ///
     /// skirl fit trace/ --to look_alike.toml && skirl generate --scenario look_alike.toml --seed 7 --to out/
     Fit(fit::Fit),
-    /// Run a streaming query on directories or sockets and print its batches.
+    /// Run a streaming query on directories, sockets or topics and print its batches.
     Query(Box<query::Query>),
     /// Load Kafka brokers at a rate and judge them by objectives.
     Load(Box<load::Load>),

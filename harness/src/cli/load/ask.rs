@@ -12,7 +12,7 @@ use skirl_generator::target::kafka::KeyColumn;
 use skirl_kafka::{Address, Existing, Properties};
 
 use crate::cli::generate::of_scenario;
-use crate::cli::kafka::KafkaArgs;
+use crate::cli::kafka::{KafkaArgs, brokers_and_topic};
 use crate::load::clock::Waiting;
 use crate::load::plan::{Plan, RowPlan, TopicPlan, WorkerCommand};
 use crate::load::schedule::Timing;
@@ -198,13 +198,7 @@ impl Ask {
 
     fn address(&self) -> Result<Address> {
         let text = self.bootstrap.as_deref().unwrap_or_default();
-        let full = if text.starts_with("kafka://") {
-            text.to_string()
-        } else {
-            format!("kafka://{text}")
-        };
-        full.parse()
-            .map_err(|message: String| anyhow!("--bootstrap: {message}"))
+        brokers_and_topic(text).map_err(|message| anyhow!("--bootstrap: {message}"))
     }
 
     fn client(&self, bootstrap: &str) -> Result<Properties> {
