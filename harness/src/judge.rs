@@ -68,6 +68,15 @@ impl Trial {
         }
     }
 
+    /// The same trial for a system that cuts rows into micro-batches itself. What the scenario says of its own micro-batches
+    /// is left out: guards that count, questions after a batch, answers it gives. The oracle judges the rest.
+    pub fn for_another_cut(mut self) -> Trial {
+        self.expect.guards.clear();
+        self.follow_ups.retain(|asked| asked.question.after_batch.is_none());
+        self.follow_ups.iter_mut().for_each(|asked| asked.rows = None);
+        self
+    }
+
     /// The trial of a query that only the oracle judges.
     pub fn of_case(name: &str, job: Job, trace: Trace) -> Trial {
         Trial {
@@ -124,15 +133,15 @@ pub fn judge(trial: &Trial, system: &mut dyn System) -> Outcome {
         .collect();
     let fed = trial.read.as_ref().unwrap_or(&trial.trace);
     let replay = replay_and_ask(system, &trial.job, fed, &questions);
-    match trial.job.trigger {
-        Trigger::Once => {
-            let (job, trace) = as_available_now(&trial.job, &trial.trace);
-            judge_replay(trial, &job, &trace, replay, system.promises())
-        }
-        Trigger::AvailableNow | Trigger::ProcessingTime(_) => {
-            judge_replay(trial, &trial.job, &trial.trace, replay, system.promises())
-        }
-    }
+    let (job, trace) = match system.cut() {
+        Some(cut) => (cut.job(&trial.job), cut.trace(&trial.job, &trial.trace)),
+        None => (trial.job.clone(), trial.trace.clone()),
+    };
+    let (job, trace) = match job.trigger {
+        Trigger::Once => as_available_now(&job, &trace),
+        Trigger::AvailableNow | Trigger::ProcessingTime(_) => (job, trace),
+    };
+    judge_replay(trial, &job, &trace, replay, system.promises())
 }
 
 /// Judges what a system did by what the oracle derives for `job` over `trace`.

@@ -124,6 +124,7 @@ fn help_names_every_command() {
       replay-to  Put a recorded trace back to Kafka, byte for byte
       fit        Write a scenario whose generated streams look like a trace
       query      Run a streaming query on directories or sockets and print its batches
+      load       Load Kafka brokers at a rate and judge them by objectives
       list       List scenarios with their titles
       broker     Start and stop a throwaway Apache Kafka on this machine
       help       Print this message or the help of the given subcommand(s)

@@ -19,6 +19,8 @@ use crate::reader::Isolation;
 const REQUEST_WAIT: Duration = Duration::from_secs(15);
 /// How long one wait may block before refusals are looked for.
 const SLICE: Duration = Duration::from_millis(100);
+/// How long brokers are asked which of them takes requests for the controller.
+const CONTROLLER_WAIT_MS: i32 = 5_000;
 
 /// A client for topics and offsets.
 pub struct Admin {
@@ -593,6 +595,25 @@ impl Admin {
         }
     }
 
+    /// Learns anew which broker takes requests for the controller: librdkafka would go on asking the one it knew, and if
+    /// that is down, wait for it in vain until it refreshes its metadata in some minutes.
+    fn find_controller(&self) {
+        let mut metadata = std::ptr::null();
+        // SAFETY: the client is alive; what it gives is destroyed here. A failure shows in the request that follows.
+        unsafe {
+            rd::rd_kafka_metadata(
+                self.handle.ptr(),
+                0,
+                std::ptr::null_mut(),
+                &mut metadata,
+                CONTROLLER_WAIT_MS,
+            );
+            if !metadata.is_null() {
+                rd::rd_kafka_metadata_destroy(metadata);
+            }
+        }
+    }
+
     /// Sends a request and waits for its answer.
     fn ask(
         &self,
@@ -600,6 +621,16 @@ impl Admin {
         api: rd::rd_kafka_admin_op_t,
         send: impl FnOnce(*mut rd::rd_kafka_t, *mut rd::rd_kafka_AdminOptions_t, *mut rd::rd_kafka_queue_t),
     ) -> Result<Event> {
+        use rd::rd_kafka_admin_op_t::*;
+        let goes_to_a_leader = matches!(
+            api,
+            RD_KAFKA_ADMIN_OP_LISTOFFSETS
+                | RD_KAFKA_ADMIN_OP_DELETERECORDS
+                | RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS
+        );
+        if !goes_to_a_leader {
+            self.find_controller();
+        }
         let queue = Queue::new(&self.handle);
         // SAFETY: the client is alive; the options are copied by the request and destroyed here.
         unsafe {

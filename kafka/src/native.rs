@@ -3,7 +3,7 @@
 //! rdkafka's own consumer and producer cost a clone and a call for every row and hide the queues of single partitions,
 //! so this crate takes rdkafka's configuration, client and codes, and serves the queues itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString, c_char};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use rdkafka::bindings as rd;
 use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr, RDKafkaType};
 
+use crate::admin::slice;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::properties::Properties;
@@ -85,6 +86,20 @@ impl Handle {
 
     pub(crate) fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// The properties in effect, secrets among them.
+    pub(crate) fn settings(&self) -> BTreeMap<String, String> {
+        // SAFETY: the client is alive and keeps its configuration; the topic's copy is released here.
+        let (of_client, of_topics) = unsafe {
+            let of_client = dump(|count| rd::rd_kafka_conf_dump(rd::rd_kafka_conf(self.ptr()).cast_mut(), count));
+            let topic = rd::rd_kafka_default_topic_conf_dup(self.ptr());
+            let of_topics = dump(|count| rd::rd_kafka_topic_conf_dump(topic, count));
+            rd::rd_kafka_topic_conf_destroy(topic);
+            (of_client, of_topics)
+        };
+        let own = of_topics.into_iter().filter(|(_, value)| value != "inherit");
+        of_client.into_iter().chain(own).collect()
     }
 
     fn wait_for_a_broker(&self, wait: Duration) -> Result<()> {
@@ -295,6 +310,24 @@ pub(crate) unsafe fn text(text: *const c_char) -> String {
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
+/// The value of a message's last header of this name.
+///
+/// # Safety
+/// `message` is alive as long as the value is used.
+pub(crate) unsafe fn last_header<'a>(message: *const rd::rd_kafka_message_t, name: &CStr) -> Option<&'a [u8]> {
+    let (mut headers, mut value, mut size) = (std::ptr::null_mut(), std::ptr::null(), 0);
+    // SAFETY: the caller's promise; the message keeps its headers, and they their values.
+    unsafe {
+        let code = rd::rd_kafka_message_headers(message, &mut headers);
+        if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+        let code = rd::rd_kafka_header_get_last(headers, name.as_ptr(), &mut value, &mut size);
+        let there = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && !value.is_null();
+        there.then(|| slice(value.cast::<u8>(), size))
+    }
+}
+
 /// A C string.
 ///
 /// # Errors
@@ -337,6 +370,12 @@ pub(crate) fn name_of(code: RDKafkaRespErr) -> String {
     } else {
         said
     }
+}
+
+/// The version of librdkafka.
+pub fn librdkafka_version() -> String {
+    // SAFETY: a static string.
+    unsafe { text(rd::rd_kafka_version_str()) }
 }
 
 /// Whether this build can do TLS and SCRAM.
@@ -397,24 +436,30 @@ fn property_default(name: &str) -> String {
 
 /// Names and defaults of all properties.
 fn dumped() -> Vec<(String, String)> {
-    let mut all = Vec::new();
-    // SAFETY: configurations and dumps are released in the block that made them.
+    // SAFETY: configurations are released in the block that made them.
     unsafe {
-        let mut count = 0usize;
         let conf = rd::rd_kafka_conf_new();
-        let dump = rd::rd_kafka_conf_dump(conf, &mut count);
-        for pair in 0..count / 2 {
-            all.push((text(*dump.add(pair * 2)), text(*dump.add(pair * 2 + 1))));
-        }
-        rd::rd_kafka_conf_dump_free(dump, count);
+        let mut all = dump(|count| rd::rd_kafka_conf_dump(conf, count));
         rd::rd_kafka_conf_destroy(conf);
         let topic = rd::rd_kafka_topic_conf_new();
-        let dump = rd::rd_kafka_topic_conf_dump(topic, &mut count);
-        for pair in 0..count / 2 {
-            all.push((text(*dump.add(pair * 2)), text(*dump.add(pair * 2 + 1))));
-        }
-        rd::rd_kafka_conf_dump_free(dump, count);
+        all.extend(dump(|count| rd::rd_kafka_topic_conf_dump(topic, count)));
         rd::rd_kafka_topic_conf_destroy(topic);
+        all
     }
-    all
+}
+
+/// The names and values a call dumps.
+///
+/// # Safety
+/// The call gives an array as librdkafka dumps it, and its length.
+unsafe fn dump(call: impl FnOnce(*mut usize) -> *mut *const c_char) -> Vec<(String, String)> {
+    let mut count = 0usize;
+    let pairs = call(&mut count);
+    // SAFETY: the caller's promise; the array is released once it is read.
+    unsafe {
+        let read = |pair: usize| (text(*pairs.add(pair * 2)), text(*pairs.add(pair * 2 + 1)));
+        let all = (0..count / 2).map(read).collect();
+        rd::rd_kafka_conf_dump_free(pairs, count);
+        all
+    }
 }

@@ -17,7 +17,7 @@ use rdkafka::types::RDKafkaRespErr;
 use crate::admin::slice;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::native::{Handle, Queue, Role, c_string, name_of, outcome};
+use crate::native::{Handle, Queue, Role, c_string, last_header, name_of, outcome};
 use crate::properties::Properties;
 
 /// Rows taken from a queue by one call.
@@ -379,13 +379,24 @@ impl Batch {
     /// Up to `wanted` rows, errors among them, after waiting for the first up to `wait_ms`. Rows not taken are released.
     fn take(&mut self, queue: &Queue, wait_ms: i32, wanted: usize) -> impl Iterator<Item = Fetched> + use<'_> {
         self.0.resize(wanted.min(BATCH_ROWS), std::ptr::null_mut());
-        // SAFETY: the queue is alive, the room is as large as is said.
-        let taken =
-            unsafe { rd::rd_kafka_consume_batch_queue(queue.ptr(), wait_ms, self.0.as_mut_ptr(), self.0.len()) };
-        self.0.truncate(usize::try_from(taken).unwrap_or(0));
+        // librdkafka waits until it has as many as are asked for, or until the time is over: a row that is there would
+        // wait for others. So one is waited for, and what came with it is taken without waiting.
+        let (first, rest) = self.0.split_at_mut(1.min(wanted));
+        let mut taken = consume(queue, wait_ms, first);
+        if taken > 0 {
+            taken += consume(queue, 0, rest);
+        }
+        self.0.truncate(taken);
         // A chain of owners: whatever is not asked for is dropped, and so released.
         self.0.drain(..).map(Fetched).collect::<Vec<_>>().into_iter()
     }
+}
+
+/// Fills `room` with rows from a queue, waiting up to `wait_ms` for all of it; says how many came.
+fn consume(queue: &Queue, wait_ms: i32, room: &mut [*mut rd::rd_kafka_message_t]) -> usize {
+    // SAFETY: the queue is alive, the room is as large as is said.
+    let taken = unsafe { rd::rd_kafka_consume_batch_queue(queue.ptr(), wait_ms, room.as_mut_ptr(), room.len()) };
+    usize::try_from(taken).unwrap_or(0)
 }
 
 /// A row as the broker has it.
@@ -475,6 +486,13 @@ impl Fetched {
             _ => TimestampType::None,
         };
         (time, kind)
+    }
+
+    /// The value of its last header of this name.
+    #[inline]
+    pub fn header(&self, name: &CStr) -> Option<&[u8]> {
+        // SAFETY: owned and alive.
+        unsafe { last_header(self.0, name) }
     }
 
     /// Its headers in order, repeated names included: name and value. A name that is no UTF-8, which Kafka's protocol does

@@ -3,17 +3,19 @@
 //! A full queue is no error: what did not fit is for the caller to offer again after [`Writer::poll`]. So nothing is ever
 //! lost silently, and a caller that keeps to a schedule can see that it could not.
 
-use std::ffi::CString;
+use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::bindings as rd;
+use rdkafka::bindings::rd_kafka_vu_s__bindgen_ty_1 as Part;
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::native::{Handle, Role, c_string, name_of, text};
-use crate::properties::Properties;
+use crate::native::{Handle, Role, c_string, last_header, name_of, text};
+use crate::properties::{Properties, is_secret};
 
 /// How long one wait may block before refusals are looked for.
 const SLICE: Duration = Duration::from_millis(50);
@@ -34,6 +36,13 @@ const HEADER_OVERHEAD: usize = 20;
 /// Queues rows for topics, and reports what became of them.
 pub struct Writer {
     // Dropped in this order: topics must not outlive their client.
+    queueing: Queueing,
+    reports: Reports,
+    pub(crate) handle: Handle,
+}
+
+/// What queueing needs beside the client.
+struct Queueing {
     topics: Vec<Arc<NativeTopic>>,
     room: Vec<rd::rd_kafka_message_t>,
     queued: u64,
@@ -42,8 +51,17 @@ pub struct Writer {
     max_row_bytes: usize,
     max_queued_rows: usize,
     max_queued_bytes: usize,
-    reports: Reports,
-    pub(crate) handle: Handle,
+}
+
+/// The side of a [`Writer`] that queues; made by [`Writer::split`].
+pub struct Sending<'a> {
+    queueing: &'a mut Queueing,
+    handle: &'a Handle,
+}
+
+/// The side of a [`Writer`] that hears what became of rows; made by [`Writer::split`].
+pub struct Reporting<'a> {
+    handle: &'a Handle,
 }
 
 /// Which rows are reported by [`Writer::poll`].
@@ -131,7 +149,7 @@ impl Drop for NativeTopic {
 }
 
 // SAFETY: the room holds pointers only while a call runs.
-unsafe impl Send for Writer {}
+unsafe impl Send for Queueing {}
 
 impl Writer {
     /// Connects. Keys go to the partitions Java's producers send them to, unless `partitioner` says otherwise.
@@ -157,7 +175,7 @@ impl Writer {
         // Room is counted here; librdkafka's own bounds lie beyond it, with space for a batch's last row.
         properties.set("queue.buffering.max.messages", (max_queued_rows + 1).to_string())?;
         properties.set("queue.buffering.max.kbytes", "2147483647")?;
-        Ok(Writer {
+        let queueing = Queueing {
             topics: Vec::new(),
             room: Vec::new(),
             queued: 0,
@@ -165,9 +183,32 @@ impl Writer {
             max_row_bytes,
             max_queued_rows,
             max_queued_bytes,
+        };
+        Ok(Writer {
+            queueing,
             reports,
             handle: Handle::connect(&properties, Role::Producer)?,
         })
+    }
+
+    /// Both sides of the writer, so that one thread can queue while another one hears of each row when it is reported.
+    pub fn split(&mut self) -> (Sending<'_>, Reporting<'_>) {
+        let handle = &self.handle;
+        let queueing = &mut self.queueing;
+        (Sending { queueing, handle }, Reporting { handle })
+    }
+
+    /// The properties in effect, those librdkafka sets by itself included; secrets are left out.
+    pub fn settings(&self) -> BTreeMap<String, String> {
+        let mut settings = self.handle.settings();
+        settings.retain(|name, _| !is_secret(name));
+        settings.insert(
+            "queue.buffering.max.messages".into(),
+            self.queueing.max_queued_rows.to_string(),
+        );
+        let kbytes = self.queueing.max_queued_bytes / 1024;
+        settings.insert("queue.buffering.max.kbytes".into(), kbytes.to_string());
+        settings
     }
 
     /// A topic to write to. Whether it is there shows when a row is sent.
@@ -175,7 +216,8 @@ impl Writer {
     /// # Errors
     /// A name Kafka does not take.
     pub fn topic(&mut self, name: &str) -> Result<TopicHandle> {
-        if let Some(native) = self.topics.iter().find(|topic| topic.name == name) {
+        let topics = &mut self.queueing.topics;
+        if let Some(native) = topics.iter().find(|topic| topic.name == name) {
             let native = Arc::clone(native);
             return Ok(TopicHandle { native });
         }
@@ -186,8 +228,8 @@ impl Writer {
             return Err(Error::Property(format!("`{name}` is no topic one can write to")));
         }
         let name = name.to_string();
-        self.topics.push(Arc::new(NativeTopic { pointer, name }));
-        let native = Arc::clone(self.topics.last().expect("one was just added"));
+        topics.push(Arc::new(NativeTopic { pointer, name }));
+        let native = Arc::clone(topics.last().expect("one was just added"));
         Ok(TopicHandle { native })
     }
 
@@ -196,133 +238,7 @@ impl Writer {
     /// # Errors
     /// A row that can never be sent: one that is too large, before any is queued; a partition or topic that is not there.
     pub fn queue(&mut self, topic: &TopicHandle, rows: &[Row]) -> Result<usize> {
-        let rows = &rows[..self.room_for(rows)];
-        let (mut bytes, mut large) = (0, None);
-        for row in rows {
-            bytes += row.bytes() as u64;
-            large = large.or((row.wire_bytes() > self.max_row_bytes).then_some(row));
-        }
-        if let Some(row) = large {
-            return Err(self.wrong(topic, row, RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE));
-        }
-        let plain = rows
-            .iter()
-            .all(|row| row.headers.is_empty() && row.timestamp_ms.is_none());
-        let queued = if plain {
-            self.queue_batch(topic, rows)
-        } else {
-            self.queue_each(topic, rows)
-        }?;
-        self.queued += queued as u64;
-        self.queued_bytes += bytes;
-        Ok(queued)
-    }
-
-    /// How many rows of `rows` there is room for. Only this writer adds to the queue, so the room cannot shrink meanwhile,
-    /// and what is queued is always a prefix: librdkafka by itself would go on after a row that did not fit.
-    fn room_for(&self, rows: &[Row]) -> usize {
-        let in_flight = self.in_flight();
-        let mean_bytes = usize::try_from(self.queued_bytes / self.queued.max(1)).unwrap_or(usize::MAX);
-        let mut bytes = in_flight.saturating_mul(mean_bytes);
-        let fits = |row: &&Row| {
-            let fits = bytes < self.max_queued_bytes;
-            bytes = bytes.saturating_add(row.bytes());
-            fits
-        };
-        let rows = &rows[..rows.len().min(self.max_queued_rows.saturating_sub(in_flight))];
-        rows.iter().take_while(fits).count()
-    }
-
-    /// All rows with one call: they have neither headers nor timestamps.
-    fn queue_batch(&mut self, topic: &TopicHandle, rows: &[Row]) -> Result<usize> {
-        self.room.clear();
-        self.room.extend(rows.iter().map(native_message));
-        let flags = rd::RD_KAFKA_MSG_F_COPY | rd::RD_KAFKA_MSG_F_PARTITION;
-        let count = i32::try_from(self.room.len()).expect("a batch of fewer than 2^31 rows");
-        // SAFETY: the topic is alive; the room points to rows that outlive the call, which copies them.
-        let queued = unsafe {
-            rd::rd_kafka_produce_batch(topic.native.pointer, UNASSIGNED, flags, self.room.as_mut_ptr(), count)
-        };
-        let queued = usize::try_from(queued).unwrap_or(0);
-        let failed = self
-            .room
-            .iter()
-            .position(|row| row.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
-        match failed.filter(|_| queued < rows.len()) {
-            None => Ok(queued),
-            Some(failed) => Err(self.wrong(topic, &rows[failed], self.room[failed].err)),
-        }
-    }
-
-    fn queue_each(&mut self, topic: &TopicHandle, rows: &[Row]) -> Result<usize> {
-        rows.iter().try_for_each(|row| self.queue_one(topic, row))?;
-        Ok(rows.len())
-    }
-
-    fn queue_one(&self, topic: &TopicHandle, row: &Row) -> Result<()> {
-        let names: Vec<CString> = row
-            .headers
-            .iter()
-            .map(|(name, _)| c_string(name))
-            .collect::<Result<_>>()?;
-        let mut parts = [const { std::mem::MaybeUninit::<rd::rd_kafka_vu_t>::uninit() }; 8];
-        // SAFETY: each union is given the field its tag says; what they point to outlives the call, which copies keys,
-        // values and header values; headers made here are given to librdkafka or released.
-        unsafe {
-            let headers = native_headers(row, &names);
-            let mut count = 0;
-            let mut put = |vtype, u| {
-                parts[count].write(rd::rd_kafka_vu_t { vtype, u });
-                count += 1;
-            };
-            use rd::rd_kafka_vtype_t::*;
-            put(
-                RD_KAFKA_VTYPE_RKT,
-                rd::rd_kafka_vu_s__bindgen_ty_1 {
-                    rkt: topic.native.pointer,
-                },
-            );
-            let partition = row.partition.unwrap_or(UNASSIGNED);
-            put(
-                RD_KAFKA_VTYPE_PARTITION,
-                rd::rd_kafka_vu_s__bindgen_ty_1 { i32_: partition },
-            );
-            put(
-                RD_KAFKA_VTYPE_MSGFLAGS,
-                rd::rd_kafka_vu_s__bindgen_ty_1 {
-                    i: rd::RD_KAFKA_MSG_F_COPY,
-                },
-            );
-            put(RD_KAFKA_VTYPE_VALUE, memory(row.value));
-            put(RD_KAFKA_VTYPE_KEY, memory(row.key));
-            put(
-                RD_KAFKA_VTYPE_OPAQUE,
-                rd::rd_kafka_vu_s__bindgen_ty_1 { ptr: row.tag as *mut _ },
-            );
-            if let Some(ms) = row.timestamp_ms {
-                put(RD_KAFKA_VTYPE_TIMESTAMP, rd::rd_kafka_vu_s__bindgen_ty_1 { i64_: ms });
-            }
-            if !headers.is_null() {
-                put(RD_KAFKA_VTYPE_HEADERS, rd::rd_kafka_vu_s__bindgen_ty_1 { headers });
-            }
-            let error = rd::rd_kafka_produceva(self.handle.ptr(), parts.as_ptr().cast(), count);
-            if error.is_null() {
-                return Ok(());
-            }
-            if !headers.is_null() {
-                rd::rd_kafka_headers_destroy(headers);
-            }
-            let code = rd::rd_kafka_error_code(error);
-            rd::rd_kafka_error_destroy(error);
-            Err(self.wrong(topic, row, code))
-        }
-    }
-
-    fn wrong(&self, topic: &TopicHandle, row: &Row, code: RDKafkaRespErr) -> Error {
-        let refused = self.handle.refused();
-        refused
-            .err()
-            .unwrap_or_else(|| explain(&self.handle, topic.name(), row.bytes(), code))
+        self.queueing.queue(&self.handle, topic, rows)
     }
 
     /// Serves reports for up to `wait`; says how many rows they were of.
@@ -343,18 +259,17 @@ impl Writer {
 
     /// Rows that are queued or sent and not yet reported.
     pub fn in_flight(&self) -> usize {
-        // SAFETY: the client is alive.
-        usize::try_from(unsafe { rd::rd_kafka_outq_len(self.handle.ptr()) }).unwrap_or(0)
+        in_flight(&self.handle)
     }
 
     /// Whether a row is too large ever to be sent.
     pub fn is_too_large(&self, row: &Row) -> bool {
-        row.wire_bytes() > self.max_row_bytes
+        row.wire_bytes() > self.queueing.max_row_bytes
     }
 
     /// Rows queued so far.
     pub fn queued(&self) -> u64 {
-        self.queued
+        self.queueing.queued
     }
 
     /// Which rows are reported.
@@ -364,8 +279,7 @@ impl Writer {
 
     /// Tells librdkafka not to wait for batches to fill any more; returns at once.
     pub fn push(&mut self) {
-        // SAFETY: the client is alive.
-        unsafe { rd::rd_kafka_flush(self.handle.ptr(), 0) };
+        push(&self.handle);
     }
 
     /// Waits until nothing is in flight.
@@ -395,6 +309,216 @@ impl Writer {
     }
 }
 
+impl Queueing {
+    fn queue(&mut self, handle: &Handle, topic: &TopicHandle, rows: &[Row]) -> Result<usize> {
+        let rows = &rows[..self.room_for(in_flight(handle), rows)];
+        let (mut bytes, mut large) = (0, None);
+        for row in rows {
+            bytes += row.bytes() as u64;
+            large = large.or((row.wire_bytes() > self.max_row_bytes).then_some(row));
+        }
+        if let Some(row) = large {
+            return Err(wrong(
+                handle,
+                topic,
+                row,
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+            ));
+        }
+        let plain = rows
+            .iter()
+            .all(|row| row.headers.is_empty() && row.timestamp_ms.is_none());
+        let queued = if plain {
+            self.queue_batch(handle, topic, rows)
+        } else {
+            queue_each(handle, topic, rows)
+        }?;
+        self.queued += queued as u64;
+        self.queued_bytes += bytes;
+        Ok(queued)
+    }
+
+    /// How many rows of `rows` there is room for. Only this writer adds to the queue, so the room cannot shrink meanwhile,
+    /// and what is queued is always a prefix: librdkafka by itself would go on after a row that did not fit.
+    fn room_for(&self, in_flight: usize, rows: &[Row]) -> usize {
+        let mean_bytes = usize::try_from(self.queued_bytes / self.queued.max(1)).unwrap_or(usize::MAX);
+        let mut bytes = in_flight.saturating_mul(mean_bytes);
+        let fits = |row: &&Row| {
+            let fits = bytes < self.max_queued_bytes;
+            bytes = bytes.saturating_add(row.bytes());
+            fits
+        };
+        let rows = &rows[..rows.len().min(self.max_queued_rows.saturating_sub(in_flight))];
+        rows.iter().take_while(fits).count()
+    }
+
+    /// All rows with one call: they have neither headers nor timestamps.
+    fn queue_batch(&mut self, handle: &Handle, topic: &TopicHandle, rows: &[Row]) -> Result<usize> {
+        self.room.clear();
+        self.room.extend(rows.iter().map(native_message));
+        let flags = rd::RD_KAFKA_MSG_F_COPY | rd::RD_KAFKA_MSG_F_PARTITION;
+        let count = i32::try_from(self.room.len()).expect("a batch of fewer than 2^31 rows");
+        // SAFETY: the topic is alive; the room points to rows that outlive the call, which copies them.
+        let queued = unsafe {
+            rd::rd_kafka_produce_batch(topic.native.pointer, UNASSIGNED, flags, self.room.as_mut_ptr(), count)
+        };
+        let queued = usize::try_from(queued).unwrap_or(0);
+        let failed = self
+            .room
+            .iter()
+            .position(|row| row.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
+        match failed.filter(|_| queued < rows.len()) {
+            None => Ok(queued),
+            Some(failed) => Err(wrong(handle, topic, &rows[failed], self.room[failed].err)),
+        }
+    }
+}
+
+impl Sending<'_> {
+    /// As [`Writer::queue`].
+    ///
+    /// # Errors
+    /// As [`Writer::queue`].
+    pub fn queue(&mut self, topic: &TopicHandle, rows: &[Row]) -> Result<usize> {
+        self.queueing.queue(self.handle, topic, rows)
+    }
+
+    /// As [`Writer::is_too_large`].
+    pub fn is_too_large(&self, row: &Row) -> bool {
+        row.wire_bytes() > self.queueing.max_row_bytes
+    }
+
+    /// Tells librdkafka not to wait for batches to fill any more; returns at once.
+    pub fn push(&self) {
+        push(self.handle);
+    }
+}
+
+impl Reporting<'_> {
+    /// As [`Writer::poll`], but rows that were reported together are given together, and each can still be looked at.
+    ///
+    /// # Errors
+    /// As [`Writer::poll`].
+    pub fn poll(&self, wait: Duration, mut together: impl FnMut(&mut dyn Iterator<Item = Report<'_>>)) -> Result<()> {
+        let handle = self.handle;
+        handle.serve(wait, |event| {
+            together(&mut event.messages().map(|message| Report { message, handle }))
+        });
+        handle.refused()
+    }
+
+    /// As [`Writer::in_flight`].
+    pub fn in_flight(&self) -> usize {
+        in_flight(self.handle)
+    }
+
+    /// Gives up what is in flight: each row is reported as not written, though the broker may yet have it.
+    pub fn give_up(&self) {
+        let what = rd::RD_KAFKA_PURGE_F_QUEUE | rd::RD_KAFKA_PURGE_F_INFLIGHT;
+        // SAFETY: the client is alive.
+        unsafe { rd::rd_kafka_purge(self.handle.ptr(), what) };
+    }
+
+    /// What librdkafka said last about its connections.
+    pub fn last_trouble(&self) -> Option<String> {
+        self.handle.last_trouble()
+    }
+}
+
+/// A row that is reported.
+pub struct Report<'a> {
+    message: &'a rd::rd_kafka_message_t,
+    handle: &'a Handle,
+}
+
+impl Report<'_> {
+    /// The row's tag.
+    #[inline]
+    pub fn tag(&self) -> usize {
+        self.message._private as usize
+    }
+
+    /// Whether the broker has it.
+    #[inline]
+    pub fn is_written(&self) -> bool {
+        self.message.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+    }
+
+    /// The value of the row's last header of this name.
+    #[inline]
+    pub fn header(&self, name: &CStr) -> Option<&[u8]> {
+        // SAFETY: the message is alive while it is reported.
+        unsafe { last_header(self.message, name) }
+    }
+
+    /// What became of it.
+    pub fn delivery(&self) -> Delivery {
+        delivery(self.handle, self.message)
+    }
+}
+
+fn queue_each(handle: &Handle, topic: &TopicHandle, rows: &[Row]) -> Result<usize> {
+    rows.iter().try_for_each(|row| queue_one(handle, topic, row))?;
+    Ok(rows.len())
+}
+
+fn queue_one(handle: &Handle, topic: &TopicHandle, row: &Row) -> Result<()> {
+    use rd::rd_kafka_vtype_t::*;
+    let headers = native_headers(row)?;
+    let part = |vtype, u| rd::rd_kafka_vu_t { vtype, u };
+    let flags = rd::RD_KAFKA_MSG_F_COPY;
+    let partition = row.partition.unwrap_or(UNASSIGNED);
+    // Timestamp 0 is "now" and null headers are none, so that every row has the same parts.
+    let ms = row.timestamp_ms.unwrap_or(0);
+    let parts = [
+        part(
+            RD_KAFKA_VTYPE_RKT,
+            Part {
+                rkt: topic.native.pointer,
+            },
+        ),
+        part(RD_KAFKA_VTYPE_PARTITION, Part { i32_: partition }),
+        part(RD_KAFKA_VTYPE_MSGFLAGS, Part { i: flags }),
+        part(RD_KAFKA_VTYPE_VALUE, memory(row.value)),
+        part(RD_KAFKA_VTYPE_KEY, memory(row.key)),
+        part(RD_KAFKA_VTYPE_OPAQUE, Part { ptr: row.tag as *mut _ }),
+        part(RD_KAFKA_VTYPE_TIMESTAMP, Part { i64_: ms }),
+        part(RD_KAFKA_VTYPE_HEADERS, Part { headers }),
+    ];
+    // SAFETY: each union holds the field its tag says; what they point to outlives the call, which copies key and value.
+    // The headers are librdkafka's from a success on, and released here otherwise.
+    unsafe {
+        let error = rd::rd_kafka_produceva(handle.ptr(), parts.as_ptr().cast_mut(), parts.len());
+        if error.is_null() {
+            return Ok(());
+        }
+        if !headers.is_null() {
+            rd::rd_kafka_headers_destroy(headers);
+        }
+        let code = rd::rd_kafka_error_code(error);
+        rd::rd_kafka_error_destroy(error);
+        Err(wrong(handle, topic, row, code))
+    }
+}
+
+fn wrong(handle: &Handle, topic: &TopicHandle, row: &Row, code: RDKafkaRespErr) -> Error {
+    let refused = handle.refused();
+    refused
+        .err()
+        .unwrap_or_else(|| explain(handle, topic.name(), row.bytes(), code))
+}
+
+/// Tells librdkafka not to wait for batches to fill any more.
+fn push(handle: &Handle) {
+    // SAFETY: the client is alive; without time to wait the call returns at once.
+    unsafe { rd::rd_kafka_flush(handle.ptr(), 0) };
+}
+
+fn in_flight(handle: &Handle) -> usize {
+    // SAFETY: the client is alive.
+    usize::try_from(unsafe { rd::rd_kafka_outq_len(handle.ptr()) }).unwrap_or(0)
+}
+
 fn native_message(row: &Row) -> rd::rd_kafka_message_t {
     let (payload, len) = row
         .value
@@ -413,9 +537,9 @@ fn native_message(row: &Row) -> rd::rd_kafka_message_t {
     }
 }
 
-fn memory(bytes: Option<&[u8]>) -> rd::rd_kafka_vu_s__bindgen_ty_1 {
+fn memory(bytes: Option<&[u8]>) -> Part {
     let (ptr, size) = bytes.map_or((std::ptr::null(), 0), |bytes| (bytes.as_ptr(), bytes.len()));
-    rd::rd_kafka_vu_s__bindgen_ty_1 {
+    Part {
         mem: rd::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 {
             ptr: ptr.cast_mut().cast(),
             size,
@@ -424,21 +548,22 @@ fn memory(bytes: Option<&[u8]>) -> rd::rd_kafka_vu_s__bindgen_ty_1 {
 }
 
 /// Headers of a row, null for none; owned by the caller.
-///
-/// # Safety
-/// `names` are those of the row's headers.
-unsafe fn native_headers(row: &Row, names: &[CString]) -> *mut rd::rd_kafka_headers_t {
+fn native_headers(row: &Row) -> Result<*mut rd::rd_kafka_headers_t> {
     if row.headers.is_empty() {
-        return std::ptr::null_mut();
+        return Ok(std::ptr::null_mut());
+    }
+    if let Some((name, _)) = row.headers.iter().find(|(name, _)| name.contains('\0')) {
+        c_string(name)?;
     }
     // SAFETY: names and values live for the calls, which copy them.
     unsafe {
         let headers = rd::rd_kafka_headers_new(row.headers.len());
-        for (name, (_, value)) in names.iter().zip(row.headers) {
+        for (name, value) in row.headers {
             let (bytes, size) = value.map_or((std::ptr::null(), 0), |value| (value.as_ptr(), value.len()));
-            rd::rd_kafka_header_add(headers, name.as_ptr(), -1, bytes.cast(), size as isize);
+            let name_size = name.len() as isize;
+            rd::rd_kafka_header_add(headers, name.as_ptr().cast(), name_size, bytes.cast(), size as isize);
         }
-        headers
+        Ok(headers)
     }
 }
 

@@ -9,13 +9,17 @@
 mod access;
 mod broker;
 mod command;
+mod faults;
 mod generate;
+mod load;
+mod loaded;
 mod loss;
 mod needs;
 mod query;
 mod recording;
 mod replay;
 mod role;
+mod scenarios;
 mod sink;
 mod source;
 mod spark;
@@ -33,7 +37,9 @@ const SUBJECTS: &[(&str, &[Test])] = &[
     ("access", access::TESTS),
     ("broker", broker::TESTS),
     ("command", command::TESTS),
+    ("faults", faults::TESTS),
     ("generate", generate::TESTS),
+    ("load", load::TESTS),
     ("recording", recording::TESTS),
     ("replay", replay::TESTS),
     ("values", values::TESTS),
@@ -41,6 +47,7 @@ const SUBJECTS: &[(&str, &[Test])] = &[
     ("loss", loss::TESTS),
     ("sink", sink::TESTS),
     ("spark", spark::TESTS),
+    ("scenarios", scenarios::TESTS),
 ];
 
 /// One test waits for a broker while another computes; more would only heat the machine.

@@ -43,6 +43,7 @@ impl Topic {
         let properties = Properties::new(&shared()?);
         let admin = Admin::connect(&properties)?;
         admin.create(&new_topic(name, partitions, settings))?;
+        wait_for(&admin, name)?;
         Ok(Topic {
             name: name.to_string(),
             properties,
@@ -89,8 +90,15 @@ impl Topic {
         self.admin.delete(&self.name)?;
         let again = || self.admin.create(&new_topic(&self.name, partitions, &[])).ok();
         skirl::broker::until(SOON, again).ok_or("the topic cannot be made again")?;
-        Ok(())
+        wait_for(&self.admin, &self.name)
     }
+}
+
+/// A topic that was made is known to the broker a moment later.
+fn wait_for(admin: &Admin, topic: &str) -> Result<(), Failed> {
+    let is_there = || admin.topic(topic).ok();
+    skirl::broker::until(SOON, is_there).ok_or("the topic does not come")?;
+    Ok(())
 }
 
 impl Drop for Topic {
@@ -262,7 +270,7 @@ impl Started {
     fn taken(&self, warnings: Vec<String>) -> Read {
         let emitted = std::mem::take(&mut *self.emitted.lock().expect("no batch panics"));
         Read {
-            batches: emitted.iter().map(|rows| lines(rows)).collect(),
+            batches: emitted.iter().map(lines).collect(),
             warnings,
         }
     }

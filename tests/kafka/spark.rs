@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
@@ -47,24 +49,36 @@ fn the_source_reads_what_spark_s_reads() -> Outcome {
         Ok(serde_json::from_str(&std::fs::read_to_string(fixtures.join(name))?)?)
     };
     let (cases, expected) = (read("cases.json")?, read("expected.json")?);
-    let mut differences = Vec::new();
-    for case in cases["cases"].as_array().expect("a list of cases") {
-        let name = case["name"].as_str().expect("a name");
-        let wanted = expected["cases"][name]
-            .as_array()
-            .ok_or(format!("Spark was not asked for `{name}`"))?;
-        let found = Case::new(case)?.answer()?;
-        let is_same = wanted.len() == found.len() && wanted.iter().zip(&found).all(|(w, f)| agrees(name, w, f));
-        let means_to_differ = OTHERWISE.iter().any(|(otherwise, _)| *otherwise == name);
-        if is_same == means_to_differ {
-            let wanted = Value::from(wanted.clone());
-            differences.push(format!("{name}\n  Spark {wanted}\n  Skirl {}", Value::from(found)));
+    let cases = cases["cases"].as_array().expect("a list of cases");
+    // Each waits for the broker more than it computes.
+    let (next, differences) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let difference = difference(case, &expected["cases"]).unwrap_or_else(|error| Some(format!("{error:?}")));
+            differences.lock().expect("no case panics").extend(difference);
         }
-    }
+    };
+    std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(work))));
+    let differences = differences.into_inner().expect("no case panics");
     match differences.len() {
         0 => Ok(()),
         count => Err(format!("{count} cases differ\n{}", differences.join("\n")).into()),
     }
+}
+
+/// How Skirl's answers to a case differ from Spark's, or from what is meant to differ.
+fn difference(case: &Value, expected: &Value) -> Result<Option<String>, Failed> {
+    let name = case["name"].as_str().expect("a name");
+    let wanted = expected[name]
+        .as_array()
+        .ok_or(format!("Spark was not asked for `{name}`"))?;
+    let found = Case::new(case)?.answer()?;
+    let is_same = wanted.len() == found.len() && wanted.iter().zip(&found).all(|(w, f)| agrees(name, w, f));
+    let means_to_differ = OTHERWISE.iter().any(|(otherwise, _)| *otherwise == name);
+    Ok((is_same == means_to_differ).then(|| {
+        let wanted = Value::from(wanted.clone());
+        format!("{name}\n  Spark {wanted}\n  Skirl {}", Value::from(found))
+    }))
 }
 
 fn agrees(case: &str, spark: &Value, skirl: &Value) -> bool {
@@ -219,7 +233,7 @@ fn make(name: &str, topic: &Value) -> Result<Topic, Failed> {
 
 fn put(topic: &Topic, rows: &Value) -> Outcome {
     let rows = rows.as_array().map_or(&[][..], Vec::as_slice);
-    let headers: Vec<Vec<(&str, Option<&[u8]>)>> = rows.iter().map(headers_of).collect();
+    let headers: Vec<Headers> = rows.iter().map(headers_of).collect();
     let rows: Vec<Row> = rows
         .iter()
         .zip(&headers)
@@ -262,7 +276,10 @@ fn write(topic: &Topic, rows: &Value, commits: bool) -> Outcome {
     Ok(())
 }
 
-fn headers_of(row: &Value) -> Vec<(&str, Option<&[u8]>)> {
+/// Headers of a row, in their order.
+type Headers<'a> = Vec<(&'a str, Option<&'a [u8]>)>;
+
+fn headers_of(row: &Value) -> Headers<'_> {
     let headers = row[4].as_array().into_iter().flatten();
     headers
         .map(|header| {

@@ -35,10 +35,13 @@ impl Input<'_> {
     }
 }
 
+/// Rows and their place in the micro-batch, or why there are no more.
+type Placed = Result<(Place, RecordBatch)>;
+
 /// Rows on their way from a source.
 pub(crate) struct Incoming {
     /// None once nobody wants more.
-    batches: Mutex<Option<Receiver<Result<(Place, RecordBatch)>>>>,
+    batches: Mutex<Option<Receiver<Placed>>>,
     rows: AtomicU64,
 }
 
@@ -54,7 +57,7 @@ impl Incoming {
     }
 
     /// The batch that comes next; `None` after the last.
-    pub(crate) fn next(&self) -> Option<Result<(Place, RecordBatch)>> {
+    pub(crate) fn next(&self) -> Option<Placed> {
         let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
         let next = batches.as_ref()?.recv().ok()?;
         if let Ok((_, rows)) = &next {
@@ -75,7 +78,7 @@ impl Incoming {
 }
 
 /// Where a source puts its rows.
-pub(crate) struct Pump(SyncSender<Result<(Place, RecordBatch)>>);
+pub(crate) struct Pump(SyncSender<Placed>);
 
 impl Pump {
     /// Reads the rows after `start` up to and with `end`; an error goes the way of the rows.

@@ -17,6 +17,7 @@ use std::time::Duration;
 use skirl_kafka::{Existing, NewTopic, Outbox, Outcome, Properties, Row, TopicHandle, Topics, partition_of};
 
 pub use merge::{Lanes, Pieces, Timed};
+pub use rows::{Maker, Piece};
 pub use schedule::{Clock, Due, Schedule, SendPace};
 
 use crate::card::DisorderCard;
@@ -26,7 +27,6 @@ use crate::generate::{Stream, refuse_mistakes};
 use crate::lateness;
 use crate::progress::Progress;
 use crate::spec::StreamSpec;
-use rows::{Maker, Piece};
 
 /// Partitions of a topic that is made, unless a number is asked for.
 pub const PARTITIONS_DEFAULT: i32 = 4;

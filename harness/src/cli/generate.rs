@@ -130,7 +130,7 @@ impl Generate {
 }
 
 /// The generated streams of the scenario at `path`, and its seed.
-fn of_scenario(path: &std::path::Path) -> Result<(Vec<(String, StreamSpec)>, u64)> {
+pub(super) fn of_scenario(path: &std::path::Path) -> Result<(Vec<(String, StreamSpec)>, u64)> {
     let scenario = Scenario::read(path)?;
     let spec = |stream: &crate::scenario::Stream| match &stream.source {
         StreamSource::Generated(generated) => Some((stream.name.clone(), generated.spec.clone())),

@@ -6,16 +6,41 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use skirl_generator::target::kafka::{Clock, Ending};
-use skirl_kafka::{Outcome, Properties};
+use skirl_kafka::{Address, Outcome, Properties};
+
+/// The address a place is, if it is one of Kafka's.
+pub fn address_of(place: &str) -> Result<Option<Address>> {
+    if !place.starts_with("kafka://") {
+        return Ok(None);
+    }
+    place.parse().map(Some).map_err(|message: String| anyhow!(message))
+}
+
+/// Brokers, and a topic perhaps: `host:port`, `kafka://host:port` or `kafka://host:port/topic`.
+pub fn brokers_and_topic(text: &str) -> Result<Address, String> {
+    match text.starts_with("kafka://") {
+        true => text.parse(),
+        false => format!("kafka://{text}").parse(),
+    }
+}
+
+/// Brokers alone, as `host:port` or `kafka://host:port`.
+pub fn brokers(text: &str) -> Result<Address, String> {
+    let address = brokers_and_topic(text)?;
+    match address.topic {
+        None => Ok(address),
+        Some(topic) => Err(format!("leave the topic `{topic}` out: topics are made for the run")),
+    }
+}
 
 /// How to reach brokers.
 #[derive(Debug, Clone, Default, Args)]
 pub struct KafkaArgs {
-    /// A file of client properties, by librdkafka's names or Java's; those of the environment are
-    /// SKIRL_KAFKA_<NAME>.
+    /// A file of client properties, `name=value` a line, by librdkafka's names or Java's. Passwords belong there, or into
+    /// the environment: SKIRL_KAFKA_SASL_PASSWORD is `sasl.password`.
     #[arg(long, value_name = "FILE", help_heading = "Kafka")]
     kafka_properties: Option<PathBuf>,
 }
@@ -120,6 +145,11 @@ impl Interrupt {
         };
         ctrlc::set_handler(end).context("cannot listen for Ctrl-C")?;
         Ok(interrupt)
+    }
+
+    /// What says whether it was.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.0
     }
 
     /// Whether it was.

@@ -9,6 +9,7 @@ mod fit;
 mod generate;
 pub(crate) mod kafka;
 mod list;
+mod load;
 mod query;
 mod record;
 mod replay;
@@ -55,8 +56,10 @@ pub enum Command {
     ///
     /// skirl fit trace/ --to look_alike.toml && skirl generate --scenario look_alike.toml --seed 7 --to out/
     Fit(fit::Fit),
-    /// Run a streaming query on directories or sockets and print its batches.
+    /// Run a streaming query on directories, sockets or topics and print its batches.
     Query(Box<query::Query>),
+    /// Load Kafka brokers at a rate and judge them by objectives.
+    Load(Box<load::Load>),
     /// List scenarios with their titles.
     List(list::List),
     /// Start and stop a throwaway Apache Kafka on this machine.
@@ -77,6 +80,7 @@ impl Command {
             Command::ReplayTo(replay) => replay.execute(),
             Command::Fit(fit) => fit.execute(),
             Command::Query(query) => query.execute(),
+            Command::Load(load) => load.execute(),
             Command::List(list) => list.execute(),
             Command::Broker(broker) => broker.execute(),
         }

@@ -14,6 +14,7 @@ use clap::Args;
 use skirl_engine::sql::WatermarkSpec;
 use skirl_kafka::Address;
 
+use crate::cli::kafka::{KafkaArgs, address_of};
 use crate::job::{OutputMode, SinkFormat, Trigger, View};
 use crate::scenario::{parse_duration_ms, parse_schema, suggestion};
 
@@ -73,10 +74,8 @@ pub struct Query {
     #[arg(long, value_name = "DIR")]
     checkpoint: Option<PathBuf>,
 
-    /// A file of properties for the clients of Kafka, `name=value` a line: passwords belong there, or into the environment
-    /// (SKIRL_KAFKA_SASL_PASSWORD is `sasl.password`).
-    #[arg(long, value_name = "FILE")]
-    kafka_properties: Option<PathBuf>,
+    #[command(flatten)]
+    kafka: KafkaArgs,
 
     /// An option of a stream's source, of a table of Kafka's, or of the sink (as `sink.KEY`), by Spark's name.
     #[arg(long, value_name = "NAME.KEY=VALUE")]
@@ -117,8 +116,8 @@ pub struct Request {
     pub sink: SinkRequest,
     /// Where progress and state are kept.
     pub checkpoint: Option<PathBuf>,
-    /// Properties for the clients of Kafka, from a file.
-    pub kafka_properties: Option<PathBuf>,
+    /// How brokers are reached.
+    pub kafka: KafkaArgs,
     /// Spark's settings.
     pub conf: BTreeMap<String, String>,
     /// The query's name.
@@ -265,7 +264,7 @@ impl Query {
         }
         Ok(Request {
             tables,
-            kafka_properties: self.kafka_properties,
+            kafka: self.kafka,
             conf: self
                 .conf
                 .iter()
@@ -293,7 +292,7 @@ fn split(option: &str, argument: &str, example: &str) -> Result<(String, String)
 
 fn table_of(argument: &str) -> Result<TableRequest> {
     let (name, place) = split("--table", argument, "population=population.csv")?;
-    let source = match topic::address_of(&place)? {
+    let source = match address_of(&place)? {
         Some(address) => TableSource::Topic(address),
         None => TableSource::File(PathBuf::from(place)),
     };
@@ -306,7 +305,7 @@ fn table_of(argument: &str) -> Result<TableRequest> {
 }
 
 fn source_of(place: &str) -> Result<SourceRequest> {
-    if let Some(address) = topic::address_of(place)? {
+    if let Some(address) = address_of(place)? {
         return Ok(SourceRequest::Topic(address));
     }
     let Some(address) = place.strip_prefix("socket://") else {
@@ -325,7 +324,7 @@ fn source_of(place: &str) -> Result<SourceRequest> {
 }
 
 fn sink_of(text: &str) -> Result<SinkRequest> {
-    let place = match topic::address_of(text)? {
+    let place = match address_of(text)? {
         Some(address) => SinkPlace::Topic(address),
         None => place_of(text)?,
     };

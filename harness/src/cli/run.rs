@@ -6,9 +6,11 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use skirl_engine::error::in_full;
+use skirl_kafka::Address;
 
 use crate::case;
-use crate::cli::trials::{Planned, run_all};
+use crate::cli::kafka::{KafkaArgs, brokers};
+use crate::cli::trials::{Broker, Planned, run_all};
 use crate::judge::Trial;
 use crate::report::{self, Paint, Report};
 use crate::scenario::{ReadError, Scenario, find};
@@ -37,6 +39,14 @@ pub struct Run {
     /// Write a JUnit report.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+
+    /// Run the streams over topics of Kafka at these brokers: made for the run, deleted after it. Micro-batches are then
+    /// cut by the query, so guards that count them are left out.
+    #[arg(long, value_name = "HOST:PORT", value_parser = brokers, help_heading = "Kafka")]
+    kafka: Option<Address>,
+
+    #[command(flatten)]
+    properties: KafkaArgs,
 
     /// How the report on standard output is written.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
@@ -69,7 +79,13 @@ impl Run {
                 self.filter.unwrap_or_default()
             );
         }
-        let report = run_all(planned);
+        let report = run_all(
+            planned,
+            &Broker {
+                address: self.kafka.clone(),
+                properties: self.properties.clone(),
+            },
+        );
         if let Some(path) = &self.results {
             write(path, &report::results::render(&report))?;
         }

@@ -9,10 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use skirl_engine::error::in_full;
 
+use skirl_kafka::Address;
+
+use super::kafka::KafkaArgs;
 use crate::judge::{Status, Trial, judge};
 use crate::report::{Entry, Report};
 use crate::scenario::{Scenario, save, save_case};
-use crate::system::Embedded;
+use crate::system::{Embedded, Engine, TopicSettings, Topics};
 
 /// Something to run.
 pub(super) enum Planned {
@@ -24,11 +27,19 @@ pub(super) enum Planned {
     NotRun { name: String, reason: String },
 }
 
+/// Where topics are made for streams that are to live in Kafka.
+pub(super) struct Broker {
+    /// The brokers for all scenarios; without, those scenarios are run over topics that ask for it.
+    pub address: Option<Address>,
+    /// How they are reached.
+    pub properties: KafkaArgs,
+}
+
 /// Where failures are saved, below the working directory.
 const FAILURES: &str = "target/failures";
 
 /// Runs everything planned and saves what failed.
-pub(super) fn run_all(planned: Vec<Planned>) -> Report {
+pub(super) fn run_all(planned: Vec<Planned>, broker: &Broker) -> Report {
     let progress = progress(planned.len());
     let entries: Vec<Mutex<Option<Entry>>> = planned.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
@@ -41,7 +52,8 @@ pub(super) fn run_all(planned: Vec<Planned>) -> Report {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
                     let Some(planned) = planned.get(n) else { break };
-                    *entries[n].lock().expect("no worker panics while it holds an entry") = Some(run_caught(planned));
+                    *entries[n].lock().expect("no worker panics while it holds an entry") =
+                        Some(run_caught(planned, broker));
                     progress.inc(1);
                 }
             });
@@ -60,8 +72,8 @@ pub(super) fn run_all(planned: Vec<Planned>) -> Report {
 }
 
 /// A panic is a bug of Skirl's, and no reason to take the other trials with it.
-fn run_caught(planned: &Planned) -> Entry {
-    let run = std::panic::AssertUnwindSafe(|| run_one(planned));
+fn run_caught(planned: &Planned, broker: &Broker) -> Entry {
+    let run = std::panic::AssertUnwindSafe(|| run_one(planned, broker));
     std::panic::catch_unwind(run).unwrap_or_else(|_| {
         let name = match planned {
             Planned::NotRun { name, .. } => name.clone(),
@@ -75,7 +87,7 @@ fn run_caught(planned: &Planned) -> Entry {
     })
 }
 
-fn run_one(planned: &Planned) -> Entry {
+fn run_one(planned: &Planned, broker: &Broker) -> Entry {
     match planned {
         Planned::NotRun { name, reason } => Entry::NotRun {
             name: name.clone(),
@@ -84,7 +96,15 @@ fn run_one(planned: &Planned) -> Entry {
         Planned::Scenario { scenario, seed } => match scenario.rows(*seed) {
             Ok(rows) => {
                 let trial = Trial::over(scenario, *seed, rows.clone());
-                run_trial(&trial, |dir| save(dir, scenario, *seed, &rows))
+                match topics_of(scenario, broker) {
+                    None => run_trial(&trial, |dir| save(dir, scenario, *seed, &rows)),
+                    Some(topics) => topics
+                        .and_then(|topics| run_over(&topics, trial, scenario))
+                        .unwrap_or_else(|reason| Entry::NotRun {
+                            name: scenario.name.clone(),
+                            reason,
+                        }),
+                }
             }
             Err(reason) => Entry::NotRun {
                 name: scenario.name.clone(),
@@ -105,6 +125,43 @@ fn run_trial(trial: &Trial, save: impl Fn(&Path) -> Result<(), crate::scenario::
         }
     });
     Entry::Ran { outcome, again }
+}
+
+/// The topics a scenario is to be run over, if it is; or why there are none.
+fn topics_of(scenario: &Scenario, broker: &Broker) -> Option<Result<TopicSettings, String>> {
+    let asked = scenario.kafka.clone();
+    let address = match (&broker.address, &asked) {
+        (Some(address), _) => address.clone(),
+        (None, None) => return None,
+        (None, Some(asked)) => match &asked.address {
+            Some(address) => address.clone(),
+            None => {
+                let reason = "its streams live in topics of Kafka; say where brokers are: `--kafka host:port`";
+                return Some(Err(reason.to_string()));
+            }
+        },
+    };
+    let settings = broker.properties.properties(&address.bootstrap).map(|properties| {
+        let mut settings = TopicSettings::new(properties);
+        let asked = asked.unwrap_or_default();
+        settings.partitions = asked.partitions.unwrap_or(settings.partitions);
+        settings.options = asked.options;
+        settings
+    });
+    Some(settings.map_err(|error| format!("{error:#}")))
+}
+
+/// Runs a trial over topics made for it.
+fn run_over(settings: &TopicSettings, trial: Trial, scenario: &Scenario) -> Result<Entry, String> {
+    let trial = trial.for_another_cut();
+    let topics = Topics::connect(settings, trial.read.as_ref().unwrap_or(&trial.trace));
+    let topics = topics.map_err(|error| in_full(&error))?;
+    let outcome = Box::new(judge(&trial, &mut Engine::over(topics)));
+    let again = (outcome.status == Status::Failed).then(|| {
+        let (path, bootstrap) = (scenario.path.display(), settings.properties.bootstrap());
+        format!("skirl run {path} --seed {} --kafka {bootstrap}", trial.seed)
+    });
+    Ok(Entry::Ran { outcome, again })
 }
 
 /// A bar on standard error, in a terminal only.

@@ -11,6 +11,7 @@ mod find;
 mod follow_up;
 mod generated;
 mod inline;
+mod kafka;
 mod mistake;
 mod options;
 mod query;
@@ -33,6 +34,7 @@ pub use files::read_file;
 pub use find::{FindError, find};
 pub use follow_up::FollowUp;
 pub use generated::Generated;
+pub use kafka::InTopics;
 pub(crate) use mistake::suggestion;
 pub use mistake::{Mistake, WrongScenario};
 pub use query::Query;
@@ -76,6 +78,8 @@ pub struct Scenario {
     pub trigger: Trigger,
     /// Where the rows go.
     pub sink: Sink,
+    /// Topics for its streams, if they are to live in Kafka.
+    pub kafka: Option<InTopics>,
     /// Spark's settings that change results.
     pub conf: BTreeMap<String, String>,
     /// Queries on the memory table.
@@ -207,6 +211,7 @@ fn read_root(mut root: Section, path: &Path, text: &str, mistakes: &Mistakes) ->
         &feed,
         expect.error.is_some(),
     );
+    let kafka = kafka::read(&mut root);
     let conf = root
         .settings("conf")
         .into_iter()
@@ -235,6 +240,7 @@ fn read_root(mut root: Section, path: &Path, text: &str, mistakes: &Mistakes) ->
         clock,
         trigger,
         sink,
+        kafka,
         conf,
         follow_ups,
         expect,

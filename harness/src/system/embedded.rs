@@ -1,31 +1,40 @@
 //! The embedded engine as a system under test.
 
+mod inlet;
 mod outlet;
+mod topics;
 
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use skirl_engine::clock::ManualClock;
-use skirl_engine::source::MemoryStream;
-use skirl_engine::storage::MemoryStorage;
 use skirl_engine::{BatchProgress, Session, StreamingQuery, Trigger};
 
 use super::{Drained, Promises, Result, System};
-use crate::job::{BatchClock, Feed, Job};
+use crate::cut::Cut;
+use crate::job::{BatchClock, Job};
 use crate::run::{Failure, OutputBatch};
 use crate::trace::MicroBatch;
 use outlet::Outlet;
 
-/// The engine in this process: sources and checkpoint in memory, so that a restart is a real one and costs no disk. Rows
-/// go to the sink the job names, those of a file sink to a directory that is gone with the system.
+pub use inlet::{Inlet, Memory};
+pub use topics::{TopicSettings, Topics};
+
+/// The engine in this process. Rows come from where the inlet puts them, and go to the sink the job names, those of a file
+/// sink to a directory that is gone with the system.
 #[derive(Default)]
-pub struct Embedded {
-    sources: Vec<MemoryStream>,
-    checkpoint: MemoryStorage,
+pub struct Engine<I: Inlet> {
+    inlet: I,
     clock: ManualClock,
     outlet: Outlet,
     query: Option<Running>,
 }
+
+/// The engine over rows in memory, which it is given one micro-batch after another.
+pub type Embedded = Engine<Memory>;
+
+/// The engine over topics of Kafka, which cuts its own micro-batches.
+pub type OverTopics = Engine<Topics>;
 
 /// A started query and how its batches are reported.
 struct Running {
@@ -37,17 +46,23 @@ struct Running {
     next_batch: u64,
 }
 
-impl System for Embedded {
+impl<I: Inlet> Engine<I> {
+    /// The engine over the rows of an inlet.
+    pub fn over(inlet: I) -> Self {
+        Engine {
+            inlet,
+            clock: ManualClock::default(),
+            outlet: Outlet::default(),
+            query: None,
+        }
+    }
+}
+
+impl<I: Inlet> System for Engine<I> {
     fn start(&mut self, job: &Job) -> Result<()> {
         let next_batch = self.query.take().map_or(0, |running| running.next_batch);
-        if self.sources.is_empty() {
-            self.sources = job
-                .streams
-                .iter()
-                .map(|(_, schema)| MemoryStream::new(Arc::clone(schema)))
-                .collect();
-        }
         let query = self.start_query(job).map_err(|error| Failure::from(&error))?;
+        self.inlet.started(query.streams());
         let read = query.streams();
         let place = |(name, _): &(String, _)| read.iter().position(|stream| stream.eq_ignore_ascii_case(name));
         let places = job.streams.iter().filter_map(place).collect();
@@ -62,18 +77,13 @@ impl System for Embedded {
     }
 
     fn feed(&mut self, batch: &MicroBatch) -> Result<()> {
-        for (source, rows) in self.sources.iter().zip(&batch.rows) {
-            if let Some(rows) = rows {
-                source.add(rows.clone()).map_err(|error| Failure::from(&error))?;
-            }
-        }
-        Ok(())
+        self.inlet.feed(batch).map_err(|error| Failure::from(&error))
     }
 
     fn drain(&mut self, until: Option<u64>) -> Drained {
         let mut drained = Drained::default();
         let Some(running) = &mut self.query else { return drained };
-        let result = running.drain(until, &self.clock, &self.outlet, &mut drained.batches);
+        let result = running.drain(until, &self.clock, &mut self.inlet, &self.outlet, &mut drained.batches);
         drained.failure = result.err().map(|error| Failure::from(&error));
         drained
     }
@@ -103,15 +113,16 @@ impl System for Embedded {
     fn stored(&mut self) -> Result<Option<RecordBatch>> {
         self.outlet.stored().map_err(|error| Failure::from(&error))
     }
+
+    fn cut(&self) -> Option<Cut> {
+        self.inlet.cut()
+    }
 }
 
-impl Embedded {
+impl<I: Inlet> Engine<I> {
     fn start_query(&mut self, job: &Job) -> skirl_engine::Result<StreamingQuery> {
         let mut session = Session::new(job.conf.clone());
-        for ((name, schema), source) in job.streams.iter().zip(&self.sources) {
-            let source = source.clone();
-            session.read_stream(name, Arc::clone(schema), move || Ok(Box::new(source.source(Some(1)))))?;
-        }
+        self.inlet.open(&mut session, job)?;
         for (name, rows) in &job.tables {
             session.add_table(name, rows.clone())?;
         }
@@ -131,8 +142,8 @@ impl Embedded {
             query = query.query_name(name);
         }
         let (sink, opened) = self.outlet.open(job, query.schema())?;
-        if job.sink.checkpoint && (job.feed != Feed::Backlog || sink.needs_checkpoint()) {
-            query = query.checkpoint(self.checkpoint.clone());
+        if let Some(checkpoint) = self.inlet.checkpoint(job, sink.needs_checkpoint())? {
+            query = query.checkpoint(checkpoint);
         }
         let started = query.start(sink)?;
         self.outlet.settle(opened);
@@ -145,6 +156,7 @@ impl Running {
         &mut self,
         until: Option<u64>,
         clock: &ManualClock,
+        inlet: &mut impl Inlet,
         outlet: &Outlet,
         batches: &mut Vec<OutputBatch>,
     ) -> skirl_engine::Result<()> {
@@ -158,6 +170,7 @@ impl Running {
             };
             let batch_id = progress.batch_id;
             self.next_batch = batch_id + 1;
+            inlet.executed(batch_id)?;
             let rows = outlet.take(batch_id);
             let rows = rows.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(self.query.schema())));
             batches.push(self.output(progress, rows));

@@ -6,11 +6,12 @@ mod embedded;
 
 use arrow::array::RecordBatch;
 
+use crate::cut::Cut;
 use crate::job::Job;
 use crate::run::{Failure, OutputBatch};
 use crate::trace::MicroBatch;
 
-pub use embedded::Embedded;
+pub use embedded::{Embedded, Engine, Inlet, Memory, OverTopics, TopicSettings, Topics};
 
 /// What a verb of a [`System`] ends in: the query was refused or failed.
 pub type Result<T> = std::result::Result<T, Failure>;
@@ -43,6 +44,11 @@ pub trait System {
     /// Reads back what the sink holds: a memory table's rows or those of a file sink's files, in the query's columns.
     /// `None` where the sink keeps nothing.
     fn stored(&mut self) -> Result<Option<RecordBatch>>;
+
+    /// How the rows were cut into micro-batches, where the system does that itself; `None`: as they were fed.
+    fn cut(&self) -> Option<Cut> {
+        None
+    }
 }
 
 /// What a drain brought.

@@ -16,7 +16,7 @@ pub struct Lanes<P, E> {
 }
 
 /// The pieces of a stream, in order.
-pub type Pieces<P, E> = Box<dyn Iterator<Item = Result<P, E>>>;
+pub type Pieces<P, E> = Box<dyn Iterator<Item = Result<P, E>> + Send>;
 
 struct Lane<P, E> {
     pieces: Pieces<P, E>,

@@ -17,7 +17,7 @@ use crate::generate::Stream;
 const PIECE_ROWS: usize = 4_096;
 
 /// Some consecutive rows of a stream, ready to be queued.
-pub(super) struct Piece {
+pub struct Piece {
     /// The values, each followed by a line feed.
     bytes: Vec<u8>,
     /// Where each value ends.
@@ -67,7 +67,7 @@ impl Piece {
 }
 
 /// Makes the pieces of a stream.
-pub(super) struct Maker {
+pub struct Maker {
     stream: Stream,
     encoder: Encoder,
     format: Format,
@@ -75,6 +75,8 @@ pub(super) struct Maker {
 }
 
 impl Maker {
+    /// Makes the rows of `stream`, called `name`, in a format that has a line for each row.
+    ///
     /// # Errors
     /// A key column that is not there, or whose values are no keys.
     pub fn new(name: &str, stream: Stream, format: Format, key: &KeyColumn) -> Result<Maker> {

@@ -1,23 +1,15 @@
 //! Topics of Kafka as streams, tables and the sink of `skirl query`.
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use arrow::datatypes::SchemaRef;
 use skirl_engine::Session;
 use skirl_engine::sink::KafkaSink;
 use skirl_engine::source::Source;
 use skirl_engine::source::kafka::{KafkaSource, KafkaTable};
-use skirl_kafka::{Address, Properties};
+use skirl_kafka::Address;
 
 use super::{Request, StreamRequest, TableRequest};
 use crate::scenario::format_schema;
-
-/// The address a place is, if it is one of Kafka's.
-pub(super) fn address_of(place: &str) -> Result<Option<Address>> {
-    if !place.starts_with("kafka://") {
-        return Ok(None);
-    }
-    place.parse().map(Some).map_err(|message: String| anyhow!(message))
-}
 
 /// Makes a stream of a topic.
 pub(super) fn add_stream(
@@ -26,7 +18,7 @@ pub(super) fn add_stream(
     address: &Address,
     request: &Request,
 ) -> Result<()> {
-    let properties = properties(address, request)?;
+    let properties = request.kafka.properties(&address.bootstrap)?;
     let mut options = stream.options.clone();
     if let Some(topic) = &address.topic {
         options.insert("subscribe".to_string(), topic.clone());
@@ -53,7 +45,7 @@ pub(super) fn add_table(
     if let Some(topic) = &address.topic {
         options.insert("subscribe".to_string(), topic.clone());
     }
-    let read = KafkaTable::read(&properties(address, request)?, &options)?;
+    let read = KafkaTable::read(&request.kafka.properties(&address.bootstrap)?, &options)?;
     read.remarks
         .iter()
         .for_each(|remark| eprintln!("table `{}`: {remark}", table.name));
@@ -67,7 +59,10 @@ pub(super) fn sink(address: &Address, request: &Request) -> Result<KafkaSink> {
     if let Some(topic) = &address.topic {
         options.entry("topic".to_string()).or_insert_with(|| topic.clone());
     }
-    Ok(KafkaSink::new(&properties(address, request)?, &options)?)
+    Ok(KafkaSink::new(
+        &request.kafka.properties(&address.bootstrap)?,
+        &options,
+    )?)
 }
 
 /// Puts the columns of JSON values in the place of Kafka's, if they are given.
@@ -77,16 +72,4 @@ fn parse_values(session: &mut Session, name: &str, schema: Option<&SchemaRef>) -
     let sql = format!("SELECT value.* FROM (SELECT from_json(CAST(value AS STRING), '{ddl}') AS value FROM `{name}`)");
     session.create_view(name, &sql, None)?;
     Ok(())
-}
-
-/// What the environment says, then the file, for brokers at an address.
-fn properties(address: &Address, request: &Request) -> Result<Properties> {
-    let mut properties = Properties::new(&address.bootstrap);
-    properties.add_environment(std::env::vars())?;
-    if let Some(path) = &request.kafka_properties {
-        properties.add_file(path)?;
-    }
-    // The address that was given for this very topic counts, whatever else is said.
-    properties.set("bootstrap.servers", address.bootstrap.clone())?;
-    Ok(properties)
 }

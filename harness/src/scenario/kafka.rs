@@ -1,0 +1,57 @@
+//! `[kafka]`: the streams of a scenario live in topics of Kafka, made for the run.
+
+use std::collections::BTreeMap;
+
+use skirl_kafka::Address;
+use skirl_kafka::properties::is_secret;
+
+use super::section::Section;
+
+/// Topics for the streams of a scenario.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InTopics {
+    /// The brokers; `None`: those the command line names.
+    pub address: Option<Address>,
+    /// Partitions of each topic; `None`: a few.
+    pub partitions: Option<i32>,
+    /// Options of the source, by Spark's names.
+    pub options: BTreeMap<String, String>,
+}
+
+/// Reads `[kafka]`, if it is there.
+pub(super) fn read(root: &mut Section) -> Option<InTopics> {
+    let mut section = root.section("kafka")?;
+    let mut topics = InTopics {
+        address: section
+            .parsed("address", read_address, "address", "kafka://localhost:9092")
+            .map(toml::Spanned::into_inner),
+        ..InTopics::default()
+    };
+    if let Some(partitions) = section.integer("partitions") {
+        topics.partitions = i32::try_from(*partitions.get_ref())
+            .ok()
+            .filter(|partitions| *partitions > 0);
+        if topics.partitions.is_none() {
+            section
+                .mistakes
+                .note(partitions.span(), "a topic has at least 1 partition");
+        }
+    }
+    for (name, value) in section.settings("options") {
+        let property = name.get_ref().strip_prefix("kafka.").unwrap_or_default();
+        if !property.is_empty() && is_secret(property) {
+            let help = "write it into a file of properties and name that with --kafka-properties, or into the environment as \
+                        SKIRL_KAFKA_SASL_PASSWORD";
+            let message = format!("`{}` may be a secret, and scenarios are kept and shown", name.get_ref());
+            section.mistakes.note_with_help(name.span(), message, help);
+        } else {
+            topics.options.insert(name.into_inner(), value);
+        }
+    }
+    section.finish();
+    Some(topics)
+}
+
+fn read_address(text: &str) -> Option<Address> {
+    text.parse().ok().filter(|address: &Address| address.topic.is_none())
+}

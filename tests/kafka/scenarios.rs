@@ -1,0 +1,118 @@
+//! Scenarios whose streams live in topics: the query cuts its own micro-batches, and the oracle is asked about those.
+
+use std::path::{Path, PathBuf};
+
+use skirl::judge::{self, Status};
+use skirl::report::{Entry, Paint, Report, terminal};
+use skirl::scenario::{Scenario, find};
+use skirl::system::{Engine, TopicSettings, Topics};
+use skirl_kafka::{Admin, Properties};
+
+use crate::needs::{Outcome, Test, shared, tests};
+use crate::query::{Query, SOON, Topic};
+use crate::role::Role;
+
+pub const TESTS: &[Test] = tests! {
+    Broker:
+        the_seed_s_scenarios_give_the_oracle_s_answer,
+        scenarios_run_over_topics_by_the_command_line_and_leave_none,
+        a_scenario_may_say_that_its_streams_live_in_topics;
+};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn the_seed_s_scenarios_give_the_oracle_s_answer() -> Outcome {
+    let settings = TopicSettings::new(Properties::new(&shared()?));
+    let mut micro_batches = 0;
+    for path in find(&[root().join("scenarios/seed")], "toml")? {
+        let scenario = Scenario::read(&path)?;
+        let trial = judge::Trial::of(&scenario, scenario.seed)?.for_another_cut();
+        let topics = Topics::connect(&settings, trial.read.as_ref().unwrap_or(&trial.trace))?;
+        let outcome = Box::new(judge::judge(&trial, &mut Engine::over(topics)));
+        micro_batches += outcome.run.batches.len();
+        let status = outcome.status;
+        let report = Report {
+            entries: vec![Entry::Ran { outcome, again: None }],
+        };
+        assert_eq!(status, Status::Passed, "{}", terminal::render(&report, Paint::PLAIN));
+    }
+    assert!(micro_batches > 50, "{micro_batches} micro-batches are hardly a cut");
+    Ok(())
+}
+
+/// Topics that are there for a run.
+fn of_runs(admin: &Admin) -> Result<Vec<String>, skirl_kafka::Error> {
+    let names = admin.topic_names()?.into_iter();
+    Ok(names
+        .filter(|name| name.starts_with("skirl-run-") && name.ends_with("-by_command_line"))
+        .collect())
+}
+
+const SCENARIO: &str = r#"
+title = "Rows of a topic are counted"
+
+[streams.by_command_line]
+schema = "district STRING, n INT, timestamp TIMESTAMP"
+batches = [
+    [["Porto", 1, 2024-12-03T10:00:00.000001Z], ["Faro", 2, 2024-12-03T10:00:10Z]],
+    [["Porto", 3, 2024-12-03T10:04:00Z], [[], [], []]],
+]
+
+[query]
+sql = "SELECT district, count(*) AS c, sum(n) AS s, max(timestamp) AS t FROM by_command_line GROUP BY district"
+output_mode = "complete"
+
+[expect]
+batches = 2
+"#;
+
+fn skirl(arguments: &[&str]) -> Result<(bool, String), std::io::Error> {
+    let output = Role::Skirl.command().args(arguments).output()?;
+    let said = [output.stdout, output.stderr]
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .concat();
+    Ok((output.status.success(), said))
+}
+
+fn scenarios_run_over_topics_by_the_command_line_and_leave_none() -> Outcome {
+    let bystander = Topic::new("bystander", 1)?;
+    bystander.put(0, &["a"])?;
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("counted.toml");
+    std::fs::write(&path, SCENARIO)?;
+    let path = path.to_string_lossy();
+    let (passed, said) = skirl(&["run", &path, "--kafka", bystander.properties.bootstrap()])?;
+    assert!(passed && said.contains("1 passed"), "{said}");
+    let is_empty = || of_runs(&bystander.admin).ok().filter(Vec::is_empty);
+    skirl::broker::until(SOON, is_empty).ok_or("topics of the run are left")?;
+    assert_eq!(Query::new(&bystander)?.run()?.rows(), ["0@0 a"]);
+
+    let (passed, said) = skirl(&["run", &path, "--kafka", "127.0.0.1:1"])?;
+    assert!(!passed && said.contains("no broker answers at 127.0.0.1:1"), "{said}");
+    Ok(())
+}
+
+fn a_scenario_may_say_that_its_streams_live_in_topics() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("in_topics.toml");
+    let write = |section: &str| std::fs::write(&path, format!("{SCENARIO}\n[kafka]\n{section}\n"));
+    let run = || skirl(&["run", &path.to_string_lossy()]);
+    write("partitions = 2")?;
+    let (passed, said) = run()?;
+    assert!(
+        !passed && said.contains("say where brokers are: `--kafka host:port`"),
+        "{said}"
+    );
+    write(&format!(
+        "address = \"kafka://{}\"\npartitions = 2\noptions = {{ maxOffsetsPerTrigger = 1 }}",
+        shared()?
+    ))?;
+    let (passed, said) = run()?;
+    assert!(passed && said.contains("1 passed"), "{said}");
+    write("options = { \"kafka.sasl.password\" = \"planted-secret\" }")?;
+    let (passed, said) = run()?;
+    assert!(!passed && said.contains("may be a secret"), "{said}");
+    Ok(())
+}
