@@ -1,5 +1,6 @@
 //! Queries from start to end: triggers, stopping, restarting, names, and what sinks refuse. Time is what the tests say.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc;
 
