@@ -123,7 +123,7 @@ fn help_names_every_command() {
       record     Record Kafka topics into a trace
       replay-to  Put a recorded trace back to Kafka, byte for byte
       fit        Write a scenario whose generated streams look like a trace
-      query      Run a streaming query on directories or sockets and print its batches
+      query      Run a streaming query on directories, sockets or topics and print its batches
       load       Load Kafka brokers at a rate and judge them by objectives
       list       List scenarios with their titles
       broker     Start and stop a throwaway Apache Kafka on this machine
@@ -484,7 +484,7 @@ fn help_shows_how_topics_are_made_recorded_and_put_back() {
               Add rows to topics that are there already
 
           --kafka-properties <FILE>
-              A file of client properties, by librdkafka's names or Java's; those of the environment are SKIRL_KAFKA_<NAME>
+              A file of client properties, `name=value` a line, by librdkafka's names or Java's. Passwords belong there, or into the environment: SKIRL_KAFKA_SASL_PASSWORD is `sasl.password`
     ");
     insta::assert_snapshot!(help(dir.path(), &["record", "--help"]), @r#"
     Record Kafka topics into a trace.
@@ -536,7 +536,7 @@ fn help_shows_how_topics_are_made_recorded_and_put_back() {
 
     Kafka:
           --kafka-properties <FILE>
-              A file of client properties, by librdkafka's names or Java's; those of the environment are SKIRL_KAFKA_<NAME>
+              A file of client properties, `name=value` a line, by librdkafka's names or Java's. Passwords belong there, or into the environment: SKIRL_KAFKA_SASL_PASSWORD is `sasl.password`
     "#);
     insta::assert_snapshot!(help(dir.path(), &["replay-to", "--help"]), @"
     Put a recorded trace back to Kafka, byte for byte.
@@ -582,7 +582,7 @@ fn help_shows_how_topics_are_made_recorded_and_put_back() {
 
     Kafka:
           --kafka-properties <FILE>
-              A file of client properties, by librdkafka's names or Java's; those of the environment are SKIRL_KAFKA_<NAME>
+              A file of client properties, `name=value` a line, by librdkafka's names or Java's. Passwords belong there, or into the environment: SKIRL_KAFKA_SASL_PASSWORD is `sasl.password`
     ");
     insta::assert_snapshot!(help(dir.path(), &["fit", "--help"]), @"
     Write a scenario whose generated streams look like a trace.
