@@ -185,6 +185,13 @@ fn help_names_every_command() {
 
       -h, --help
               Print help (see a summary with '-h')
+
+    Kafka:
+          --kafka <HOST:PORT>
+              Run the streams over topics of Kafka at these brokers: made for the run, deleted after it. Micro-batches are then cut by the query, so guards that count them are left out
+
+          --kafka-properties <FILE>
+              A file of client properties, `name=value` a line, by librdkafka's names or Java's. Passwords belong there, or into the environment: SKIRL_KAFKA_SASL_PASSWORD is `sasl.password`
     ");
 }
 
