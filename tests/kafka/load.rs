@@ -11,7 +11,7 @@ use skirl::broker::{Cluster, Options};
 use skirl::load::clock::{Clock, MachineClock, Waiting, wall_ns};
 use skirl::load::figure::Figure;
 use skirl::load::ledger::Comparison;
-use skirl::load::receive::{Receiver, Until, ends};
+use skirl::load::receive::{Receiver, Until, ends, follow};
 use skirl::load::sequence::SequenceSet;
 use skirl::load::stamp::{HEADER, RunId, Stamp};
 use skirl::load::tally::Tally;
@@ -492,14 +492,9 @@ fn read_back(topic: &Topic, run: RunId) -> Result<(skirl::load::ledger::Received
     let (known, stop) = (OnceLock::new(), AtomicBool::new(false));
     drop(known.set(ends(&topic.admin, &topics)?));
     let start = (run, clock.wall_ns(clock.now()));
-    let receiver = Receiver::connect(
-        &topic.properties,
-        &topics,
-        &[(0, 0, 0)],
-        start,
-        &clock,
-        Duration::from_secs(1),
-    )?;
+    let places = [(0, 0, 0)];
+    let consumer = follow(&topic.properties, &topics, &places)?;
+    let receiver = Receiver::new(consumer, &topics, &places, start, &clock, Duration::from_secs(1));
     let found = receiver.run(
         &Tally::default(),
         &Until {
