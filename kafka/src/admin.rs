@@ -25,6 +25,7 @@ const CONTROLLER_WAIT_MS: i32 = 5_000;
 /// A client for topics and offsets.
 pub struct Admin {
     handle: Handle,
+    properties: Properties,
 }
 
 /// A topic as the cluster has it.
@@ -89,6 +90,21 @@ impl Admin {
     pub fn connect(properties: &Properties) -> Result<Self> {
         Ok(Admin {
             handle: Handle::connect(properties, Role::Producer)?,
+            properties: properties.clone(),
+        })
+    }
+
+    /// The same as a reader of `group`, which it never joins.
+    ///
+    /// Where a broker answers that it does not coordinate a group, librdkafka looks for the one that does on behalf of the
+    /// client's own group; without one it dereferences a null pointer (rd_kafka_handle_OffsetFetch, in 2.12).
+    fn of_group(&self, group: &str) -> Result<Self> {
+        let mut properties = self.properties.clone();
+        properties.set("group.id", group)?;
+        properties.set("enable.auto.commit", "false")?;
+        Ok(Admin {
+            handle: Handle::connect(&properties, Role::Consumer)?,
+            properties,
         })
     }
 
@@ -534,9 +550,10 @@ impl Admin {
     /// # Errors
     /// No answer.
     pub fn committed(&self, group: &str, topic: &str, partition: i32) -> Result<Option<(i64, String)>> {
+        let asking = self.of_group(group)?;
         let deadline = Deadline::after(REQUEST_WAIT);
         loop {
-            let found = self.ask_committed(group, topic, partition);
+            let found = asking.ask_committed(group, topic, partition);
             let code = found.as_ref().err().and_then(Error::code);
             // Groups that were not asked for lately take the cluster a moment to find.
             let is_looking = code.is_some_and(|code| {
@@ -549,7 +566,7 @@ impl Admin {
             if !is_looking || deadline.has_passed() {
                 return found;
             }
-            self.handle.serve(SLICE, |_| ());
+            asking.handle.serve(SLICE, |_| ());
         }
     }
 
