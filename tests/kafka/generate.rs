@@ -20,10 +20,10 @@ pub const TESTS: &[Test] = tests! {
         original_timestamps_are_refused_by_the_setting_that_stands_against_them,
         original_timestamps_are_the_arrivals_of_the_stream,
         rows_of_a_key_are_in_one_partition_and_rows_without_are_in_any,
-        a_rate_is_kept,
         rows_too_large_are_left_out_and_reported,
-        a_topic_deleted_on_the_way_ends_sending_with_the_count_so_far,
-        secrets_are_in_no_output;
+        a_topic_deleted_on_the_way_ends_sending_with_the_count_so_far;
+    Machine:
+        a_rate_is_kept;
     OwnCluster:
         rows_a_dead_broker_has_not_acknowledged_are_reported;
 };
@@ -294,26 +294,6 @@ fn a_topic_deleted_on_the_way_ends_sending_with_the_count_so_far() -> Outcome {
     let told = said(&running.wait_with_output()?, 1);
     assert!(told.contains("could not go on: there is no topic"), "{told}");
     assert!(told.contains(" rows acknowledged in "), "{told}");
-    Ok(())
-}
-
-fn secrets_are_in_no_output() -> Outcome {
-    let directory = tempfile::tempdir()?;
-    let properties = directory.path().join("client.properties");
-    let to = format!("kafka://{}/{}", shared()?, unique("secret"));
-    for line in [
-        "sasl.pasword=planted-secret",
-        "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username=alice\nsasl.password=planted-secret\n\
-         socket.connection.setup.timeout.ms=1500",
-    ] {
-        fs::write(&properties, line)?;
-        let file = properties.to_str().expect("a path");
-        let told = said(
-            &skirl(&["generate", "weather", "--to", &to, "--kafka-properties", file])?,
-            2,
-        );
-        assert!(!told.contains("planted-secret"), "{told}");
-    }
     Ok(())
 }
 
