@@ -9,7 +9,7 @@
 All tools write to (and read from) the same topics of the same broker, one after another, round by round, so that a slow
 minute of the machine hits all of them. A ratio is taken within a round; the median of the rounds is printed. CPU is what
 the system says of the client's process and of the broker's, divided by the rows. The same acks, idempotence, compression,
-linger, batch size and keys (none) hold for all; they are printed.
+linger, batch size and keys (none) hold for all; they are printed. How many rows wait in its queue is each tool's own matter.
 
 Needs: cargo, and Java 17 for the broker. rdkafka_performance is built from the sources that the crate rdkafka-sys brings,
 once, into target/bench/; Kafka's tool comes by Maven, if that is here; Spark with --spark PYTHON, an interpreter that has
@@ -41,7 +41,6 @@ SETTINGS = {
     "linger.ms": "5",
     "batch.size": "1000000",
 }
-QUEUED_ROWS = "500000"
 
 # Rows of about 100 bytes and of about 1 KiB, each another: what `skirl generate` writes.
 SCENARIO = """
@@ -224,13 +223,12 @@ def properties_file():
     path = os.path.join(BENCH, "producer.properties")
     with open(path, "w") as file:
         file.writelines(f"{name}={value}\n" for name, value in SETTINGS.items())
-        file.write(f"queue.buffering.max.messages={QUEUED_ROWS}\n")
     return path
 
 
 def rdkafka_producer(broker, topic, size, rows):
     command = [rdkafka_performance(), "-P", "-t", topic, "-s", str(size), "-c", str(rows), "-b", broker.address, "-q"]
-    command += ["-a", SETTINGS["acks"], "-X", f"queue.buffering.max.messages={QUEUED_ROWS}"]
+    command += ["-a", SETTINGS["acks"]]
     for name in ("enable.idempotence", "linger.ms", "batch.size"):
         command += ["-X", f"{name}={SETTINGS[name]}"]
     return lambda: measure(broker, command, lambda text: (found(r"in \d+ms: (\d+) msgs/s", text), rows))
