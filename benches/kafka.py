@@ -13,7 +13,8 @@ linger, batch size and keys (none) hold for all; they are printed. How many rows
 
 Needs: cargo, and Java 17 for the broker. rdkafka_performance is built from the sources that the crate rdkafka-sys brings,
 once, into target/bench/; Kafka's tool comes by Maven, if that is here; Spark with --spark PYTHON, an interpreter that has
-pyspark and finds spark-sql-kafka. What is missing is said and left out.
+pyspark, and --spark-jars DIR, the jars of its connector as tests/kafka/spark_source.py names them. What is missing is said
+and left out.
 """
 
 import argparse
@@ -98,6 +99,7 @@ def parse():
     parser.add_argument("--broker", help="host:port of a broker that is there; without, one is started")
     parser.add_argument("--broker-pid", type=int, help="its process, for its CPU")
     parser.add_argument("--spark", metavar="PYTHON", help="an interpreter that has pyspark")
+    parser.add_argument("--spark-jars", metavar="DIR", default="", help="the jars of Spark's Kafka connector")
     return parser.parse_args()
 
 
@@ -277,7 +279,7 @@ def consume(arguments, broker):
     tools = {"rdkafka_performance": rdkafka_consumer(broker, topic, rows)}
     tools["skirl query"] = skirl_query(broker, topic, rows)
     if arguments.spark:
-        tools["Spark"] = spark_query(broker, topic, rows, arguments.spark)
+        tools["Spark"] = spark_query(broker, topic, rows, arguments)
     compare("consume and aggregate", tools, arguments.rounds, "rdkafka_performance")
 
 
@@ -290,19 +292,27 @@ def rdkafka_consumer(broker, topic, rows):
 
 def skirl_query(broker, topic, rows):
     command = [SKIRL, "query", "--stream", f"scotsmen=kafka://{broker.address}/{topic}", "--option",
-               "scotsmen.startingOffsets=earliest", "--watermark", "scotsmen.timestamp=30 seconds", "--trigger", "available-now",
+               "scotsmen.startingOffsets=earliest", "--watermark", "scotsmen=timestamp,30 seconds", "--trigger", "available-now",
                "--schema", f"scotsmen={SCHEMA}", "--sink", "noop", QUERY]
     return lambda: timed(broker, command, rows)
 
 
-def spark_query(broker, topic, rows, python):
+def spark_query(broker, topic, rows, arguments):
+    jars = ":".join(sorted(glob.glob(os.path.join(os.path.abspath(arguments.spark_jars), "*.jar"))))
+    environment = {**os.environ, "PYSPARK_SUBMIT_ARGS": f"--driver-class-path {jars} --driver-memory 2g pyspark-shell"}
     script = os.path.join(BENCH, "spark.py")
     with open(script, "w") as file:
-        file.write(SPARK.format(broker=broker.address, topic=topic, rows=rows, query=QUERY, schema=SCHEMA, bench=BENCH))
-    return lambda: measure(broker, [python, script], lambda text: (found(r"RATE ([\d.]+)", text), rows))
+        file.write(SPARK.format(broker=broker.address, topic=topic, rows=rows, query=QUERY, schema=SCHEMA, bench=BENCH,
+                                broker_pid=broker.pid or 0, ticks=TICKS))
+
+    def once():
+        text = run([arguments.spark, script], env=environment)
+        return Measured(*(found(rf"{what} ([\d.]+)", text) for what in ("RATE", "ROWS", "CLIENT", "BROKER")))
+
+    return once
 
 
-# Starting Spark is not counted: its query is timed inside, the second time it runs.
+# Starting Spark is not counted: its query is timed inside, the second time it runs, and so is CPU.
 SPARK = '''
 import shutil, time
 from pyspark.sql import SparkSession
@@ -322,8 +332,14 @@ def once(number):
              .option("checkpointLocation", checkpoint).trigger(availableNow=True).start())
     query.awaitTermination()
     return time.time() - began
+def cpu(pid):
+    fields = open("/proc/" + str(pid) + "/stat").read().rsplit(")", 1)[1].split() if pid else [0] * 13
+    return (int(fields[11]) + int(fields[12])) / {ticks}
 once(1)
-print("RATE", {rows} / once(2))
+java, broker = spark.sparkContext._gateway.proc.pid, {broker_pid}
+before = cpu(java), cpu(broker)
+seconds = once(2)
+print("RATE", {rows} / seconds, "ROWS", {rows}, "CLIENT", cpu(java) - before[0], "BROKER", cpu(broker) - before[1])
 '''
 
 
