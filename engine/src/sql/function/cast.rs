@@ -263,12 +263,11 @@ fn overflow(value: impl std::fmt::Display, from: &DataType, to: &DataType) -> Er
 }
 
 /// Applies `one` to each value; what it gives None for is an error in ANSI mode, else NULL.
-fn each<S, T, D>(
+fn each<S, T>(
     values: &PrimitiveArray<S>,
     mode: Mode,
     one: impl Fn(S::Native) -> Option<T::Native>,
     failed: impl Fn(S::Native) -> Error,
-    _marker: std::marker::PhantomData<D>,
 ) -> Result<PrimitiveArray<T>>
 where
     S: ArrowPrimitiveType,
@@ -282,8 +281,6 @@ where
     }
     Ok(unary_opt(values, one))
 }
-
-const ANY: std::marker::PhantomData<()> = std::marker::PhantomData;
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use arrow::datatypes::{
     ArrowPrimitiveType, DataType, Decimal128Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
 };
 
-use super::{ANY, Mode, each, overflow};
+use super::{Mode, each, overflow};
 use crate::Result;
 use crate::format::number::{double_to_string as java_double, write_decimal};
 use crate::sql::function::arithmetic::{fits, out_of_range};
@@ -52,13 +52,9 @@ pub(super) fn narrow(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<Arra
             Mode::Java => Some(v as Native<Target>),
             _ => Native::<Target>::try_from(v).ok(),
         };
-        Arc::new(each::<Int64Type, Target, ()>(
-            wide,
-            mode,
-            one,
-            |v| overflow(format!("{v}{suffix}"), from, to),
-            ANY,
-        )?)
+        Arc::new(each::<Int64Type, Target>(wide, mode, one, |v| {
+            overflow(format!("{v}{suffix}"), from, to)
+        })?)
     }))
 }
 
@@ -82,7 +78,7 @@ pub(super) fn float_to_int(array: &ArrayRef, to: &DataType, mode: Mode) -> Resul
             Mode::Java => Some(v as Native<Target>),
             _ => (v.floor() <= most && v.ceil() >= least).then_some(v as Native<Target>),
         };
-        Arc::new(each::<Float64Type, Target, ()>(wide, mode, one, failed, ANY)?)
+        Arc::new(each::<Float64Type, Target>(wide, mode, one, failed)?)
     }))
 }
 
@@ -96,7 +92,7 @@ pub(super) fn decimal_to_int(array: &ArrayRef, scale: i8, to: &DataType, mode: M
             _ => Native::<Target>::try_from(v / unit).ok(),
         };
         let failed = |v: i128| overflow(format!("{}BD", decimal_text(v, scale)), from, to);
-        Arc::new(each::<Decimal128Type, Target, ()>(values, mode, one, failed, ANY)?)
+        Arc::new(each::<Decimal128Type, Target>(values, mode, one, failed)?)
     }))
 }
 
@@ -135,7 +131,7 @@ pub(super) fn to_decimal(array: &ArrayRef, to: &DataType, mode: Mode) -> Result<
         };
         let values: &Decimal128Array = wide.as_primitive();
         let one = |v: i128| keep(change_scale(v, from_scale, scale));
-        each::<Decimal128Type, Decimal128Type, ()>(values, mode, one, |_| failed(), ANY)?
+        each::<Decimal128Type, Decimal128Type>(values, mode, one, |_| failed())?
     };
     Ok(Arc::new(result.with_precision_and_scale(precision, scale)?))
 }

@@ -7,7 +7,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
 
 use super::number::to_decimal;
-use super::{ANY, Mode, convert, each, malformed};
+use super::{Mode, convert, each, malformed};
 use crate::Result;
 use crate::format::number::double_to_string as java_double;
 use crate::sql::function::datetime::DAY_US;
@@ -34,7 +34,7 @@ pub(super) fn number_to_timestamp(array: &ArrayRef, to: &DataType, mode: Mode) -
             let one = |v: f64| v.is_finite().then_some((v * 1e6) as i64);
             let failed = |v: f64| malformed(&java_double(v), from, to);
             let wide: &Float64Array = wide.as_primitive();
-            each::<Float64Type, TimestampMicrosecondType, ()>(wide, mode, one, failed, ANY)?
+            each::<Float64Type, TimestampMicrosecondType>(wide, mode, one, failed)?
         }
         _ => {
             let wide = cast(array, &DataType::Int64)?;
