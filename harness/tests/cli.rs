@@ -239,6 +239,7 @@ fn every_sink_takes_the_rows_of_a_query() {
     batch 0: 2 rows in, 2 rows out
     [0]
     ");
+    assert_eq!(told(&["--sink=noop"]), "batch 0: 2 rows in, 2 rows out\n[0]");
     for format in ["json", "csv", "parquet"] {
         let dir = directory(&rows);
         let sink = format!("--sink={format}:out");

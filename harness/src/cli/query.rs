@@ -67,7 +67,7 @@ pub struct Query {
     #[arg(long, value_name = "TRIGGER", allow_hyphen_values = true)]
     trigger: Option<String>,
 
-    /// Where rows go: console, memory, json:DIR, csv:DIR, parquet:DIR or kafka://HOST:PORT/TOPIC.
+    /// Where rows go: console, memory, noop (nowhere), json:DIR, csv:DIR, parquet:DIR or kafka://HOST:PORT/TOPIC.
     #[arg(long, value_name = "SINK", default_value = "console")]
     sink: String,
 
@@ -196,6 +196,8 @@ pub enum SinkPlace {
     Console,
     /// A table that is shown at the end.
     Memory,
+    /// Nowhere, as Spark's `noop`: for what a query costs by itself.
+    Noop,
     /// Files of a format in a directory.
     Files(SinkFormat, PathBuf),
     /// A topic of Kafka; without one, rows name theirs.
@@ -258,7 +260,7 @@ impl Query {
         let whose_batches = match &sink.place {
             SinkPlace::Files(format, _) => Some((format.name(), "the files have")),
             SinkPlace::Topic(_) => Some(("kafka", "are written")),
-            SinkPlace::Console | SinkPlace::Memory => None,
+            SinkPlace::Console | SinkPlace::Memory | SinkPlace::Noop => None,
         };
         if let (Some((name, batches)), None) = (whose_batches, &self.checkpoint) {
             bail!("a {name} sink needs `--checkpoint DIR`: it tells which batches {batches}, also after a stop");
@@ -346,13 +348,16 @@ fn place_of(text: &str) -> Result<SinkPlace> {
     if name == "kafka" {
         bail!("the kafka sink needs brokers; write `--sink kafka://localhost:9092/topic`");
     }
+    if text == "noop" {
+        return Ok(SinkPlace::Noop);
+    }
     let known: Vec<(&str, SinkFormat)> = SinkFormat::ALL
         .iter()
         .copied()
         .filter(|(_, format)| *format != SinkFormat::ForeachBatch)
         .collect();
     let Some((_, format)) = known.iter().find(|(known, _)| *known == name) else {
-        let names: Vec<&str> = known.iter().map(|(name, _)| *name).chain(["kafka"]).collect();
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).chain(["noop", "kafka"]).collect();
         bail!("`{name}` is no sink; {}", suggestion(name, &names))
     };
     match (format, dir) {
