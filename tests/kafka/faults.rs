@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use skirl::broker::{Cluster, NodeId, Options, until};
+use skirl::broker::{Cluster, NodeId, Options};
 use skirl::load::plan::RowPlan;
 use skirl::load::{Outcome as LoadOutcome, Plan};
 use skirl_kafka::{Admin, Properties};
 
 use crate::loaded::{Running, plan};
-use crate::needs::{Outcome, Test, shared, tests, unique};
+use crate::needs::{Outcome, Test, shared, soon, tests, unique};
 use crate::role::Role;
 
 pub const TESTS: &[Test] = tests! {
@@ -21,8 +21,6 @@ pub const TESTS: &[Test] = tests! {
         a_broker_frozen_for_less_or_more_than_its_session_loses_nothing,
         a_leader_moved_by_kill_and_by_election_loses_nothing;
 };
-
-const SOON: Duration = Duration::from_secs(60);
 
 fn a_broker_killed_and_restarted_under_load_loses_nothing() -> Outcome {
     let outcome = killed_and_restarted("killed", |_| ())?;
@@ -91,15 +89,15 @@ fn a_leader_moved_by_kill_and_by_election_loses_nothing() -> Outcome {
     running.wait_until_acknowledged(2_000);
     let preferred = leader(&admin).expect("it has one");
     cluster.kill(NodeId::try_from(preferred)?)?;
-    let moved = until(SOON, || leader(&admin).filter(|leader| *leader != preferred));
-    assert!(moved.is_some(), "another node leads");
+    soon("no other node leads", || {
+        leader(&admin).filter(|leader| *leader != preferred)
+    })?;
     cluster.restart(NodeId::try_from(preferred)?)?;
     // It may lead again once it has caught up.
-    let elected = until(SOON, || {
+    soon("the preferred node does not lead again", || {
         admin.elect_preferred_leader("moved", 0).ok()?;
         leader(&admin).filter(|leader| *leader == preferred)
-    });
-    assert!(elected.is_some(), "the preferred node leads again");
+    })?;
     let outcome = running.outcome()?;
     nothing_is_lost(&outcome);
     assert_eq!(outcome.setup.topics[0].replicas, 3);

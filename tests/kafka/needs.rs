@@ -2,9 +2,13 @@
 
 use std::env;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use libtest_mimic::{Completion, Failed, Trial};
 use skirl::broker::{self, Cluster, Options};
+
+/// Long enough for anything that happens at all: no test waits longer.
+pub const SOON: Duration = Duration::from_secs(60);
 
 /// How a test ends.
 pub type Outcome = Result<(), Failed>;
@@ -97,6 +101,11 @@ pub fn shared() -> Result<String, Failed> {
         Ok(cluster) => Ok(cluster.bootstrap()),
         Err(reason) => Err(reason.clone().into()),
     }
+}
+
+/// Asks until there is an answer; the test fails with `otherwise` if none comes.
+pub fn soon<T>(otherwise: &str, ask: impl FnMut() -> Option<T>) -> Result<T, Failed> {
+    broker::until(SOON, ask).ok_or_else(|| otherwise.into())
 }
 
 /// A name for a topic, a group or a transaction that no other test and no other run has.

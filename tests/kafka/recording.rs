@@ -8,14 +8,13 @@ use std::process::Stdio;
 use libtest_mimic::Failed;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use skirl::broker::until;
 use skirl::recording::{Ended, RecordRequest, Start, Until, record};
 use skirl_generator::spec::{Cut, Micros};
-use skirl_kafka::{Admin, Row};
+use skirl_kafka::Row;
 
-use crate::needs::{Outcome, Test, shared, tests, unique};
+use crate::needs::{Outcome, Test, shared, soon, tests};
 use crate::role::Role;
-use crate::topic::{PATIENCE, TestTopic};
+use crate::topic::Topic;
 use crate::trace::{NOON, Ticking, described, everything, files, recorded, said, skirl};
 
 pub const TESTS: &[Test] = tests! {
@@ -30,8 +29,8 @@ pub const TESTS: &[Test] = tests! {
 };
 
 fn a_recording_begins_and_ends_where_it_is_told() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::made(&bootstrap, unique("bounds"), 2, &[("retention.ms", "-1")])?;
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::with("bounds", 2, &[("retention.ms", "-1")])?;
     let rows: Vec<Row> = (0..40)
         .map(|n| Row {
             partition: Some(n % 2),
@@ -40,7 +39,7 @@ fn a_recording_begins_and_ends_where_it_is_told() -> Outcome {
             ..Row::default()
         })
         .collect();
-    topic.write(&rows)?;
+    topic.send(&rows)?;
     let offsets = |zero: i64, one: i64| {
         let partitions = [(0, zero), (1, one)].into_iter().collect();
         [(topic.name.clone(), partitions)].into_iter().collect()
@@ -107,8 +106,8 @@ fn a_recording_begins_and_ends_where_it_is_told() -> Outcome {
 }
 
 fn partitions_are_merged_by_timestamp_and_micro_batches_cut_by_it() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::made(&bootstrap, unique("merge"), 2, &[("retention.ms", "-1")])?;
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::with("merge", 2, &[("retention.ms", "-1")])?;
     let values: Vec<String> = (0..6).map(|n| format!("{{\"n\":{n}}}")).collect();
     let row = |n: usize, partition, after_ms| Row {
         partition: Some(partition),
@@ -117,7 +116,7 @@ fn partitions_are_merged_by_timestamp_and_micro_batches_cut_by_it() -> Outcome {
         ..Row::default()
     };
     // Row 2 is older than row 1 before it, and so counts as old as that.
-    topic.write(&[
+    topic.send(&[
         row(0, 0, 100),
         row(1, 0, 900),
         row(2, 0, 200),
@@ -142,9 +141,9 @@ fn partitions_are_merged_by_timestamp_and_micro_batches_cut_by_it() -> Outcome {
 }
 
 fn ctrl_c_leaves_a_complete_trace() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::made(&bootstrap, unique("ctrl-c"), 2, &[])?;
-    topic.write(&vec![
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::new("ctrl-c", 2)?;
+    topic.send(&vec![
         Row {
             value: Some(b"{\"n\":1}"),
             ..Row::default()
@@ -160,10 +159,10 @@ fn ctrl_c_leaves_a_complete_trace() -> Outcome {
         "--topics",
         &topic.name,
         "--from",
-        &format!("kafka://{bootstrap}"),
+        &format!("kafka://{}", topic.properties.bootstrap()),
     ]);
     let running = command.arg("--to").arg(&trace).stdout(Stdio::piped()).spawn()?;
-    assert!(until(PATIENCE, || trace.exists().then_some(())).is_some());
+    soon("no trace is begun", || trace.exists().then_some(()))?;
     kill(Pid::from_raw(i32::try_from(running.id())?), Signal::SIGINT)?;
     let told = said(&running.wait_with_output()?, 0);
     assert!(
@@ -185,9 +184,9 @@ fn ctrl_c_leaves_a_complete_trace() -> Outcome {
 }
 
 fn an_interrupted_recording_keeps_what_it_has() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::made(&bootstrap, unique("interrupted"), 1, &[])?;
-    topic.write(&vec![
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::new("interrupted", 1)?;
+    topic.send(&vec![
         Row {
             value: Some(b"{\"n\":1}"),
             ..Row::default()
@@ -213,9 +212,9 @@ fn an_interrupted_recording_keeps_what_it_has() -> Outcome {
 }
 
 fn partitions_that_are_added_are_recorded_too() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::made(&bootstrap, unique("grown"), 1, &[])?;
-    topic.write(&[Row {
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::new("grown", 1)?;
+    topic.send(&[Row {
         value: Some(b"{\"n\":1}"),
         ..Row::default()
     }])?;
@@ -230,15 +229,14 @@ fn partitions_that_are_added_are_recorded_too() -> Outcome {
     // A clock that makes it look for partitions all the time.
     let done = record(&request, &Ticking::every(1_000_000), &|| false, &mut |records, _| {
         if records == 1 && !grown.replace(true) {
-            let admin = Admin::connect(&topic.properties).expect("a broker");
-            admin.grow(&topic.name, 2).expect("a second partition");
+            topic.admin.grow(&topic.name, 2).expect("a second partition");
             let row = Row {
                 partition: Some(1),
                 value: Some(b"{\"n\":2}"),
                 ..Row::default()
             };
-            let is_written = || topic.write(std::slice::from_ref(&row)).ok();
-            until(PATIENCE, is_written).expect("the second partition takes rows");
+            let is_written = || topic.send(std::slice::from_ref(&row)).ok();
+            soon("the second partition takes no rows", is_written).expect("a row");
         }
     })?;
     assert_eq!(
@@ -249,9 +247,9 @@ fn partitions_that_are_added_are_recorded_too() -> Outcome {
 }
 
 fn a_topic_deleted_on_the_way_ends_the_recording_with_what_there_is() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::made(&bootstrap, unique("deleted"), 1, &[])?;
-    topic.write(&[Row {
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::new("deleted", 1)?;
+    topic.send(&[Row {
         value: Some(b"{\"n\":1}"),
         ..Row::default()
     }])?;
@@ -274,9 +272,9 @@ fn a_topic_deleted_on_the_way_ends_the_recording_with_what_there_is() -> Outcome
 }
 
 fn wrong_requests_say_what_to_write() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::made(&bootstrap, unique("wrong"), 1, &[])?;
-    let (from, to) = (format!("kafka://{bootstrap}"), directory.path().join("trace"));
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::new("wrong", 1)?;
+    let (from, to) = (format!("kafka://{}", shared()?), directory.path().join("trace"));
     let to = to.to_str().expect("a path");
     let record = |more: &[&str]| skirl(&[&["record", "--from", &from, "--until-end", "--to", to], more].concat());
     for (more, wanted) in [

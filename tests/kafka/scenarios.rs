@@ -8,9 +8,10 @@ use skirl::scenario::{Scenario, find};
 use skirl::system::{Engine, TopicSettings, Topics};
 use skirl_kafka::{Admin, Properties};
 
-use crate::needs::{Outcome, Test, shared, tests};
-use crate::query::{Query, SOON, Topic};
+use crate::needs::{Outcome, Test, shared, soon, tests};
+use crate::query::Query;
 use crate::role::Role;
+use crate::topic::Topic;
 
 pub const TESTS: &[Test] = tests! {
     Broker:
@@ -86,7 +87,7 @@ fn scenarios_run_over_topics_by_the_command_line_and_leave_none() -> Outcome {
     let (passed, said) = skirl(&["run", &path, "--kafka", bystander.properties.bootstrap()])?;
     assert!(passed && said.contains("1 passed"), "{said}");
     let is_empty = || of_runs(&bystander.admin).ok().filter(Vec::is_empty);
-    skirl::broker::until(SOON, is_empty).ok_or("topics of the run are left")?;
+    soon("topics of the run are left", is_empty)?;
     assert_eq!(Query::new(&bystander)?.run()?.rows(), ["0@0 a"]);
 
     let (passed, said) = skirl(&["run", &path, "--kafka", "127.0.0.1:1"])?;

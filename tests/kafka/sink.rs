@@ -9,11 +9,11 @@ use skirl_engine::sink::{KafkaSink, Sink};
 use skirl_engine::source::MemoryStream;
 use skirl_engine::storage::{MemoryStorage, Storage};
 use skirl_engine::{OutputMode, Session, StreamingQuery, Trigger};
-use skirl_kafka::{Isolation, Position};
 
-use crate::needs::{Outcome, Test, tests};
-use crate::query::{Query, SOON, Topic};
+use crate::needs::{Outcome, Test, soon, tests};
+use crate::query::Query;
 use crate::role::Role;
+use crate::topic::Topic;
 
 pub const TESTS: &[Test] = tests! {
     Broker:
@@ -248,17 +248,10 @@ fn exactly_once_gives_up_what_a_killed_run_left_open() -> Outcome {
         query
     };
     let mut killed = query().spawn()?;
-    let end = || {
-        topic
-            .admin
-            .offsets(&[(&topic.name, 0, Position::Latest)], Isolation::ReadUncommitted)
-            .ok()?[0]
-    };
-    skirl::broker::until(SOON, || end().filter(|end| *end > 1_000)).ok_or("nothing was written")?;
+    soon("nothing was written", || topic.end(0).ok().filter(|end| *end > 1_000))?;
     killed.kill()?;
     killed.wait()?;
-    let left_open = end().ok_or("no answer")?;
-    assert!(left_open < ROWS as i64, "it was killed too late to prove anything");
+    assert!(topic.end(0)? < ROWS as i64, "it was killed too late to prove anything");
 
     let again = query().output()?;
     assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));

@@ -5,10 +5,11 @@ use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondTy
 use libtest_mimic::Failed;
 use skirl_engine::Trigger;
 use skirl_engine::sink::show::show;
-use skirl_kafka::{Isolation, Mark, Position, Row, Transactions};
+use skirl_kafka::{Mark, Row, Transactions};
 
-use crate::needs::{Outcome, Test, tests, unique};
-use crate::query::{Query, Topic};
+use crate::needs::{Outcome, Test, soon, tests, unique};
+use crate::query::Query;
+use crate::topic::Topic;
 
 pub const TESTS: &[Test] = tests! {
     Broker:
@@ -347,11 +348,10 @@ fn partitions_and_topics_that_come_later_are_read_from_their_beginning() -> Outc
     topic.put(1, &["x"])?;
     other.put(0, &["y"])?;
     let mut rows = Vec::new();
-    let all = skirl::broker::until(crate::query::SOON, || {
+    soon("a new partition's row does not come", || {
         rows.extend(started.step().expect("nothing is lost").rows());
         (rows.len() == 2).then_some(())
-    });
-    assert!(all.is_some(), "{rows:?}");
+    })?;
     rows.sort();
     assert_eq!(rows, ["0@0 y", "1@0 x"]);
     Ok(())
@@ -391,16 +391,11 @@ fn aborted_rows_are_read_or_not_and_gaps_do_not_hang() -> Outcome {
             }],
         )?;
         // A row that is not sent leaves no gap when it is given up.
-        let sent = || {
-            let end = topic
-                .admin
-                .offsets(&[(&topic.name, 0, Position::Latest)], Isolation::ReadUncommitted);
-            (end.ok()?[0]? > number * 2).then_some(())
-        };
+        let sent = || topic.end(0).ok().filter(|end| *end > number * 2);
         if commits {
             transactions.commit(&mark, number)?;
         } else {
-            skirl::broker::until(crate::query::SOON, sent).ok_or("the row was not sent")?;
+            soon("the row was not sent", sent)?;
             transactions.abort()?;
         }
     }
