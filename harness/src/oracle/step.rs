@@ -10,6 +10,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::Expr;
 use skirl_engine::{Error, OutputMode, Result};
 
+use super::advance;
 use super::convert::equality;
 use super::member::{Membership, question, questions};
 use super::scalar::{Compiler, Scalar};
@@ -39,6 +40,8 @@ pub(super) enum Op {
     },
     Project {
         input: Box<Step>,
+        /// Evaluated before the columns, for its errors.
+        in_advance: Vec<Scalar>,
         exprs: Vec<Scalar>,
     },
     Slide {
@@ -163,6 +166,8 @@ pub(super) struct Aggregation {
     pub key_types: Vec<DataType>,
     /// The key that is an event time.
     pub tag: Option<usize>,
+    /// Evaluated before the arguments, for its errors.
+    pub in_advance: Vec<Scalar>,
     pub calls: Vec<Call>,
 }
 
@@ -302,9 +307,9 @@ impl Builder<'_> {
             }
             Kind::Project { input, exprs } => {
                 let schema = self.compiler.schema(&input.output);
-                let exprs = self.compiler.scalars(exprs, &schema)?;
                 Op::Project {
-                    exprs,
+                    in_advance: self.compiler.scalars(&advance::of_columns(exprs), &schema)?,
+                    exprs: self.compiler.scalars(exprs, &schema)?,
                     input: Box::new(self.step(input)?),
                 }
             }
@@ -630,6 +635,9 @@ impl Builder<'_> {
             keys: self.compiler.scalars(keys, &schema)?,
             key_types: node.output[..keys.len()].iter().map(|a| a.data_type.clone()).collect(),
             tag: tags.first().map(|id| position(node, *id)),
+            in_advance: self
+                .compiler
+                .scalars(&advance::of_calls(aggregates, &schema), &schema)?,
             calls,
             input: self.step(input)?,
         })))
