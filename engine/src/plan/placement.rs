@@ -130,10 +130,15 @@ fn sink_below_extension(extension: Extension, predicates: Vec<Expr>) -> Result<L
     }
     if let Some(window) = node.downcast_ref::<TimeWindowNode>() {
         let column = window.window_column();
+        // Rows without a time have no window. Conditions on a time cannot sink below the watermark of that time itself,
+        // but may sink below a join or the watermark of another time: also those on the window, if there is one only.
+        let sinks = !event_time::is_tagged(&window.time, &window.input) || joins(&window.input);
+        let predicates = match window.only_window().filter(|_| sinks) {
+            Some(value) => substitute(predicates, &mapping(vec![column.clone()], [value].into_iter()))?,
+            None => predicates,
+        };
         let (mut down, stay) = partition(predicates, |p| !p.column_refs().contains(&column));
-        // Rows without a time have no window. The condition cannot sink below the watermark of that time itself, but
-        // may sink below a join.
-        if !event_time::is_tagged(&window.time, &window.input) || joins(&window.input) {
+        if sinks {
             down.push(Expr::IsNotNull(Box::new(window.time.clone())));
         }
         let input = sink(window.input.clone(), down)?;
