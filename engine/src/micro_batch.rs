@@ -258,8 +258,11 @@ impl MicroBatches {
                 source.commit(end)?;
             }
         }
-        // A plan whose watermarks cannot be derived fails in the batch that needs them; this one is done.
-        let owes = self.prepared.root.wants_another_batch(watermark_ms, next_ms, self.mode);
+        // A plan whose watermarks cannot be derived fails in the next batch, which is then due; this one is done. Spark
+        // derives them whether or not an operator asks.
+        let root = &self.prepared.root;
+        let derived = root.output_watermark(next_ms);
+        let owes = derived.and_then(|_| root.wants_another_batch(watermark_ms, next_ms, self.mode));
         self.position.owes_batch = owes.unwrap_or(true);
         self.position.late_ms = watermark_ms;
         self.position.next_batch = batch.batch_id + 1;

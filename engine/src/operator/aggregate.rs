@@ -9,11 +9,11 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, Float32Array, Float64Array, RecordBatch, StructArray, UInt32Array,
+    Array, ArrayRef, AsArray, BinaryArray, Float32Array, Float64Array, ListArray, RecordBatch, StructArray, UInt32Array,
 };
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{
-    DataType, Field, Fields, Float32Type, Float64Type, Schema, SchemaRef, TimestampMicrosecondType,
+    DataType, Field, FieldRef, Float32Type, Float64Type, Schema, SchemaRef, TimestampMicrosecondType,
 };
 use arrow::row::{RowConverter, SortField};
 use datafusion::physical_expr::PhysicalExpr;
@@ -272,6 +272,17 @@ pub(super) fn one_zero(key: ArrayRef) -> ArrayRef {
             let columns = key.columns().iter().cloned().map(one_zero).collect();
             Arc::new(StructArray::new(fields.clone(), columns, key.nulls().cloned()))
         }
+        DataType::List(element) if has_floats(std::slice::from_ref(element)) => {
+            let key = key.as_list::<i32>();
+            let elements = one_zero(Arc::clone(key.values()));
+            let offsets = key.offsets().clone();
+            Arc::new(ListArray::new(
+                Arc::clone(element),
+                offsets,
+                elements,
+                key.nulls().cloned(),
+            ))
+        }
         DataType::Float64 => {
             let one = |v: f64| if v.is_nan() { f64::NAN } else { v + 0.0 };
             Arc::new(key.as_primitive::<Float64Type>().unary::<_, Float64Type>(one)) as Arc<Float64Array>
@@ -284,9 +295,10 @@ pub(super) fn one_zero(key: ArrayRef) -> ArrayRef {
     }
 }
 
-fn has_floats(fields: &Fields) -> bool {
+fn has_floats(fields: &[FieldRef]) -> bool {
     fields.iter().any(|field| match field.data_type() {
         DataType::Struct(inner) => has_floats(inner),
+        DataType::List(element) => has_floats(std::slice::from_ref(element)),
         other => other.is_floating(),
     })
 }
