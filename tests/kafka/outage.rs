@@ -1,8 +1,8 @@
-//! Brokers that are killed, frozen or lose a leader while a query reads and writes them: it goes on by itself, and every row
-//! is copied once.
+//! Brokers that are killed, frozen or lose a leader while a query reads and writes them, and a query that is started twice:
+//! every row is copied once.
 
 use std::net::SocketAddr;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use libtest_mimic::Failed;
@@ -11,12 +11,15 @@ use nix::unistd::Pid;
 use skirl::broker::{Cluster, NodeId, Options, brokers};
 use skirl_kafka::Row;
 
-use crate::needs::{Outcome, Test, soon, tests};
+use crate::needs::{Outcome, Test, shared, soon, tests, unique};
 use crate::query::Query;
 use crate::role::Role;
 use crate::topic::Topic;
+use crate::trace::said;
 
 pub const TESTS: &[Test] = tests! {
+    Broker:
+        of_two_runs_of_a_query_one_ends_and_says_why;
     OwnCluster:
         a_query_outlives_a_killed_broker_and_a_killed_query_goes_on_from_its_checkpoint,
         a_query_waits_for_a_frozen_broker,
@@ -32,15 +35,15 @@ struct Copying {
 }
 
 impl Copying {
-    fn new(cluster: &Cluster) -> Result<Copying, Failed> {
+    fn new(bootstrap: &str) -> Result<Copying, Failed> {
         let topic = |name| -> Result<Topic, Failed> {
-            let topic = Topic::at(&cluster.bootstrap(), name)?;
+            let topic = Topic::at(bootstrap, &unique(name))?;
             topic.make(1, &[])?;
             Ok(topic)
         };
         Ok(Copying {
-            input: topic("in")?,
-            output: topic("out")?,
+            input: topic("copied-from")?,
+            output: topic("copied-to")?,
             checkpoint: tempfile::tempdir()?,
             sent: 0,
         })
@@ -109,9 +112,33 @@ impl Copying {
     }
 }
 
+fn of_two_runs_of_a_query_one_ends_and_says_why() -> Outcome {
+    let mut copying = Copying::new(&shared()?)?;
+    copying.send(200)?;
+    let mut first = copying.command().stderr(Stdio::piped()).spawn()?;
+    copying.wait_until_copied(&mut first, 200)?;
+    let mut runs = vec![first, copying.command().stderr(Stdio::piped()).spawn()?];
+    let ended = soon("both go on", || {
+        copying.send(1).expect("a broker");
+        let has_ended = |run: &mut Child| run.try_wait().expect("a child can be asked").is_some();
+        runs.iter_mut().position(has_ended)
+    })?;
+    let told = said(&runs.remove(ended).wait_with_output()?, 2);
+    assert!(
+        told.contains("the same query seems to run twice") || told.contains("Multiple streaming jobs detected"),
+        "{told}"
+    );
+    // It may be that neither went on: the first was shut out by Kafka, and the second found its entry in the log.
+    let mut other = runs.remove(0);
+    let killed = other.kill();
+    other.wait()?;
+    killed?;
+    copying.every_row_was_copied_once(copying.command().spawn()?)
+}
+
 fn a_query_outlives_a_killed_broker_and_a_killed_query_goes_on_from_its_checkpoint() -> Outcome {
     let mut cluster = Cluster::start(Options::default())?;
-    let mut copying = Copying::new(&cluster)?;
+    let mut copying = Copying::new(&cluster.bootstrap())?;
     copying.send(3_000)?;
     let mut query = copying.command().spawn()?;
     copying.wait_until_copied(&mut query, 500)?;
@@ -133,7 +160,7 @@ fn a_query_outlives_a_killed_broker_and_a_killed_query_goes_on_from_its_checkpoi
 fn a_query_waits_for_a_frozen_broker() -> Outcome {
     let mut cluster = Cluster::start(Options::default())?;
     let address: SocketAddr = cluster.bootstrap().parse()?;
-    let mut copying = Copying::new(&cluster)?;
+    let mut copying = Copying::new(&cluster.bootstrap())?;
     copying.send(2_000)?;
     let mut query = copying.command().spawn()?;
     // The broker's session lasts two seconds.
@@ -152,11 +179,11 @@ fn a_query_follows_a_leader_that_is_killed() -> Outcome {
         nodes: 3,
         ..Options::default()
     })?;
-    let mut copying = Copying::new(&cluster)?;
+    let mut copying = Copying::new(&cluster.bootstrap())?;
     copying.send(2_000)?;
     let mut query = copying.command().spawn()?;
     copying.wait_until_copied(&mut query, 300)?;
-    let leader = copying.input.admin.topic("in")?.partitions[0].leader;
+    let leader = copying.input.admin.topic(&copying.input.name)?.partitions[0].leader;
     let leader = leader.ok_or("it has no leader")?;
     cluster.kill(NodeId::try_from(leader)?)?;
     copying.send(1_000)?;
