@@ -102,8 +102,8 @@ impl Transactions {
             self.poll(SLICE)?;
         }
         self.send_mark(mark, number)?;
-        self.step("commit a transaction", &TransactionStep::Commit)
-            .map_err(|error| self.explained(error))?;
+        let committed = self.step("commit a transaction", &TransactionStep::Commit);
+        committed.map_err(|error| self.explained(error))?;
         self.open = false;
         Ok(())
     }
