@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, Result};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, TableSource, UserDefinedLogicalNodeCore};
 
+use super::function::window::window;
 use super::timestamp_type;
 
 /// The leaf of a stream: a name and a schema; rows come from whoever runs the plan.
@@ -136,6 +137,13 @@ impl TimeWindowNode {
     /// The name of the window column, the last of the schema.
     pub fn window_column(&self) -> Column {
         last_column(&self.schema)
+    }
+
+    /// The window column as an expression over the input; `None` where windows overlap and a row may have several.
+    pub(crate) fn only_window(&self) -> Option<Expr> {
+        let sizes = (self.duration_us, self.slide_us, self.start_us);
+        let call = |time: &Expr| window(sizes, 0, Self::window_type()).call(vec![time.clone()]);
+        (self.slide_us == self.duration_us).then(|| call(&self.time))
     }
 }
 
