@@ -9,11 +9,12 @@
 All tools write to (and read from) the same topics of the same broker, one after another, round by round, so that a slow
 minute of the machine hits all of them. A ratio is taken within a round; the median of the rounds is printed. CPU is what
 the system says of the client's process and of the broker's, divided by the rows. The same acks, idempotence, compression,
-linger, batch size and keys (none) hold for all; they are printed.
+linger, batch size and keys (none) hold for all; they are printed. How many rows wait in its queue is each tool's own matter.
 
 Needs: cargo, and Java 17 for the broker. rdkafka_performance is built from the sources that the crate rdkafka-sys brings,
 once, into target/bench/; Kafka's tool comes by Maven, if that is here; Spark with --spark PYTHON, an interpreter that has
-pyspark and finds spark-sql-kafka. What is missing is said and left out.
+pyspark, and --spark-jars DIR, the jars of its connector as tests/kafka/spark_source.py names them. What is missing is said
+and left out.
 """
 
 import argparse
@@ -41,7 +42,6 @@ SETTINGS = {
     "linger.ms": "5",
     "batch.size": "1000000",
 }
-QUEUED_ROWS = "500000"
 
 # Rows of about 100 bytes and of about 1 KiB, each another: what `skirl generate` writes.
 SCENARIO = """
@@ -67,6 +67,7 @@ output_rows = "> 0"
 """
 
 # The seed's window query over JSON rows.
+SCHEMA = "district STRING, new_scotsmen INT, timestamp TIMESTAMP"
 QUERY = """
 SELECT window(timestamp, '3 minutes') AS w, district, count(*) AS row_count, sum(new_scotsmen) AS total
 FROM scotsmen GROUP BY 1, 2
@@ -93,11 +94,12 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", choices=["produce", "consume", "all"], default="all")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--rows", type=int, default=2_000_000, help="rows of 100 bytes; a fifth as many of 1 KiB")
+    parser.add_argument("--rows", type=int, default=2_000_000, help="rows of 100 bytes; a fifth as many of 1 KiB, five times as many to be read")
     parser.add_argument("--seconds", type=int, default=4, help="how long `skirl load` sends")
     parser.add_argument("--broker", help="host:port of a broker that is there; without, one is started")
     parser.add_argument("--broker-pid", type=int, help="its process, for its CPU")
     parser.add_argument("--spark", metavar="PYTHON", help="an interpreter that has pyspark")
+    parser.add_argument("--spark-jars", metavar="DIR", default="", help="the jars of Spark's Kafka connector")
     return parser.parse_args()
 
 
@@ -223,13 +225,12 @@ def properties_file():
     path = os.path.join(BENCH, "producer.properties")
     with open(path, "w") as file:
         file.writelines(f"{name}={value}\n" for name, value in SETTINGS.items())
-        file.write(f"queue.buffering.max.messages={QUEUED_ROWS}\n")
     return path
 
 
 def rdkafka_producer(broker, topic, size, rows):
     command = [rdkafka_performance(), "-P", "-t", topic, "-s", str(size), "-c", str(rows), "-b", broker.address, "-q"]
-    command += ["-a", SETTINGS["acks"], "-X", f"queue.buffering.max.messages={QUEUED_ROWS}"]
+    command += ["-a", SETTINGS["acks"]]
     for name in ("enable.idempotence", "linger.ms", "batch.size"):
         command += ["-X", f"{name}={SETTINGS[name]}"]
     return lambda: measure(broker, command, lambda text: (found(r"in \d+ms: (\d+) msgs/s", text), rows))
@@ -271,16 +272,14 @@ def java_producer(broker, topic, size, rows, jars):
 
 
 def consume(arguments, broker):
-    rows, topic = arguments.rows, f"skirl-bench-{os.getpid()}-query"
+    # Skirl's figure includes its start, so there are rows enough for it to matter little.
+    rows, topic = 5 * arguments.rows, f"skirl-bench-{os.getpid()}-query"
     run([SKIRL, "generate", "scotsmen", "--rows", str(rows), "--to", f"kafka://{broker.address}/{topic}", "--topic-setting",
          "retention.ms=-1"])
     tools = {"rdkafka_performance": rdkafka_consumer(broker, topic, rows)}
-    if "kafka" in run([SKIRL, "query", "--help"]):
-        tools["skirl query"] = skirl_query(broker, topic, rows)
-    else:
-        print("skirl query reads no Kafka in this build: left out")
+    tools["skirl query"] = skirl_query(broker, topic, rows)
     if arguments.spark:
-        tools["Spark"] = spark_query(broker, topic, rows, arguments.spark)
+        tools["Spark"] = spark_query(broker, topic, rows, arguments)
     compare("consume and aggregate", tools, arguments.rounds, "rdkafka_performance")
 
 
@@ -293,19 +292,27 @@ def rdkafka_consumer(broker, topic, rows):
 
 def skirl_query(broker, topic, rows):
     command = [SKIRL, "query", "--stream", f"scotsmen=kafka://{broker.address}/{topic}", "--option",
-               "scotsmen.startingOffsets=earliest", "--watermark", "scotsmen.timestamp=30 seconds", "--trigger", "available-now",
-               "--sink", "none", QUERY]
+               "scotsmen.startingOffsets=earliest", "--watermark", "scotsmen=timestamp,30 seconds", "--trigger", "available-now",
+               "--schema", f"scotsmen={SCHEMA}", "--sink", "noop", QUERY]
     return lambda: timed(broker, command, rows)
 
 
-def spark_query(broker, topic, rows, python):
+def spark_query(broker, topic, rows, arguments):
+    jars = ":".join(sorted(glob.glob(os.path.join(os.path.abspath(arguments.spark_jars), "*.jar"))))
+    environment = {**os.environ, "PYSPARK_SUBMIT_ARGS": f"--driver-class-path {jars} --driver-memory 2g pyspark-shell"}
     script = os.path.join(BENCH, "spark.py")
     with open(script, "w") as file:
-        file.write(SPARK.format(broker=broker.address, topic=topic, rows=rows, query=QUERY, bench=BENCH))
-    return lambda: measure(broker, [python, script], lambda text: (found(r"RATE ([\d.]+)", text), rows))
+        file.write(SPARK.format(broker=broker.address, topic=topic, rows=rows, query=QUERY, schema=SCHEMA, bench=BENCH,
+                                broker_pid=broker.pid or 0, ticks=TICKS))
+
+    def once():
+        text = run([arguments.spark, script], env=environment)
+        return Measured(*(found(rf"{what} ([\d.]+)", text) for what in ("RATE", "ROWS", "CLIENT", "BROKER")))
+
+    return once
 
 
-# Starting Spark is not counted: its query is timed inside, the second time it runs.
+# Starting Spark is not counted: its query is timed inside, the second time it runs, and so is CPU.
 SPARK = '''
 import shutil, time
 from pyspark.sql import SparkSession
@@ -315,7 +322,7 @@ spark.sparkContext.setLogLevel("ERROR")
 def once(number):
     rows = (spark.readStream.format("kafka").option("kafka.bootstrap.servers", "{broker}").option("subscribe", "{topic}")
             .option("startingOffsets", "earliest").option("maxOffsetsPerTrigger", "500000").load()
-            .selectExpr("from_json(CAST(value AS STRING), 'district STRING, new_scotsmen INT, timestamp TIMESTAMP') AS r")
+            .selectExpr("from_json(CAST(value AS STRING), '{schema}') AS r")
             .select("r.*").withWatermark("timestamp", "30 seconds"))
     rows.createOrReplaceTempView("scotsmen")
     checkpoint = "{bench}/spark-" + str(number)
@@ -325,8 +332,14 @@ def once(number):
              .option("checkpointLocation", checkpoint).trigger(availableNow=True).start())
     query.awaitTermination()
     return time.time() - began
+def cpu(pid):
+    fields = open("/proc/" + str(pid) + "/stat").read().rsplit(")", 1)[1].split() if pid else [0] * 13
+    return (int(fields[11]) + int(fields[12])) / {ticks}
 once(1)
-print("RATE", {rows} / once(2))
+java, broker = spark.sparkContext._gateway.proc.pid, {broker_pid}
+before = cpu(java), cpu(broker)
+seconds = once(2)
+print("RATE", {rows} / seconds, "ROWS", {rows}, "CLIENT", cpu(java) - before[0], "BROKER", cpu(broker) - before[1])
 '''
 
 

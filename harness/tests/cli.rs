@@ -191,7 +191,7 @@ fn help_names_every_command() {
               Run the streams over topics of Kafka at these brokers: made for the run, deleted after it. Micro-batches are then cut by the query, so guards that count them are left out
 
           --kafka-properties <FILE>
-              A file of client properties, `name=value` a line, by librdkafka's names or Java's. Passwords belong there, or into the environment: SKIRL_KAFKA_SASL_PASSWORD is `sasl.password`
+              A file of client properties, `name=value` a line, by librdkafka's names or Java's. Passwords belong there, or into the environment: SKIRL_KAFKA_SASL_PASSWORD is `sasl.password`. TLS, certificates of clients, PLAIN and SCRAM are supported; OAUTHBEARER and Kerberos are not
     ");
 }
 
@@ -239,6 +239,7 @@ fn every_sink_takes_the_rows_of_a_query() {
     batch 0: 2 rows in, 2 rows out
     [0]
     ");
+    assert_eq!(told(&["--sink=noop"]), "batch 0: 2 rows in, 2 rows out\n[0]");
     for format in ["json", "csv", "parquet"] {
         let dir = directory(&rows);
         let sink = format!("--sink={format}:out");
@@ -491,7 +492,7 @@ fn help_shows_how_topics_are_made_recorded_and_put_back() {
               Add rows to topics that are there already
 
           --kafka-properties <FILE>
-              A file of client properties, `name=value` a line, by librdkafka's names or Java's. Passwords belong there, or into the environment: SKIRL_KAFKA_SASL_PASSWORD is `sasl.password`
+              A file of client properties, `name=value` a line, by librdkafka's names or Java's. Passwords belong there, or into the environment: SKIRL_KAFKA_SASL_PASSWORD is `sasl.password`. TLS, certificates of clients, PLAIN and SCRAM are supported; OAUTHBEARER and Kerberos are not
     ");
     insta::assert_snapshot!(help(dir.path(), &["record", "--help"]), @r#"
     Record Kafka topics into a trace.
@@ -543,7 +544,7 @@ fn help_shows_how_topics_are_made_recorded_and_put_back() {
 
     Kafka:
           --kafka-properties <FILE>
-              A file of client properties, `name=value` a line, by librdkafka's names or Java's. Passwords belong there, or into the environment: SKIRL_KAFKA_SASL_PASSWORD is `sasl.password`
+              A file of client properties, `name=value` a line, by librdkafka's names or Java's. Passwords belong there, or into the environment: SKIRL_KAFKA_SASL_PASSWORD is `sasl.password`. TLS, certificates of clients, PLAIN and SCRAM are supported; OAUTHBEARER and Kerberos are not
     "#);
     insta::assert_snapshot!(help(dir.path(), &["replay-to", "--help"]), @"
     Put a recorded trace back to Kafka, byte for byte.
@@ -589,7 +590,7 @@ fn help_shows_how_topics_are_made_recorded_and_put_back() {
 
     Kafka:
           --kafka-properties <FILE>
-              A file of client properties, `name=value` a line, by librdkafka's names or Java's. Passwords belong there, or into the environment: SKIRL_KAFKA_SASL_PASSWORD is `sasl.password`
+              A file of client properties, `name=value` a line, by librdkafka's names or Java's. Passwords belong there, or into the environment: SKIRL_KAFKA_SASL_PASSWORD is `sasl.password`. TLS, certificates of clients, PLAIN and SCRAM are supported; OAUTHBEARER and Kerberos are not
     ");
     insta::assert_snapshot!(help(dir.path(), &["fit", "--help"]), @"
     Write a scenario whose generated streams look like a trace.

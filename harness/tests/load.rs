@@ -72,7 +72,7 @@ fn help_says_how_to_ask_for_a_load_test() {
               A property of the clients, such as acks=1, linger.ms=5 or compression.type=lz4; may be given more than once
 
           --kafka-properties <FILE>
-              A file of client properties, `name=value` a line, by librdkafka's names or Java's. Passwords belong there, or into the environment: SKIRL_KAFKA_SASL_PASSWORD is `sasl.password`
+              A file of client properties, `name=value` a line, by librdkafka's names or Java's. Passwords belong there, or into the environment: SKIRL_KAFKA_SASL_PASSWORD is `sasl.password`. TLS, certificates of clients, PLAIN and SCRAM are supported; OAUTHBEARER and Kerberos are not
 
     Topics:
           --partitions <N>

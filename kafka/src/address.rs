@@ -21,15 +21,15 @@ impl FromStr for Address {
     /// A sentence that says what to write. The text itself is not repeated if it may hold a password (`user:word@host`).
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const FORM: &str = "write `kafka://host:port/topic`";
-        let Some(rest) = text.strip_prefix("kafka://") else {
-            return Err(format!("`{text}` is no Kafka address; {FORM}"));
-        };
-        if rest.contains('@') {
+        if text.contains('@') {
             return Err(format!(
                 "a Kafka address holds no user and no password; {FORM} and give `sasl.username` and `sasl.password` in a \
                  file of properties or in the environment"
             ));
         }
+        let Some(rest) = text.strip_prefix("kafka://") else {
+            return Err(format!("`{text}` is no Kafka address; {FORM}"));
+        };
         let (hosts, topic) = match rest.split_once('/') {
             Some((hosts, topic)) => (hosts, Some(topic).filter(|topic| !topic.is_empty())),
             None => (rest, None),
@@ -55,6 +55,15 @@ impl fmt::Display for Address {
         write!(f, "kafka://{}", self.bootstrap)?;
         self.topic.as_ref().map_or(Ok(()), |topic| write!(f, "/{topic}"))
     }
+}
+
+/// A place as a message may repeat it: a user and a password before an `@` are left out.
+pub fn shown(place: &str) -> String {
+    let Some((before, after)) = place.rsplit_once('@') else {
+        return place.to_string();
+    };
+    let scheme = before.find("://").map_or("", |at| &before[..at + "://".len()]);
+    format!("{scheme}...@{after}")
 }
 
 /// Whether Kafka takes a topic name: up to 249 of letters, digits, `.`, `_` and `-`, not `.` or `..`
@@ -107,10 +116,23 @@ mod tests {
                 "{message}"
             );
         }
-        let message = "kafka://alice:pw@h:1/t".parse::<Address>().unwrap_err();
-        assert!(
-            !message.contains("pw@") && message.contains("sasl.password"),
-            "{message}"
-        );
+        for text in ["kafka://alice:pw@h:1/t", "kafak://alice:pw@h:1/t", "alice:pw@h:1"] {
+            let message = text.parse::<Address>().unwrap_err();
+            assert!(
+                !message.contains("pw@") && message.contains("sasl.password"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_place_is_shown_without_its_password() {
+        for (place, wanted) in [
+            ("kafak://alice:p@w@h:1/t", "kafak://...@h:1/t"),
+            ("alice:pw@h:1", "...@h:1"),
+            ("data/weather", "data/weather"),
+        ] {
+            assert_eq!(shown(place), wanted);
+        }
     }
 }

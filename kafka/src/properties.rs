@@ -66,6 +66,9 @@ const JAVA_ONLY: &[(&str, &str)] = &[
     ("interceptor.classes", "leave it out: there is no Java here"),
 ];
 
+/// The mechanisms of SASL that work: neither OAUTHBEARER nor Kerberos.
+const MECHANISMS: [&str; 3] = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"];
+
 impl Properties {
     /// A client that asks `bootstrap` (`host:port`, several separated by commas).
     pub fn new(bootstrap: &str) -> Self {
@@ -155,6 +158,7 @@ impl Properties {
     /// # Errors
     /// A value librdkafka does not take, TLS in a build without.
     pub(crate) fn to_config(&self) -> Result<ClientConfig> {
+        self.refuse_other_mechanisms()?;
         self.refuse_missing_tls()?;
         let mut config = ClientConfig::new();
         config.set_log_level(RDKafkaLogLevel::Error);
@@ -177,15 +181,35 @@ impl Properties {
         Error::Property(format!("property `{name}` does not take {value}"))
     }
 
+    fn mechanism(&self) -> &str {
+        let named = self.get("sasl.mechanisms").or(self.get("sasl.mechanism"));
+        named.unwrap_or_default()
+    }
+
+    /// Of SASL's mechanisms librdkafka has more than Skirl is built with and tested against.
+    fn refuse_other_mechanisms(&self) -> Result<()> {
+        let protocol = self.get("security.protocol").unwrap_or_default().to_lowercase();
+        let mechanism = self.mechanism().to_uppercase();
+        if !protocol.starts_with("sasl") || MECHANISMS.contains(&mechanism.as_str()) {
+            return Ok(());
+        }
+        let found = match mechanism.as_str() {
+            "" => "`sasl.mechanism` is not given".to_string(),
+            "GSSAPI" => "`sasl.mechanism` GSSAPI (Kerberos) is not supported".to_string(),
+            other => format!("`sasl.mechanism` {other} is not supported"),
+        };
+        Err(Error::Property(format!(
+            "{found}; it is one of {}; without passwords, `security.protocol` SSL takes a client's certificate",
+            MECHANISMS.join(", ")
+        )))
+    }
+
     fn refuse_missing_tls(&self) -> Result<()> {
         if native::has_tls() {
             return Ok(());
         }
         let protocol = self.get("security.protocol").unwrap_or_default();
-        let mechanism = self
-            .get("sasl.mechanisms")
-            .or(self.get("sasl.mechanism"))
-            .unwrap_or_default();
+        let mechanism = self.mechanism();
         if protocol.to_lowercase().contains("ssl") {
             return Err(Error::NoTls {
                 property: format!("security.protocol={protocol}"),
@@ -218,6 +242,11 @@ impl fmt::Debug for Properties {
 
 /// Whether a property's value must never be shown: passwords, keys, tokens, and any name librdkafka does not know.
 pub fn is_secret(name: &str) -> bool {
+    names_a_secret(name) || !native::is_property(&name.to_lowercase())
+}
+
+/// Whether a text mentions a password, a key or a token by name.
+pub fn names_a_secret(text: &str) -> bool {
     const PARTS: &[&str] = &[
         "passw",
         "secret",
@@ -227,8 +256,8 @@ pub fn is_secret(name: &str) -> bool {
         "key.pem",
         "keystore.key",
     ];
-    let name = name.to_lowercase();
-    PARTS.iter().any(|part| name.contains(part)) || !native::is_property(&name)
+    let text = text.to_lowercase();
+    PARTS.iter().any(|part| text.contains(part))
 }
 
 fn known_name(name: &str) -> Result<String> {
@@ -338,7 +367,25 @@ mod tests {
         }
         let mut properties = Properties::new("h:1");
         properties.set("security.protocol", "sasl_ssl").unwrap();
+        properties.set("sasl.mechanism", "PLAIN").unwrap();
         let error = properties.to_config().unwrap_err().to_string();
         assert!(error.contains("--features tls"), "{error}");
+    }
+
+    #[test]
+    fn mechanisms_that_are_not_supported_are_refused_by_name() {
+        for (mechanism, found) in [
+            ("", "`sasl.mechanism` is not given"),
+            ("GSSAPI", "GSSAPI (Kerberos) is not supported"),
+            ("oauthbearer", "OAUTHBEARER is not supported"),
+        ] {
+            let mut properties = Properties::new("h:1");
+            properties.set("security.protocol", "SASL_SSL").unwrap();
+            if !mechanism.is_empty() {
+                properties.set("sasl.mechanism", mechanism).unwrap();
+            }
+            let error = properties.to_config().unwrap_err().to_string();
+            assert!(error.contains(found) && error.contains("SCRAM-SHA-512"), "{error}");
+        }
     }
 }

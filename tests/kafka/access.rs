@@ -1,11 +1,10 @@
 //! Who gets in at which listener of the throwaway broker, by the client that Skirl uses.
 
-use std::collections::BTreeMap;
-
 use skirl::broker::{Cluster, Listener, Options, User};
-use skirl_kafka::{Admin, Error, NewTopic, Properties};
+use skirl_kafka::{Admin, Error, Properties};
 
-use crate::needs::{Outcome, Test, shared, tests, unique};
+use crate::needs::{Outcome, Test, tests};
+use crate::topic::Topic;
 
 pub const TESTS: &[Test] = tests! {
     Broker:
@@ -16,18 +15,11 @@ pub const TESTS: &[Test] = tests! {
 };
 
 fn asking_for_a_topic_does_not_make_it() -> Outcome {
-    let admin = Admin::connect(&Properties::new(&shared()?))?;
-    let [asked, made] = ["asked", "made"].map(unique);
-    admin.create(&NewTopic {
-        name: made.clone(),
-        partitions: 1,
-        replication: None,
-        settings: BTreeMap::new(),
-    })?;
-    assert!(matches!(admin.topic(&asked), Err(Error::NoSuchTopic { .. })));
-    let names = admin.topic_names()?;
-    assert!(names.contains(&made) && !names.contains(&asked), "{names:?}");
-    admin.delete(&made)?;
+    let (asked, made) = (Topic::later("asked")?, Topic::new("made", 1)?);
+    let answer = asked.admin.topic(&asked.name);
+    assert!(matches!(answer, Err(Error::NoSuchTopic { .. })), "{answer:?}");
+    let names = made.admin.topic_names()?;
+    assert!(names.contains(&made.name) && !names.contains(&asked.name), "{names:?}");
     Ok(())
 }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use skirl::broker::{Cluster, Listener, NodeId, Options, State, User, brokers, until};
+use skirl::broker::{Cluster, Listener, NodeId, Options, State, User, brokers};
 
-use crate::needs::{Outcome, Test, tests};
+use crate::needs::{Outcome, Test, soon, tests};
 use crate::role::Role;
 
 pub const TESTS: &[Test] = tests! {
@@ -26,8 +26,6 @@ pub const TESTS: &[Test] = tests! {
         a_cluster_with_passwords_tells_them_to_nobody;
 };
 
-/// No test is to wait longer for something to happen.
-const SOON: Duration = Duration::from_secs(60);
 /// A broker that has not answered by then does not.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -62,7 +60,9 @@ fn a_frozen_node_answers_nothing_until_it_is_resumed() -> Outcome {
     );
 
     cluster.resume(1)?;
-    assert!(until(SOON, || known(&address).filter(|nodes| *nodes == [1])).is_some());
+    soon("it does not answer again", || {
+        known(&address).filter(|nodes| *nodes == [1])
+    })?;
     cluster.freeze(1)?;
     cluster.kill(1)?;
     assert_eq!(states(&mut cluster), [State::Down]);
@@ -82,7 +82,9 @@ fn of_three_nodes_two_go_on_without_the_third() -> Outcome {
 
     cluster.kill(2)?;
     for address in [addresses[0], addresses[2]] {
-        assert!(until(SOON, || known(address).filter(|nodes| *nodes == [1, 3])).is_some());
+        soon("node 2 is still known", || {
+            known(address).filter(|nodes| *nodes == [1, 3])
+        })?;
     }
     cluster.restart(2)?;
     for address in &addresses {
@@ -108,7 +110,7 @@ fn no_broker_outlives_a_killed_process() -> Outcome {
     owner.kill()?;
     owner.wait()?;
     let all_are_gone = || (!pids.iter().any(|pid| is_alive(*pid))).then_some(());
-    assert!(until(SOON, all_are_gone).is_some(), "one of them frozen");
+    soon("one of them lives, perhaps the frozen one", all_are_gone)?;
     Ok(())
 }
 

@@ -4,12 +4,11 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{ChildStdin, Command, Output, Stdio};
-use std::time::Duration;
 
-use skirl::broker::{brokers, until};
+use skirl::broker::brokers;
 
 use crate::broker::is_alive;
-use crate::needs::{Outcome, Test, tests};
+use crate::needs::{Outcome, SOON, Test, soon, tests};
 use crate::role::Role;
 
 pub const TESTS: &[Test] = tests! {
@@ -19,8 +18,6 @@ pub const TESTS: &[Test] = tests! {
         a_cluster_in_the_foreground_stops_cleanly_when_terminated,
         without_java_a_test_is_ignored_by_name_and_fails_where_kafka_is_required;
 };
-
-const SOON: Duration = Duration::from_secs(60);
 
 fn a_cluster_in_the_background_is_told_what_to_do_by_its_number() -> Outcome {
     let dir = tempfile::tempdir()?;
@@ -64,8 +61,8 @@ fn a_cluster_ends_with_the_standard_input_it_was_tied_to() -> Outcome {
     // As the system does when the one who holds it is killed.
     drop(cluster.leash.take());
     let all_are_gone = || (!pids.iter().any(|pid| is_alive(*pid))).then_some(());
-    assert!(until(SOON, all_are_gone).is_some());
-    assert!(until(SOON, || (!dir.path().join("files").exists()).then_some(())).is_some());
+    soon("a node lives on", all_are_gone)?;
+    soon("its files stay", || (!dir.path().join("files").exists()).then_some(()))?;
     Ok(())
 }
 

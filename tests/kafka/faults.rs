@@ -1,28 +1,22 @@
 //! Brokers that are killed, frozen or away while `skirl load` sends: nothing that was acknowledged is lost.
 
-use std::time::{Duration, Instant};
-
-use skirl::broker::{Cluster, NodeId, Options, until};
+use skirl::broker::{Cluster, NodeId, Options};
 use skirl::load::plan::RowPlan;
 use skirl::load::{Outcome as LoadOutcome, Plan};
 use skirl_kafka::{Admin, Properties};
 
 use crate::loaded::{Running, plan};
-use crate::needs::{Outcome, Test, shared, tests, unique};
-use crate::role::Role;
+use crate::needs::{Outcome, Test, shared, soon, tests, unique};
 
 pub const TESTS: &[Test] = tests! {
     Broker:
-        rows_too_large_for_the_topic_are_reported_and_the_others_are_written,
-        a_broker_that_is_away_at_the_start_ends_the_run_at_once;
+        rows_too_large_for_the_topic_are_reported_and_the_others_are_written;
     OwnCluster:
         a_broker_killed_and_restarted_under_load_loses_nothing,
         an_idempotent_producer_doubles_and_reorders_nothing_either,
         a_broker_frozen_for_less_or_more_than_its_session_loses_nothing,
         a_leader_moved_by_kill_and_by_election_loses_nothing;
 };
-
-const SOON: Duration = Duration::from_secs(60);
 
 fn a_broker_killed_and_restarted_under_load_loses_nothing() -> Outcome {
     let outcome = killed_and_restarted("killed", |_| ())?;
@@ -91,15 +85,15 @@ fn a_leader_moved_by_kill_and_by_election_loses_nothing() -> Outcome {
     running.wait_until_acknowledged(2_000);
     let preferred = leader(&admin).expect("it has one");
     cluster.kill(NodeId::try_from(preferred)?)?;
-    let moved = until(SOON, || leader(&admin).filter(|leader| *leader != preferred));
-    assert!(moved.is_some(), "another node leads");
+    soon("no other node leads", || {
+        leader(&admin).filter(|leader| *leader != preferred)
+    })?;
     cluster.restart(NodeId::try_from(preferred)?)?;
     // It may lead again once it has caught up.
-    let elected = until(SOON, || {
+    soon("the preferred node does not lead again", || {
         admin.elect_preferred_leader("moved", 0).ok()?;
         leader(&admin).filter(|leader| *leader == preferred)
-    });
-    assert!(elected.is_some(), "the preferred node leads again");
+    })?;
     let outcome = running.outcome()?;
     nothing_is_lost(&outcome);
     assert_eq!(outcome.setup.topics[0].replicas, 3);
@@ -134,32 +128,6 @@ fn rows_too_large_for_the_topic_are_reported_and_the_others_are_written() -> Out
     let reason = outcome.rows.failed.keys().next().expect("a reason");
     assert!(reason.contains("`message.max.bytes`"), "{reason}");
     Ok(())
-}
-
-fn a_broker_that_is_away_at_the_start_ends_the_run_at_once() -> Outcome {
-    let begun = begun();
-    let output = Role::Skirl
-        .command()
-        .args([
-            "load",
-            "--bootstrap",
-            "127.0.0.1:9",
-            "--rate",
-            "1k/s",
-            "--duration",
-            "1s",
-        ])
-        .output()?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("no broker answers at 127.0.0.1:9"), "{said}");
-    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
-    Ok(())
-}
-
-#[expect(clippy::disallowed_methods, reason = "the claim is about the machine's time")]
-fn begun() -> Instant {
-    Instant::now()
 }
 
 #[track_caller]

@@ -5,12 +5,13 @@ use std::fs;
 use std::path::Path;
 
 use libtest_mimic::Failed;
-use skirl::broker::{Cluster, Options, until};
+use skirl::broker::{Cluster, Options};
 use skirl_kafka::Row;
 
-use crate::needs::{Outcome, Test, shared, tests, unique};
+use crate::everywhere::begun;
+use crate::needs::{Outcome, SOON, Test, shared, soon, tests, unique};
 use crate::role::Role;
-use crate::topic::{Found, PATIENCE, TestTopic};
+use crate::topic::{Found, Topic};
 use crate::trace::{said, skirl};
 
 pub const TESTS: &[Test] = tests! {
@@ -20,10 +21,10 @@ pub const TESTS: &[Test] = tests! {
         original_timestamps_are_refused_by_the_setting_that_stands_against_them,
         original_timestamps_are_the_arrivals_of_the_stream,
         rows_of_a_key_are_in_one_partition_and_rows_without_are_in_any,
-        a_rate_is_kept,
         rows_too_large_are_left_out_and_reported,
-        a_topic_deleted_on_the_way_ends_sending_with_the_count_so_far,
-        secrets_are_in_no_output;
+        a_topic_deleted_on_the_way_ends_sending_with_the_count_so_far;
+    Machine:
+        a_rate_is_kept;
     OwnCluster:
         rows_a_dead_broker_has_not_acknowledged_are_reported;
 };
@@ -77,7 +78,7 @@ fn by_partition(rows: Vec<Found>) -> BTreeMap<i32, Vec<Vec<u8>>> {
 }
 
 fn seed_streams_have_the_same_bytes_in_topics_as_in_files() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
+    let directory = tempfile::tempdir()?;
     let file = directory.path().join("both.toml");
     fs::write(&file, SCENARIO)?;
     let scenario = ["generate", "--scenario", file.to_str().expect("a path")];
@@ -87,9 +88,8 @@ fn seed_streams_have_the_same_bytes_in_topics_as_in_files() -> Outcome {
         0,
     );
 
-    let topic = |stream: &str| TestTopic::named(&bootstrap, unique(&format!("files-{stream}")));
-    let topics = [topic("scotsmen")?, topic("bagpipe")?];
-    let to = format!("kafka://{bootstrap}/{}", unique("files-{stream}"));
+    let topics = [Topic::later("files-scotsmen")?, Topic::later("files-bagpipe")?];
+    let to = format!("kafka://{}/{}", shared()?, unique("files-{stream}"));
     let told = said(
         &skirl(&[&scenario[..], &["--to", &to, "--partitions", "3"]].concat())?,
         0,
@@ -117,9 +117,8 @@ fn seed_streams_have_the_same_bytes_in_topics_as_in_files() -> Outcome {
 }
 
 fn a_topic_that_is_there_is_refused_unless_it_is_allowed() -> Outcome {
-    let bootstrap = shared()?;
-    let topic = TestTopic::made(&bootstrap, unique("there"), 2, &[])?;
-    let to = format!("kafka://{bootstrap}/{}", topic.name);
+    let topic = Topic::new("there", 2)?;
+    let to = topic.address();
     let generate = ["generate", "weather", "--rows", "10", "--to", &to];
     let told = said(&skirl(&generate)?, 2);
     assert!(
@@ -138,9 +137,8 @@ fn a_topic_that_is_there_is_refused_unless_it_is_allowed() -> Outcome {
 }
 
 fn original_timestamps_are_refused_by_the_setting_that_stands_against_them() -> Outcome {
-    let bootstrap = shared()?;
-    let topic = TestTopic::named(&bootstrap, unique("original"))?;
-    let to = format!("kafka://{bootstrap}/{}", topic.name);
+    let topic = Topic::later("original")?;
+    let to = topic.address();
     for (start, setting, name) in [
         ("2024-01-01", "retention.ms=604800000", "retention.ms"),
         (
@@ -175,19 +173,14 @@ fn original_timestamps_are_refused_by_the_setting_that_stands_against_them() -> 
         }
         let told = said(&skirl(&arguments)?, 2);
         assert!(told.contains(&format!("`{name}` of topic")), "{told}");
-        let is_gone = || (!topic.is_there().ok()?).then_some(());
-        assert!(
-            until(PATIENCE, is_gone).is_some(),
-            "a topic that was made for nothing is left"
-        );
+        topic.wait_until_gone()?; // it was made for nothing
     }
     Ok(())
 }
 
 fn original_timestamps_are_the_arrivals_of_the_stream() -> Outcome {
-    let bootstrap = shared()?;
-    let topic = TestTopic::named(&bootstrap, unique("arrivals"))?;
-    let to = format!("kafka://{bootstrap}/{}", topic.name);
+    let topic = Topic::later("arrivals")?;
+    let to = topic.address();
     let mut arguments = vec!["generate", "scotsmen", "--rows", "3", "--to", &to, "--partitions", "1"];
     arguments.extend(["--timestamps", "original", "--topic-setting", "retention.ms=-1"]);
     arguments.extend(["--start", "2024-12-03T10:00:00Z", "--lateness", "constant,delay=5s"]);
@@ -199,13 +192,9 @@ fn original_timestamps_are_the_arrivals_of_the_stream() -> Outcome {
 }
 
 fn rows_of_a_key_are_in_one_partition_and_rows_without_are_in_any() -> Outcome {
-    let bootstrap = shared()?;
-    let topics = [
-        TestTopic::named(&bootstrap, unique("keys"))?,
-        TestTopic::named(&bootstrap, unique("no-keys"))?,
-    ];
-    let generate = |topic: &TestTopic, more: &[&str]| {
-        let to = format!("kafka://{bootstrap}/{}", topic.name);
+    let topics = [Topic::later("keys")?, Topic::later("no-keys")?];
+    let generate = |topic: &Topic, more: &[&str]| {
+        let to = topic.address();
         let arguments = ["generate", "scotsmen", "--rows", "2000", "--format", "csv", "--to", &to];
         skirl(&[&arguments[..], more].concat())
     };
@@ -234,9 +223,8 @@ fn rows_of_a_key_are_in_one_partition_and_rows_without_are_in_any() -> Outcome {
 }
 
 fn a_rate_is_kept() -> Outcome {
-    let bootstrap = shared()?;
-    let topic = TestTopic::named(&bootstrap, unique("rate"))?;
-    let to = format!("kafka://{bootstrap}/{}", topic.name);
+    let topic = Topic::later("rate")?;
+    let to = topic.address();
     let told = said(
         &skirl(&["generate", "scotsmen", "--rows", "1500", "--rate", "1k/s", "--to", &to])?,
         0,
@@ -260,11 +248,11 @@ fn a_rate_is_kept() -> Outcome {
 }
 
 fn rows_too_large_are_left_out_and_reported() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::named(&bootstrap, unique("large"))?;
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::later("large")?;
     let properties = directory.path().join("client.properties");
     fs::write(&properties, "message.max.bytes=2000\n")?;
-    let to = format!("kafka://{bootstrap}/{}", topic.name);
+    let to = topic.address();
     let lateness = "corrupt,share=10%,kinds=[\"oversize\"],oversize_bytes=3000";
     let mut arguments = vec![
         "generate",
@@ -289,60 +277,35 @@ fn rows_too_large_are_left_out_and_reported() -> Outcome {
 }
 
 fn a_topic_deleted_on_the_way_ends_sending_with_the_count_so_far() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::named(&bootstrap, unique("vanishing"))?;
-    let properties = directory.path().join("client.properties");
-    fs::write(
-        &properties,
-        "topic.metadata.refresh.interval.ms=500\ntopic.metadata.propagation.max.ms=1000\nmessage.timeout.ms=5000\n",
-    )?;
-    let to = format!("kafka://{bootstrap}/{}", topic.name);
+    let topic = Topic::later("vanishing")?;
+    let to = topic.address();
     let mut command = Role::Skirl.command();
     command.args(["generate", "scotsmen", "--rows", "1M", "--rate", "1k/s", "--to", &to]);
-    command.args(["--kafka-properties", properties.to_str().expect("a path")]);
     let running = command.stdout(std::process::Stdio::piped()).spawn()?;
     let has_rows = || topic.rows().ok().filter(|rows| rows.len() > 100);
-    assert!(until(PATIENCE, has_rows).is_some());
+    soon("no rows come in", has_rows)?;
+    let deleted = begun();
     topic.delete()?;
     let told = said(&running.wait_with_output()?, 1);
+    assert!(deleted.elapsed() < SOON, "{:?}", deleted.elapsed());
     assert!(told.contains("could not go on: there is no topic"), "{told}");
     assert!(told.contains(" rows acknowledged in "), "{told}");
-    Ok(())
-}
-
-fn secrets_are_in_no_output() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let properties = directory.path().join("client.properties");
-    let to = format!("kafka://{bootstrap}/{}", unique("secret"));
-    for line in [
-        "sasl.pasword=planted-secret",
-        "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username=alice\nsasl.password=planted-secret\n\
-         socket.connection.setup.timeout.ms=1500",
-    ] {
-        fs::write(&properties, line)?;
-        let file = properties.to_str().expect("a path");
-        let told = said(
-            &skirl(&["generate", "weather", "--to", &to, "--kafka-properties", file])?,
-            2,
-        );
-        assert!(!told.contains("planted-secret"), "{told}");
-    }
     Ok(())
 }
 
 fn rows_a_dead_broker_has_not_acknowledged_are_reported() -> Outcome {
     let directory = tempfile::tempdir()?;
     let mut cluster = Cluster::start(Options::default())?;
-    let topic = TestTopic::named(&cluster.bootstrap(), "killed".into())?;
+    let topic = Topic::at(&cluster.bootstrap(), "killed")?;
     let properties = directory.path().join("client.properties");
     fs::write(&properties, "message.timeout.ms=3000\n")?;
-    let to = format!("kafka://{}/killed", cluster.bootstrap());
+    let to = topic.address();
     let mut command = Role::Skirl.command();
     command.args(["generate", "scotsmen", "--rows", "6000", "--rate", "2k/s", "--to", &to]);
     command.args(["--kafka-properties", properties.to_str().expect("a path")]);
     let running = command.stdout(std::process::Stdio::piped()).spawn()?;
     let has_rows = || topic.rows().ok().filter(|rows| rows.len() > 500);
-    let before = until(PATIENCE, has_rows).expect("rows come in").len();
+    let before = soon("no rows come in", has_rows)?.len();
     cluster.kill(1)?;
     let told = said(&running.wait_with_output()?, 1);
 
@@ -361,6 +324,6 @@ fn rows_a_dead_broker_has_not_acknowledged_are_reported() -> Outcome {
         "{} rows are there of which {acknowledged} were acknowledged",
         rows.len()
     );
-    topic.write(&[Row::default()])?;
+    topic.send(&[Row::default()])?;
     Ok(())
 }

@@ -1,45 +1,51 @@
 //! `skirl load`: what it measures, and what it does not let anybody believe.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use skirl::broker::{Cluster, Options, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use skirl::broker::{Cluster, Options};
 use skirl::load::clock::{Clock, MachineClock, Waiting, wall_ns};
 use skirl::load::figure::Figure;
 use skirl::load::ledger::Comparison;
-use skirl::load::receive::{Receiver, Until, ends};
+use skirl::load::receive::{Receiver, Until, ends, follow};
 use skirl::load::sequence::SequenceSet;
 use skirl::load::stamp::{HEADER, RunId, Stamp};
 use skirl::load::tally::Tally;
 use skirl::load::{Ending, Verdict, report};
-use skirl_kafka::{Admin, NewTopic, Properties, Reports, Row, Writer};
+use skirl_kafka::Row;
 
 use crate::loaded::{Running, plan};
-use crate::needs::{Outcome, Test, shared, tests, unique};
+use crate::needs::{Outcome, SOON, Test, shared, soon, tests, unique};
 use crate::role::Role;
+use crate::topic::Topic;
 
 pub const TESTS: &[Test] = tests! {
     Broker:
         a_lost_a_doubled_and_a_reordered_row_are_each_found,
         rows_of_other_producers_do_not_count,
         a_rate_that_is_missed_makes_a_run_invalid,
+        rows_that_do_not_fit_are_refused_with_the_numbers,
+        an_end_to_end_latency_is_taken_at_the_consumer,
+        a_row_is_given_as_soon_as_it_is_there;
+    OwnCluster:
+        rows_that_do_not_fit_on_the_broker_s_disk_are_refused;
+    Machine:
         objectives_decide_the_exit_code_and_are_reported,
         workers_in_processes_share_a_run_and_runs_merge,
         several_streams_of_a_scenario_go_to_topics_of_their_own,
         a_topic_that_is_there_is_refused_unless_allowed_and_never_deleted,
-        rows_that_do_not_fit_are_refused_with_the_numbers,
+        prometheus_reads_figures_while_a_run_lasts,
         the_capacity_is_searched_step_by_step,
-        an_end_to_end_latency_is_taken_at_the_consumer,
-        a_row_is_given_as_soon_as_it_is_there;
-    OwnCluster:
         a_broker_that_stands_still_is_seen_by_every_row_that_was_due;
 };
-
-const SOON: Duration = Duration::from_secs(60);
 
 fn a_broker_that_stands_still_is_seen_by_every_row_that_was_due() -> Outcome {
     let mut cluster = Cluster::start(Options::default())?;
@@ -67,17 +73,11 @@ fn a_broker_that_stands_still_is_seen_by_every_row_that_was_due() -> Outcome {
 }
 
 fn a_lost_a_doubled_and_a_reordered_row_are_each_found() -> Outcome {
-    let client = Properties::new(&shared()?);
-    let (admin, topic) = (Admin::connect(&client)?, unique("doctored"));
-    admin.create(&one_partition(&topic))?;
+    let topic = Topic::new("doctored", 1)?;
     let run = RunId::fresh();
     // Acknowledged are rows 0 to 5; 4 is missing, 3 comes before 2, and 1 comes twice.
-    write(
-        &client,
-        &topic,
-        &[0, 1, 3, 2, 1, 5].map(|sequence| Some((run, sequence))),
-    )?;
-    let (received, _) = read_back(&client, &admin, &topic, run)?;
+    write(&topic, &[0, 1, 3, 2, 1, 5].map(|sequence| Some((run, sequence))))?;
+    let (received, _) = read_back(&topic, run)?;
     let mut acknowledged = SequenceSet::default();
     for row in 0..6 {
         acknowledged.insert(row);
@@ -90,22 +90,19 @@ fn a_lost_a_doubled_and_a_reordered_row_are_each_found() -> Outcome {
         (counts.rows, counts.duplicates, counts.reordered, counts.foreign),
         (5, 1, 1, 0)
     );
-    admin.delete(&topic)?;
     Ok(())
 }
 
 fn rows_of_other_producers_do_not_count() -> Outcome {
-    let client = Properties::new(&shared()?);
-    let (admin, topic) = (Admin::connect(&client)?, unique("crowded"));
-    admin.create(&one_partition(&topic))?;
-    let mut plan = plan(client.bootstrap(), &topic, 1_000.0, 2);
+    let topic = Topic::new("crowded", 1)?;
+    let mut plan = plan(topic.properties.bootstrap(), &topic.name, 1_000.0, 2);
     plan.topic.existing = skirl_kafka::Existing::Allow;
     plan.topic.partitions = None;
     let running = Running::start(plan);
     running.wait_until_acknowledged(100);
     let other_run = RunId::fresh();
     let others: Vec<_> = (0..50).map(|row| (row % 2 == 0).then_some((other_run, row))).collect();
-    write(&client, &topic, &others)?;
+    write(&topic, &others)?;
     let outcome = running.outcome()?;
     let received = outcome.received.as_ref().expect("it was read back");
     assert_eq!(
@@ -120,8 +117,7 @@ fn rows_of_other_producers_do_not_count() -> Outcome {
         ),
         (0, 0, 0)
     );
-    assert!(admin.topic(&topic).is_ok(), "a topic that was there stays");
-    admin.delete(&topic)?;
+    assert!(topic.is_there()?, "a topic that was there stays");
     Ok(())
 }
 
@@ -290,8 +286,8 @@ fn several_streams_of_a_scenario_go_to_topics_of_their_own() -> Outcome {
     let dir = tempfile::tempdir()?;
     let scenario = dir.path().join("two.toml");
     fs::write(&scenario, TWO_STREAMS)?;
-    let (json, prefix) = (dir.path().join("run.json"), unique("two"));
-    let topic = format!("{prefix}-{{stream}}");
+    let (json, topic) = (dir.path().join("run.json"), unique("two-{stream}"));
+    let topics = [Topic::later("two-bagpipe")?, Topic::later("two-scotsmen")?];
     let output = load(&[
         path(&scenario),
         "--topic",
@@ -311,30 +307,14 @@ fn several_streams_of_a_scenario_go_to_topics_of_their_own() -> Outcome {
         path(&json),
     ])?;
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    let admin = Admin::connect(&Properties::new(&shared()?))?;
-    for stream in ["bagpipe", "scotsmen"] {
-        let name = format!("{prefix}-{stream}");
-        let client = Properties::new(&shared()?);
-        let mut rows = 0;
-        let places: Vec<_> = ends(&admin, std::slice::from_ref(&name))?
-            .into_iter()
-            .map(|(_, id, _)| (name.as_str(), id, 0))
-            .collect();
-        let mut follower = skirl_kafka::Follower::connect(&client, Default::default(), &places)?;
-        let mut check = |row: &skirl_kafka::Fetched| {
-            let value = String::from_utf8_lossy(row.value().unwrap_or_default()).into_owned();
+    for topic in &topics {
+        let rows = topic.rows()?;
+        assert!(!rows.is_empty(), "{}", topic.name);
+        for row in rows {
+            let value = String::from_utf8_lossy(row.value.as_deref().unwrap_or_default()).into_owned();
             assert!(value.starts_with('{') && value.contains("\"district\""), "{value}");
-            assert!(row.key().is_some(), "rows are partitioned by district");
-            rows += 1;
-        };
-        until(SOON, || {
-            follower
-                .poll(Duration::from_millis(50), &mut check, |_, _, _| ())
-                .ok()
-                .filter(|read| *read > 0)
-        });
-        assert!(rows > 0, "{stream}");
-        admin.delete(&name)?;
+            assert!(row.key.is_some(), "rows are partitioned by district");
+        }
     }
     Ok(())
 }
@@ -360,12 +340,10 @@ output_rows = "> 0"
 "#;
 
 fn a_topic_that_is_there_is_refused_unless_allowed_and_never_deleted() -> Outcome {
-    let admin = Admin::connect(&Properties::new(&shared()?))?;
-    let topic = unique("there-before");
-    admin.create(&one_partition(&topic))?;
+    let topic = Topic::new("there-before", 1)?;
     let run = [
         "--topic",
-        &topic,
+        &topic.name,
         "--rate",
         "100/s",
         "--duration",
@@ -378,13 +356,12 @@ fn a_topic_that_is_there_is_refused_unless_allowed_and_never_deleted() -> Outcom
     assert!(text(&refused).contains("--allow-existing"), "{}", text(&refused));
     let allowed = load(&[&run[..], &["--allow-existing", "--slo", "lost == 0"]].concat())?;
     assert_eq!(allowed.status.code(), Some(0), "{}", text(&allowed));
-    assert!(admin.topic(&topic).is_ok());
-    admin.delete(&topic)?;
+    assert!(topic.is_there()?);
 
-    let made = unique("made");
+    let made = Topic::later("load-made")?;
     let output = load(&[
         "--topic",
-        &made,
+        &made.name,
         "--rate",
         "100/s",
         "--duration",
@@ -394,9 +371,7 @@ fn a_topic_that_is_there_is_refused_unless_allowed_and_never_deleted() -> Outcom
     ])?;
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     assert!(text(&output).contains("retention.bytes=268435456"), "{}", text(&output));
-    let is_gone = || (!admin.topic_names().ok()?.contains(&made)).then_some(());
-    assert!(until(SOON, is_gone).is_some(), "a topic that was made is deleted");
-    Ok(())
+    made.wait_until_gone()
 }
 
 fn rows_that_do_not_fit_are_refused_with_the_numbers() -> Outcome {
@@ -418,6 +393,63 @@ fn rows_that_do_not_fit_are_refused_with_the_numbers() -> Outcome {
         "{}",
         text(&output)
     );
+    Ok(())
+}
+
+fn rows_that_do_not_fit_on_the_broker_s_disk_are_refused() -> Outcome {
+    let cluster = Cluster::start(Options::default())?;
+    let bootstrap = cluster.bootstrap();
+    let run =
+        |more: &[&str]| skirl(&[&["load", "--bootstrap", &bootstrap, "--rate=1M/s", "--size=1MiB"], more].concat());
+    let output = run(&["--duration=1000h", "--retention=1000000GiB"])?;
+    assert_eq!(output.status.code(), Some(2));
+    let told = text(&output);
+    let data = cluster.dir().join("node-1/data");
+    assert!(told.contains(&format!("on {}, and ", data.display())), "{told}");
+    assert!(told.contains("lower `--retention`"), "{told}");
+    Ok(())
+}
+
+fn prometheus_reads_figures_while_a_run_lasts() -> Outcome {
+    let bootstrap = shared()?;
+    let mut command = Role::Skirl.command();
+    command.args([
+        "load",
+        "--bootstrap",
+        &bootstrap,
+        "--rate=500/s",
+        "--duration=60s",
+        "--warm-up=0s",
+    ]);
+    command
+        .args(["--prometheus=127.0.0.1:0"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut running = command.spawn()?;
+    let mut line = String::new();
+    let mut said = BufReader::new(running.stderr.take().expect("a pipe"));
+    said.read_line(&mut line)?;
+    let address = line.trim().strip_prefix("figures for Prometheus at http://");
+    let address = address
+        .and_then(|rest| rest.strip_suffix("/metrics"))
+        .ok_or(line.clone())?;
+    let figure = |name: &str| -> Option<f64> {
+        let mut stream = TcpStream::connect(address).ok()?;
+        write!(stream, "GET /metrics HTTP/1.0\r\n\r\n").ok()?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page).ok()?;
+        let sample = page.lines().find(|line| line.starts_with(name))?;
+        sample.rsplit(' ').next()?.parse().ok()
+    };
+    let acknowledged = || figure("skirl_load_acknowledged_rows_total{").filter(|rows| *rows > 0.0);
+    let first = soon("no row is acknowledged", acknowledged)?;
+    soon("the figures do not move", || {
+        acknowledged().filter(|rows| *rows > first)
+    })?;
+    assert!(figure("skirl_load_latency_seconds{").is_some_and(|seconds| seconds > 0.0));
+    kill(Pid::from_raw(i32::try_from(running.id())?), Signal::SIGINT)?;
+    let output = running.wait_with_output()?;
+    assert!(text(&output).contains("stopped after "), "{}", text(&output));
     Ok(())
 }
 
@@ -477,71 +509,56 @@ fn an_end_to_end_latency_is_taken_at_the_consumer() -> Outcome {
 }
 
 fn a_row_is_given_as_soon_as_it_is_there() -> Outcome {
-    let client = Properties::new(&shared()?);
-    let (admin, topic) = (Admin::connect(&client)?, unique("single"));
-    admin.create(&one_partition(&topic))?;
-    let mut follower = skirl_kafka::Follower::connect(&client, Default::default(), &[(topic.as_str(), 0, 0)])?;
-    write(&client, &topic, &[None])?;
+    let topic = Topic::new("single", 1)?;
+    let places = [(topic.name.as_str(), 0, 0)];
+    let mut follower = skirl_kafka::Follower::connect(&topic.properties, Default::default(), &places)?;
+    write(&topic, &[None])?;
     let clock = MachineClock::starting_at(wall_ns(), Waiting::Sleep);
     // It may wait for a minute, but not for more rows; the end of the empty log comes first.
     while follower.poll(SOON, |_| (), |_, _, _| ())? == 0 {}
     assert!(clock.now().0 < 30_000_000_000, "{:?}", clock.now());
-    admin.delete(&topic)?;
     Ok(())
-}
-
-fn one_partition(name: &str) -> NewTopic {
-    NewTopic {
-        name: name.to_string(),
-        partitions: 1,
-        replication: None,
-        settings: Default::default(),
-    }
 }
 
 /// Writes rows in order, with the header of a run's row or without any.
-fn write(client: &Properties, topic: &str, rows: &[Option<(RunId, u64)>]) -> Outcome {
-    let mut writer = Writer::connect(client, Reports::Failures)?;
-    let handle = writer.topic(topic)?;
-    for row in rows {
-        let stamp = row.map(|(run, sequence)| {
-            let intended_ns = wall_ns();
-            Stamp {
-                run,
-                worker: 0,
-                sequence,
-                intended_ns,
-            }
-            .to_bytes()
-        });
-        let headers: Vec<(&str, Option<&[u8]>)> = stamp
-            .iter()
-            .map(|stamp| (HEADER.to_str().expect("ASCII"), Some(&stamp[..])))
-            .collect();
-        let row = Row {
+fn write(topic: &Topic, rows: &[Option<(RunId, u64)>]) -> Outcome {
+    let stamp = |(run, sequence)| {
+        let intended_ns = wall_ns();
+        Stamp {
+            run,
+            worker: 0,
+            sequence,
+            intended_ns,
+        }
+        .to_bytes()
+    };
+    let stamps: Vec<_> = rows.iter().map(|row| row.map(stamp)).collect();
+    let name = HEADER.to_str().expect("ASCII");
+    let headers: Vec<_> = stamps
+        .iter()
+        .map(|stamp| stamp.as_ref().map(|stamp| (name, Some(&stamp[..]))))
+        .collect();
+    let rows: Vec<Row> = headers
+        .iter()
+        .map(|headers| Row {
             value: Some(b"row"),
-            headers: &headers,
+            headers: headers.as_slice(),
             ..Row::default()
-        };
-        assert_eq!(writer.queue(&handle, &[row])?, 1);
-    }
-    writer.finish(SOON, |delivery| assert_eq!(delivery.error, None))?;
-    Ok(())
+        })
+        .collect();
+    topic.send(&rows)
 }
 
 /// The rows of a run as its consumer finds them, and how many latencies it took.
-fn read_back(
-    client: &Properties,
-    admin: &Admin,
-    topic: &str,
-    run: RunId,
-) -> Result<(skirl::load::ledger::Received, u64), libtest_mimic::Failed> {
-    let topics = [topic.to_string()];
+fn read_back(topic: &Topic, run: RunId) -> Result<(skirl::load::ledger::Received, u64), libtest_mimic::Failed> {
+    let topics = [topic.name.clone()];
     let clock = MachineClock::starting_at(wall_ns(), Waiting::Sleep);
     let (known, stop) = (OnceLock::new(), AtomicBool::new(false));
-    drop(known.set(ends(admin, &topics)?));
+    drop(known.set(ends(&topic.admin, &topics)?));
     let start = (run, clock.wall_ns(clock.now()));
-    let receiver = Receiver::connect(client, &topics, &[(0, 0, 0)], start, &clock, Duration::from_secs(1))?;
+    let places = [(0, 0, 0)];
+    let consumer = follow(&topic.properties, &topics, &places)?;
+    let receiver = Receiver::new(consumer, &topics, &places, start, &clock, Duration::from_secs(1));
     let found = receiver.run(
         &Tally::default(),
         &Until {

@@ -14,8 +14,8 @@ use skirl::load::{Outcome, Plan, View, run};
 use skirl_generator::pace::PaceSpec;
 use skirl_kafka::{Existing, Properties};
 
-/// No test is to wait longer for something to happen.
-const SOON: Duration = Duration::from_secs(120);
+/// A run takes the time it takes.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A plan of rows of 100 bytes for a topic that is made, read back.
 pub fn plan(bootstrap: &str, topic: &str, rate: f64, seconds: u64) -> Plan {
@@ -85,7 +85,7 @@ impl Running {
 
     fn wait(&self, count: &AtomicU64, rows: u64) {
         let there = || (count.load(Ordering::Relaxed) >= rows || self.thread.is_finished()).then_some(());
-        assert!(until(SOON, there).is_some(), "{rows} rows in {SOON:?}");
+        assert!(until(PATIENCE, there).is_some(), "{rows} rows in {PATIENCE:?}");
         assert!(!self.thread.is_finished(), "it is over before {rows} rows");
     }
 

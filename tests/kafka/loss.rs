@@ -1,9 +1,8 @@
 //! Rows that are gone before they were read: an error that says what happened, or a warning and a skip; never silence.
 
-use skirl_kafka::{Isolation, Position};
-
 use crate::needs::{Outcome, Test, tests, unique};
-use crate::query::{Query, SOON, Topic};
+use crate::query::Query;
+use crate::topic::Topic;
 
 pub const TESTS: &[Test] = tests! {
     Broker:
@@ -17,12 +16,6 @@ pub const TESTS: &[Test] = tests! {
         a_topic_that_is_asked_for_no_more_is_no_silent_change,
         a_new_topic_that_lost_its_beginning_is_a_loss;
 };
-
-/// The end of a topic's first partition.
-fn end(topic: &Topic) -> Option<i64> {
-    let place = [(topic.name.as_str(), 0, Position::Latest)];
-    topic.admin.offsets(&place, Isolation::ReadUncommitted).ok()?[0]
-}
 
 fn rows_deleted_before_they_were_read_are_an_error_or_skipped() -> Outcome {
     let topic = Topic::new("truncated", 1)?;
@@ -158,8 +151,7 @@ fn a_deleted_topic_is_an_error_or_done_without() -> Outcome {
     let both = format!("{},{}", topic.name, other.name);
     let query = Query::new(&topic)?.with("subscribe", &both);
     query.run()?;
-    topic.admin.delete(&topic.name)?;
-    skirl::broker::until(SOON, || end(&topic).is_none().then_some(())).ok_or("the topic stays")?;
+    topic.delete()?;
     other.put(0, &["x"])?;
     let message = query.fails();
     let lost = format!("partition {}-0 is deleted", topic.name);
@@ -172,8 +164,8 @@ fn a_deleted_topic_is_an_error_or_done_without() -> Outcome {
         [format!("rows are lost: {lost}; reading goes on without them")]
     );
     // A topic that comes back is a new one, read from its beginning.
-    let again = Topic::named(&topic.name, 1, &[])?;
-    again.put(0, &["b"])?;
+    topic.make(1, &[])?;
+    topic.put(0, &["b"])?;
     assert_eq!(lenient.run()?.rows(), ["0@0 b"]);
     Ok(())
 }

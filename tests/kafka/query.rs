@@ -1,8 +1,7 @@
-//! Topics of a test's own, and queries over them.
+//! Queries over topics of tests.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
@@ -13,111 +12,9 @@ use skirl_engine::source::Source;
 use skirl_engine::source::kafka::{KafkaSource, KafkaTable};
 use skirl_engine::storage::DirStorage;
 use skirl_engine::{OutputMode, Session, StreamingQuery, Trigger, read_offset_log};
-use skirl_kafka::{Admin, NewTopic, Properties, Reports, Row, Writer};
+use skirl_kafka::Properties;
 
-use crate::needs::{shared, unique};
-
-/// A row is acknowledged by then, or never.
-pub const SOON: Duration = Duration::from_secs(60);
-
-/// A topic that goes with its test.
-pub struct Topic {
-    pub name: String,
-    pub properties: Properties,
-    pub admin: Admin,
-}
-
-impl Topic {
-    /// An empty topic of so many partitions at the broker that tests share.
-    pub fn new(name: &str, partitions: i32) -> Result<Topic, Failed> {
-        Topic::with(name, partitions, &[])
-    }
-
-    /// The same, with settings of its own.
-    pub fn with(name: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<Topic, Failed> {
-        Topic::named(&unique(name), partitions, settings)
-    }
-
-    /// The same, under exactly this name.
-    pub fn named(name: &str, partitions: i32, settings: &[(&str, &str)]) -> Result<Topic, Failed> {
-        let properties = Properties::new(&shared()?);
-        let admin = Admin::connect(&properties)?;
-        admin.create(&new_topic(name, partitions, settings))?;
-        wait_for(&admin, name)?;
-        Ok(Topic {
-            name: name.to_string(),
-            properties,
-            admin,
-        })
-    }
-
-    /// Appends rows in order.
-    pub fn send(&self, rows: &[Row]) -> Result<(), Failed> {
-        self.send_with(&[], rows)
-    }
-
-    /// The same, by a producer with these properties.
-    pub fn send_with(&self, properties: &[(&str, &str)], rows: &[Row]) -> Result<(), Failed> {
-        let mut of_producer = self.properties.clone();
-        of_producer.set("enable.idempotence", "true")?;
-        for (name, value) in properties {
-            of_producer.set(name, *value)?;
-        }
-        let mut writer = Writer::connect(&of_producer, Reports::Failures)?;
-        let topic = writer.topic(&self.name)?;
-        let mut left = rows;
-        while !left.is_empty() {
-            left = &left[writer.queue(&topic, left)?..];
-            writer.poll(Duration::from_millis(1), |report| panic!("{:?}", report.error))?;
-        }
-        writer.finish(SOON, |report| panic!("{:?}", report.error))?;
-        Ok(())
-    }
-
-    /// Appends values to a partition.
-    pub fn put(&self, partition: i32, values: &[&'static str]) -> Result<(), Failed> {
-        let row = |value: &&'static str| Row {
-            partition: Some(partition),
-            value: Some(value.as_bytes()),
-            ..Row::default()
-        };
-        let rows: Vec<Row> = values.iter().map(row).collect();
-        self.send(&rows)
-    }
-
-    /// Deletes the topic and makes another of its name.
-    pub fn make_again(&self, partitions: i32) -> Result<(), Failed> {
-        self.admin.delete(&self.name)?;
-        let again = || self.admin.create(&new_topic(&self.name, partitions, &[])).ok();
-        skirl::broker::until(SOON, again).ok_or("the topic cannot be made again")?;
-        wait_for(&self.admin, &self.name)
-    }
-}
-
-/// A topic that was made is known to the broker a moment later.
-fn wait_for(admin: &Admin, topic: &str) -> Result<(), Failed> {
-    let is_there = || admin.topic(topic).ok();
-    skirl::broker::until(SOON, is_there).ok_or("the topic does not come")?;
-    Ok(())
-}
-
-impl Drop for Topic {
-    fn drop(&mut self) {
-        let _ = self.admin.delete(&self.name); // a test may have done it
-    }
-}
-
-fn new_topic(name: &str, partitions: i32, settings: &[(&str, &str)]) -> NewTopic {
-    NewTopic {
-        name: name.to_string(),
-        partitions,
-        replication: Some(1),
-        settings: settings
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.to_string()))
-            .collect(),
-    }
-}
+use crate::topic::Topic;
 
 /// A query over topics, with a checkpoint of its own.
 pub struct Query {

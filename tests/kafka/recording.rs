@@ -8,20 +8,20 @@ use std::process::Stdio;
 use libtest_mimic::Failed;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use skirl::broker::until;
 use skirl::recording::{Ended, RecordRequest, Start, Until, record};
 use skirl_generator::spec::{Cut, Micros};
-use skirl_kafka::{Admin, Row};
+use skirl_kafka::Row;
 
-use crate::needs::{Outcome, Test, shared, tests, unique};
+use crate::needs::{Outcome, Test, shared, soon, tests};
 use crate::role::Role;
-use crate::topic::{PATIENCE, TestTopic};
+use crate::topic::Topic;
 use crate::trace::{NOON, Ticking, described, everything, files, recorded, said, skirl};
 
 pub const TESTS: &[Test] = tests! {
     Broker:
         a_recording_begins_and_ends_where_it_is_told,
         partitions_are_merged_by_timestamp_and_micro_batches_cut_by_it,
+        topics_share_the_order_and_the_micro_batches_of_a_recording,
         ctrl_c_leaves_a_complete_trace,
         an_interrupted_recording_keeps_what_it_has,
         partitions_that_are_added_are_recorded_too,
@@ -30,8 +30,8 @@ pub const TESTS: &[Test] = tests! {
 };
 
 fn a_recording_begins_and_ends_where_it_is_told() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::made(&bootstrap, unique("bounds"), 2, &[("retention.ms", "-1")])?;
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::with("bounds", 2, &[("retention.ms", "-1")])?;
     let rows: Vec<Row> = (0..40)
         .map(|n| Row {
             partition: Some(n % 2),
@@ -40,7 +40,7 @@ fn a_recording_begins_and_ends_where_it_is_told() -> Outcome {
             ..Row::default()
         })
         .collect();
-    topic.write(&rows)?;
+    topic.send(&rows)?;
     let offsets = |zero: i64, one: i64| {
         let partitions = [(0, zero), (1, one)].into_iter().collect();
         [(topic.name.clone(), partitions)].into_iter().collect()
@@ -107,8 +107,8 @@ fn a_recording_begins_and_ends_where_it_is_told() -> Outcome {
 }
 
 fn partitions_are_merged_by_timestamp_and_micro_batches_cut_by_it() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::made(&bootstrap, unique("merge"), 2, &[("retention.ms", "-1")])?;
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::with("merge", 2, &[("retention.ms", "-1")])?;
     let values: Vec<String> = (0..6).map(|n| format!("{{\"n\":{n}}}")).collect();
     let row = |n: usize, partition, after_ms| Row {
         partition: Some(partition),
@@ -117,7 +117,7 @@ fn partitions_are_merged_by_timestamp_and_micro_batches_cut_by_it() -> Outcome {
         ..Row::default()
     };
     // Row 2 is older than row 1 before it, and so counts as old as that.
-    topic.write(&[
+    topic.send(&[
         row(0, 0, 100),
         row(1, 0, 900),
         row(2, 0, 200),
@@ -141,10 +141,45 @@ fn partitions_are_merged_by_timestamp_and_micro_batches_cut_by_it() -> Outcome {
     Ok(())
 }
 
+fn topics_share_the_order_and_the_micro_batches_of_a_recording() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let settings = [("retention.ms", "-1")];
+    let (first, second) = (
+        Topic::with("both-a", 1, &settings)?,
+        Topic::with("both-b", 2, &settings)?,
+    );
+    let values = ["{\"n\":0}", "{\"n\":1}", "{\"n\":2}"];
+    let row = |n: usize, partition, after_ms| Row {
+        partition: Some(partition),
+        value: Some(values[n].as_bytes()),
+        timestamp_ms: Some(NOON + after_ms),
+        ..Row::default()
+    };
+    first.send(&[row(0, 0, 100), row(1, 0, 2_300)])?;
+    second.send(&[row(0, 1, 1_200), row(1, 0, 1_100), row(2, 0, 2_400)])?;
+    let request = RecordRequest {
+        topics: vec![first.name.clone(), second.name.clone()],
+        cut: Cut::Every(Micros::seconds(1)),
+        ..everything(&first, directory.path())
+    };
+    assert_eq!(recorded(&request)?.micro_batches, 3);
+    let trace = described(directory.path())?;
+    let order = trace.kafka.ok_or("it was recorded")?.order;
+    assert!(order.contains("within a partition as Kafka has them"), "{order}");
+    let lines = |stream: usize| -> Result<Vec<String>, Failed> {
+        let files = directory.path().join(&trace.streams[stream].name);
+        let file = |number: usize| fs::read_to_string(files.join(format!("{number:06}.jsonl")));
+        Ok((0..3).map(file).collect::<Result<_, _>>()?)
+    };
+    assert_eq!(lines(0)?, ["{\"n\":0}\n", "", "{\"n\":1}\n"]);
+    assert_eq!(lines(1)?, ["", "{\"n\":1}\n{\"n\":0}\n", "{\"n\":2}\n"]);
+    Ok(())
+}
+
 fn ctrl_c_leaves_a_complete_trace() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::made(&bootstrap, unique("ctrl-c"), 2, &[])?;
-    topic.write(&vec![
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::new("ctrl-c", 2)?;
+    topic.send(&vec![
         Row {
             value: Some(b"{\"n\":1}"),
             ..Row::default()
@@ -160,10 +195,10 @@ fn ctrl_c_leaves_a_complete_trace() -> Outcome {
         "--topics",
         &topic.name,
         "--from",
-        &format!("kafka://{bootstrap}"),
+        &format!("kafka://{}", topic.properties.bootstrap()),
     ]);
     let running = command.arg("--to").arg(&trace).stdout(Stdio::piped()).spawn()?;
-    assert!(until(PATIENCE, || trace.exists().then_some(())).is_some());
+    soon("no trace is begun", || trace.exists().then_some(()))?;
     kill(Pid::from_raw(i32::try_from(running.id())?), Signal::SIGINT)?;
     let told = said(&running.wait_with_output()?, 0);
     assert!(
@@ -185,9 +220,9 @@ fn ctrl_c_leaves_a_complete_trace() -> Outcome {
 }
 
 fn an_interrupted_recording_keeps_what_it_has() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::made(&bootstrap, unique("interrupted"), 1, &[])?;
-    topic.write(&vec![
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::new("interrupted", 1)?;
+    topic.send(&vec![
         Row {
             value: Some(b"{\"n\":1}"),
             ..Row::default()
@@ -213,9 +248,9 @@ fn an_interrupted_recording_keeps_what_it_has() -> Outcome {
 }
 
 fn partitions_that_are_added_are_recorded_too() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::made(&bootstrap, unique("grown"), 1, &[])?;
-    topic.write(&[Row {
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::new("grown", 1)?;
+    topic.send(&[Row {
         value: Some(b"{\"n\":1}"),
         ..Row::default()
     }])?;
@@ -230,15 +265,14 @@ fn partitions_that_are_added_are_recorded_too() -> Outcome {
     // A clock that makes it look for partitions all the time.
     let done = record(&request, &Ticking::every(1_000_000), &|| false, &mut |records, _| {
         if records == 1 && !grown.replace(true) {
-            let admin = Admin::connect(&topic.properties).expect("a broker");
-            admin.grow(&topic.name, 2).expect("a second partition");
+            topic.admin.grow(&topic.name, 2).expect("a second partition");
             let row = Row {
                 partition: Some(1),
                 value: Some(b"{\"n\":2}"),
                 ..Row::default()
             };
-            let is_written = || topic.write(std::slice::from_ref(&row)).ok();
-            until(PATIENCE, is_written).expect("the second partition takes rows");
+            let is_written = || topic.send(std::slice::from_ref(&row)).ok();
+            soon("the second partition takes no rows", is_written).expect("a row");
         }
     })?;
     assert_eq!(
@@ -249,9 +283,9 @@ fn partitions_that_are_added_are_recorded_too() -> Outcome {
 }
 
 fn a_topic_deleted_on_the_way_ends_the_recording_with_what_there_is() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::made(&bootstrap, unique("deleted"), 1, &[])?;
-    topic.write(&[Row {
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::new("deleted", 1)?;
+    topic.send(&[Row {
         value: Some(b"{\"n\":1}"),
         ..Row::default()
     }])?;
@@ -274,9 +308,9 @@ fn a_topic_deleted_on_the_way_ends_the_recording_with_what_there_is() -> Outcome
 }
 
 fn wrong_requests_say_what_to_write() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::made(&bootstrap, unique("wrong"), 1, &[])?;
-    let (from, to) = (format!("kafka://{bootstrap}"), directory.path().join("trace"));
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::new("wrong", 1)?;
+    let (from, to) = (format!("kafka://{}", shared()?), directory.path().join("trace"));
     let to = to.to_str().expect("a path");
     let record = |more: &[&str]| skirl(&[&["record", "--from", &from, "--until-end", "--to", to], more].concat());
     for (more, wanted) in [

@@ -1,36 +1,34 @@
 //! `skirl replay-to`: recordings put back.
 
-use skirl::broker::until;
 use skirl::recording::{PutBackRequest, RecordRequest, Repartition};
 use skirl_generator::spec::{Cut, Micros};
 use skirl_generator::target::kafka::Timestamps;
 use skirl_kafka::Row;
 
-use crate::needs::{Outcome, Test, shared, tests, unique};
-use crate::topic::{Found, PATIENCE, TestTopic};
+use crate::needs::{Outcome, Test, tests};
+use crate::topic::{Found, Topic};
 use crate::trace::{NOON, back_to, everything, files, odd_rows, put, recorded, said, skirl};
 
 pub const TESTS: &[Test] = tests! {
     Broker:
         odd_rows_come_back_byte_for_byte,
         other_numbers_of_partitions_are_refused_unless_it_is_said_where_records_go,
-        a_replay_keeps_the_gaps_in_time,
         timestamps_a_topic_does_not_keep_are_refused;
+    Machine:
+        a_replay_keeps_the_gaps_in_time;
 };
 
 fn odd_rows_come_back_byte_for_byte() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
+    let directory = tempfile::tempdir()?;
     let (first, second) = (directory.path().join("first"), directory.path().join("second"));
-    let topic = TestTopic::made(&bootstrap, unique("odd"), 4, &[("retention.ms", "-1")])?;
-    topic.write(&odd_rows())?;
+    let topic = Topic::with("odd", 4, &[("retention.ms", "-1")])?;
+    topic.send(&odd_rows())?;
     let wrote = topic.rows()?;
     let mut request = everything(&topic, &first);
     request.cut = Cut::Every(Micros::seconds(1));
     assert_eq!(recorded(&request)?.streams[0].records, 8);
 
     topic.delete()?;
-    let is_gone = || (!topic.is_there().ok()?).then_some(());
-    assert!(until(PATIENCE, is_gone).is_some());
     let mut back = back_to(&topic, &first)?;
     back.settings = [("retention.ms".to_string(), "-1".to_string())].into_iter().collect();
     assert_eq!(put(&back)?.outcome.acknowledged, 8);
@@ -47,8 +45,8 @@ fn odd_rows_come_back_byte_for_byte() -> Outcome {
 }
 
 fn other_numbers_of_partitions_are_refused_unless_it_is_said_where_records_go() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::made(&bootstrap, unique("parts"), 3, &[("retention.ms", "-1")])?;
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::with("parts", 3, &[("retention.ms", "-1")])?;
     let keys: Vec<String> = (0..30).map(|n| format!("key-{n}")).collect();
     let row = |(n, key): (usize, &'_ String)| -> (i32, String) { (n as i32 % 3, key.clone()) };
     let placed: Vec<(i32, String)> = keys.iter().enumerate().map(row).collect();
@@ -60,11 +58,9 @@ fn other_numbers_of_partitions_are_refused_unless_it_is_said_where_records_go() 
             ..Row::default()
         })
         .collect();
-    topic.write(&rows)?;
+    topic.send(&rows)?;
     recorded(&everything(&topic, directory.path()))?;
-    let other = |name: &str| TestTopic::named(&bootstrap, unique(name));
-
-    let refused = other("refused")?;
+    let refused = Topic::later("refused")?;
     let request = PutBackRequest {
         partitions: Some(2),
         ..back_to(&refused, directory.path())?
@@ -78,14 +74,10 @@ fn other_numbers_of_partitions_are_refused_unless_it_is_said_where_records_go() 
         message.contains("has 2 partitions and the recorded one had 3"),
         "{message}"
     );
-    let is_gone = || (!refused.is_there().ok()?).then_some(());
-    assert!(
-        until(PATIENCE, is_gone).is_some(),
-        "a topic that was made for nothing is left"
-    );
+    refused.wait_until_gone()?; // it was made for nothing
 
-    let modulo = other("modulo")?;
-    let topics = |topic: &TestTopic| {
+    let modulo = Topic::later("modulo")?;
+    let topics = |topic: &Topic| {
         request
             .topics
             .keys()
@@ -115,13 +107,13 @@ fn other_numbers_of_partitions_are_refused_unless_it_is_said_where_records_go() 
     rows.sort();
     assert_eq!(rows, wanted);
 
-    let by_key = other("by-key")?;
+    let by_key = Topic::later("by-key")?;
     put(&PutBackRequest {
         repartition: Repartition::Key,
         topics: topics(&by_key),
         ..request.clone()
     })?;
-    let fresh = TestTopic::made(&bootstrap, unique("fresh"), 2, &[])?;
+    let fresh = Topic::new("fresh", 2)?;
     let keyed: Vec<Row> = keys
         .iter()
         .map(|key| Row {
@@ -129,7 +121,7 @@ fn other_numbers_of_partitions_are_refused_unless_it_is_said_where_records_go() 
             ..Row::default()
         })
         .collect();
-    fresh.write(&keyed)?;
+    fresh.send(&keyed)?;
     let (mut rows, mut wanted) = (found(by_key.rows()?), found(fresh.rows()?));
     rows.sort();
     wanted.sort();
@@ -138,17 +130,17 @@ fn other_numbers_of_partitions_are_refused_unless_it_is_said_where_records_go() 
 }
 
 fn a_replay_keeps_the_gaps_in_time() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::made(&bootstrap, unique("gaps"), 1, &[("retention.ms", "-1")])?;
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::with("gaps", 1, &[("retention.ms", "-1")])?;
     let row = |after_ms: i64| Row {
         value: Some(b"{}"),
         timestamp_ms: Some(NOON + after_ms),
         ..Row::default()
     };
-    topic.write(&[row(0), row(4_000), row(4_000), row(10_000)])?;
+    topic.send(&[row(0), row(4_000), row(4_000), row(10_000)])?;
     recorded(&everything(&topic, directory.path()))?;
-    let again = TestTopic::named(&bootstrap, unique("gaps-again"))?;
-    let to = format!("kafka://{bootstrap}/{}", again.name);
+    let again = Topic::later("gaps-again")?;
+    let to = again.address();
     let trace = directory.path().to_str().expect("a path");
     let told = said(&skirl(&["replay-to", &to, trace, "--speed", "10"])?, 0);
     assert!(told.contains("4 rows acknowledged in 1."), "{told}");
@@ -164,15 +156,15 @@ fn a_replay_keeps_the_gaps_in_time() -> Outcome {
 }
 
 fn timestamps_a_topic_does_not_keep_are_refused() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::made(&bootstrap, unique("old"), 1, &[("retention.ms", "-1")])?;
-    topic.write(&[Row {
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::with("old", 1, &[("retention.ms", "-1")])?;
+    topic.send(&[Row {
         value: Some(b"{}"),
         timestamp_ms: Some(NOON),
         ..Row::default()
     }])?;
     recorded(&everything(&topic, directory.path()))?;
-    let again = TestTopic::named(&bootstrap, unique("old-again"))?;
+    let again = Topic::later("old-again")?;
     let message = put(&back_to(&again, directory.path())?)
         .unwrap_err()
         .message()

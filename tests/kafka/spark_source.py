@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Asks real Spark's Kafka source what it reads, for the cases of tests/fixtures/kafka/cases.json.
 
-Writes the answers to tests/fixtures/kafka/expected.json, to which `source_as_spark.rs` holds Skirl's source. Needed:
+Writes the answers to tests/fixtures/kafka/expected.json, to which `spark.rs` holds Skirl's source. Needed:
 PySpark 4.3.0, and the jars of the connector:
 
     skirl broker start                                  # prints the address

@@ -14,7 +14,7 @@ use skirl_generator::trace::{TRACE_FILE, TraceFile};
 use skirl_kafka::{Existing, Row};
 
 use crate::role::Role;
-use crate::topic::TestTopic;
+use crate::topic::Topic;
 
 /// A clock that moves on with every look at it, so that nothing has to be waited for.
 pub struct Ticking {
@@ -41,7 +41,7 @@ impl Clock for Ticking {
 pub const NOON: i64 = 1_733_227_200_000;
 
 /// A request for all that is in a topic now.
-pub fn everything(topic: &TestTopic, directory: &Path) -> RecordRequest {
+pub fn everything(topic: &Topic, directory: &Path) -> RecordRequest {
     RecordRequest {
         properties: topic.properties.clone(),
         topics: vec![topic.name.clone()],
@@ -63,7 +63,7 @@ pub fn recorded(request: &RecordRequest) -> Result<Recorded, Failed> {
 }
 
 /// A request to put a trace of one stream back to a topic, with its timestamps and as fast as it goes.
-pub fn back_to(topic: &TestTopic, trace: &Path) -> Result<PutBackRequest, Failed> {
+pub fn back_to(topic: &Topic, trace: &Path) -> Result<PutBackRequest, Failed> {
     let stream = described(trace)?.streams.remove(0).name;
     Ok(PutBackRequest {
         trace: trace.to_path_buf(),

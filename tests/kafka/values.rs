@@ -13,8 +13,8 @@ use skirl_generator::spec::{Cut, Micros};
 use skirl_generator::{Arrival, StreamSpec, generate};
 use skirl_kafka::Row;
 
-use crate::needs::{Outcome, Test, shared, tests, unique};
-use crate::topic::TestTopic;
+use crate::needs::{Outcome, Test, tests};
+use crate::topic::Topic;
 use crate::trace::{NOON, back_to, everything, odd_rows, put, recorded, said, skirl};
 
 pub const TESTS: &[Test] = tests! {
@@ -26,9 +26,9 @@ pub const TESTS: &[Test] = tests! {
 };
 
 fn a_recording_is_a_scenarios_input() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::named(&bootstrap, unique("scenario"))?;
-    let to = format!("kafka://{bootstrap}/{}", topic.name);
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::later("scenario")?;
+    let to = topic.address();
     let lateness = "pareto,share=20%,scale=5s,max=3m+corrupt,share=2%";
     let mut arguments = vec![
         "generate",
@@ -95,9 +95,9 @@ fn a_recording_is_a_scenarios_input() -> Outcome {
 }
 
 fn a_value_that_is_no_json_is_a_row_of_nulls() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::made(&bootstrap, unique("nulls"), 4, &[("retention.ms", "-1")])?;
-    topic.write(&odd_rows())?;
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::with("nulls", 4, &[("retention.ms", "-1")])?;
+    topic.send(&odd_rows())?;
     let mut request = everything(&topic, directory.path());
     request
         .schemas
@@ -112,10 +112,10 @@ fn a_value_that_is_no_json_is_a_row_of_nulls() -> Outcome {
 }
 
 fn confluent_values_are_carried_and_never_decoded() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::made(&bootstrap, unique("confluent"), 1, &[("retention.ms", "-1")])?;
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::with("confluent", 1, &[("retention.ms", "-1")])?;
     let value = b"\0\0\0\0\x2a\x02\x0aPorto";
-    topic.write(&[Row {
+    topic.send(&[Row {
         value: Some(value),
         timestamp_ms: Some(NOON),
         ..Row::default()
@@ -141,7 +141,7 @@ fn confluent_values_are_carried_and_never_decoded() -> Outcome {
         done.streams[0].schema.is_none() && remark.contains("Confluent wire format (schema 42"),
         "{remark}"
     );
-    let again = TestTopic::named(&bootstrap, unique("confluent-again"))?;
+    let again = Topic::later("confluent-again")?;
     let settings = [("retention.ms".to_string(), "-1".to_string())].into_iter().collect();
     put(&PutBackRequest {
         settings,
@@ -156,8 +156,8 @@ fn confluent_values_are_carried_and_never_decoded() -> Outcome {
 
 /// One partition in order, one that lags behind by Pareto's law, recorded with the times of their arrivals.
 fn lateness_of_each_partition_is_fitted() -> Outcome {
-    let (bootstrap, directory) = (shared()?, tempfile::tempdir()?);
-    let topic = TestTopic::made(&bootstrap, unique("fit"), 2, &[("retention.ms", "-1")])?;
+    let directory = tempfile::tempdir()?;
+    let topic = Topic::with("fit", 2, &[("retention.ms", "-1")])?;
     let spec = |lateness: &str| {
         let text =
             format!("kind = \"scotsmen\"\nrows = 8_000\npace = {{ model = \"poisson\", rate = 20 }}\n{lateness}");
@@ -191,7 +191,7 @@ fn lateness_of_each_partition_is_fitted() -> Outcome {
             ..Row::default()
         })
         .collect();
-    topic.write(&written)?;
+    topic.send(&written)?;
     recorded(&everything(&topic, directory.path()))?;
 
     let request = FitRequest {

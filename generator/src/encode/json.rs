@@ -277,7 +277,9 @@ fn write_cell(cells: &Cells, row: usize, time: &mut TimeText, out: &mut Vec<u8>)
 #[inline]
 fn write_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
-    if text.bytes().all(is_plain) {
+    // Block by block, without a way out within one, so that a block is a few instructions.
+    let mut blocks = text.as_bytes().chunks(32);
+    if blocks.all(|block| block.iter().fold(true, |plain, byte| plain & is_plain(*byte))) {
         out.extend_from_slice(text.as_bytes());
     } else {
         write_escaped(text, out);

@@ -47,7 +47,14 @@ pub(super) fn find(cache: &Cache, programs: &Programs, say: &mut dyn FnMut(&str)
         .map_err(Error::path("lock", &door))?;
     if !path.exists() {
         say("recording the classes of a broker, for quick starts (once)");
-        record(cache, programs, &path)?;
+        // A broker starts without them too, only more slowly: a busy machine is no reason to have none.
+        if let Err(error) = record(cache, programs, &path) {
+            say(&format!(
+                "they could not be recorded, so starts take longer; remove {} to try again: {error}",
+                path.display()
+            ));
+            File::create(&path).map_err(Error::path("write", &path))?;
+        }
     }
     let is_archive = fs::metadata(&path).is_ok_and(|file| file.len() > 0);
     Ok(if is_archive {
@@ -69,4 +76,34 @@ fn record(cache: &Cache, programs: &Programs, path: &Path) -> Result<()> {
     }
     // A killed process leaves no half of it.
     fs::rename(&new, path).map_err(Error::path("make", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::java::Java;
+    use super::*;
+
+    #[test]
+    fn without_an_archive_classes_are_loaded_and_it_is_not_tried_at_every_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::at(dir.path().to_path_buf());
+        let programs = Programs {
+            java: Java {
+                program: "/bin/false".into(),
+                version: "none".to_owned(),
+            },
+            jars: Vec::new(),
+            classes: Classes::Loaded,
+        };
+        let mut said = Vec::new();
+        for _ in 0..2 {
+            let found = find(&cache, &programs, &mut |line| said.push(line.to_owned())).unwrap();
+            assert!(matches!(found, Classes::Loaded), "{found:?}");
+        }
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(
+            said[1].contains("to try again: node 1 could not be formatted"),
+            "{said:?}"
+        );
+    }
 }

@@ -56,7 +56,7 @@ fn owned<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Settings
         .collect()
 }
 
-/// Who the node is and where it listens. Its directories are relative to its own, in which it is started.
+/// Who the node is, where it listens and where its rows are.
 fn addresses(seat: &Seat, layout: &Layout) -> Settings {
     let listeners: Vec<String> = seat
         .listeners
@@ -85,8 +85,15 @@ fn addresses(seat: &Seat, layout: &Layout) -> Settings {
             &format!("CONTROLLER:PLAINTEXT{protocols}"),
         ),
         ("inter.broker.listener.name", Listener::Plaintext.name()),
-        ("log.dirs", "data"),
+        ("log.dirs", &data_of(seat)),
     ])
+}
+
+/// In full, since a broker tells it to whoever asks how much room there is. Kafka takes a comma for the end of a
+/// directory's name; a node is started in its own directory.
+fn data_of(seat: &Seat) -> String {
+    let dir = seat.dir.join("data").to_string_lossy().into_owned();
+    if dir.contains(',') { "data".to_owned() } else { dir }
 }
 
 /// What makes a broker small, quick and easy to fool.

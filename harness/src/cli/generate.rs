@@ -9,6 +9,7 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use skirl_generator::{Bars, Format, GenerateRequest, Kind, Shard, StreamSpec, Target};
 
+use super::kafka::path_of;
 use crate::scenario::{Scenario, StreamSource};
 
 /// Make streams with rows that come late, twice or never.
@@ -76,7 +77,10 @@ impl Generate {
         if let Some(option) = self.to_kafka.given() {
             bail!("`{option}` is about Kafka; give the brokers too: `--to kafka://host:port/topic`");
         }
-        let target = self.to.map_or(Target::Stdout, |to| Target::Directory(to.into()));
+        let target = match &self.to {
+            Some(to) => Target::Directory(path_of(to)?),
+            None => Target::Stdout,
+        };
         let is_file = matches!(target, Target::Directory(_));
         let request = GenerateRequest {
             specs,

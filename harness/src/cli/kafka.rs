@@ -19,6 +19,17 @@ pub fn address_of(place: &str) -> Result<Option<Address>> {
     place.parse().map(Some).map_err(|message: String| anyhow!(message))
 }
 
+/// What a place is that is no address of Kafka's: a directory or a file, if it names no other scheme, such as a mistyped one.
+pub fn path_of(place: &str) -> Result<PathBuf> {
+    if place.contains("://") {
+        bail!(
+            "`{}` is no path and no Kafka address; write `kafka://host:port/topic`",
+            skirl_kafka::address::shown(place)
+        );
+    }
+    Ok(PathBuf::from(place))
+}
+
 /// Brokers, and a topic perhaps: `host:port`, `kafka://host:port` or `kafka://host:port/topic`.
 pub fn brokers_and_topic(text: &str) -> Result<Address, String> {
     match text.starts_with("kafka://") {
@@ -40,7 +51,8 @@ pub fn brokers(text: &str) -> Result<Address, String> {
 #[derive(Debug, Clone, Default, Args)]
 pub struct KafkaArgs {
     /// A file of client properties, `name=value` a line, by librdkafka's names or Java's. Passwords belong there, or into
-    /// the environment: SKIRL_KAFKA_SASL_PASSWORD is `sasl.password`.
+    /// the environment: SKIRL_KAFKA_SASL_PASSWORD is `sasl.password`. TLS, certificates of clients, PLAIN and SCRAM are
+    /// supported; OAUTHBEARER and Kerberos are not.
     #[arg(long, value_name = "FILE", help_heading = "Kafka")]
     kafka_properties: Option<PathBuf>,
 }
@@ -49,6 +61,12 @@ impl KafkaArgs {
     /// Whether a file was named.
     pub fn is_given(&self) -> bool {
         self.kafka_properties.is_some()
+    }
+
+    /// The argument that names the file again, with a space before it; nothing if none was named.
+    pub fn again(&self) -> String {
+        let again = |file: &PathBuf| format!(" --kafka-properties {}", file.display());
+        self.kafka_properties.as_ref().map_or_else(String::new, again)
     }
 
     /// The properties for these brokers: from the environment, and over it from the file.

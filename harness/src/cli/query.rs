@@ -13,8 +13,9 @@ use arrow::datatypes::SchemaRef;
 use clap::Args;
 use skirl_engine::sql::WatermarkSpec;
 use skirl_kafka::Address;
+use skirl_kafka::address::shown;
 
-use crate::cli::kafka::{KafkaArgs, address_of};
+use crate::cli::kafka::{KafkaArgs, address_of, path_of};
 use crate::job::{OutputMode, SinkFormat, Trigger, View};
 use crate::scenario::{parse_duration_ms, parse_schema, suggestion};
 
@@ -66,7 +67,7 @@ pub struct Query {
     #[arg(long, value_name = "TRIGGER", allow_hyphen_values = true)]
     trigger: Option<String>,
 
-    /// Where rows go: console, memory, json:DIR, csv:DIR, parquet:DIR or kafka://HOST:PORT/TOPIC.
+    /// Where rows go: console, memory, noop (nowhere), json:DIR, csv:DIR, parquet:DIR or kafka://HOST:PORT/TOPIC.
     #[arg(long, value_name = "SINK", default_value = "console")]
     sink: String,
 
@@ -195,6 +196,8 @@ pub enum SinkPlace {
     Console,
     /// A table that is shown at the end.
     Memory,
+    /// Nowhere, as Spark's `noop`: for what a query costs by itself.
+    Noop,
     /// Files of a format in a directory.
     Files(SinkFormat, PathBuf),
     /// A topic of Kafka; without one, rows name theirs.
@@ -257,7 +260,7 @@ impl Query {
         let whose_batches = match &sink.place {
             SinkPlace::Files(format, _) => Some((format.name(), "the files have")),
             SinkPlace::Topic(_) => Some(("kafka", "are written")),
-            SinkPlace::Console | SinkPlace::Memory => None,
+            SinkPlace::Console | SinkPlace::Memory | SinkPlace::Noop => None,
         };
         if let (Some((name, batches)), None) = (whose_batches, &self.checkpoint) {
             bail!("a {name} sink needs `--checkpoint DIR`: it tells which batches {batches}, also after a stop");
@@ -286,7 +289,10 @@ impl Query {
 fn split(option: &str, argument: &str, example: &str) -> Result<(String, String)> {
     match argument.split_once('=') {
         Some((name, rest)) if !name.is_empty() && !rest.is_empty() => Ok((name.to_string(), rest.to_string())),
-        _ => bail!("`{option} {argument}` has no name and value; write `{option} {example}`"),
+        _ => bail!(
+            "`{option} {}` has no name and value; write `{option} {example}`",
+            shown(argument)
+        ),
     }
 }
 
@@ -294,7 +300,7 @@ fn table_of(argument: &str) -> Result<TableRequest> {
     let (name, place) = split("--table", argument, "population=population.csv")?;
     let source = match address_of(&place)? {
         Some(address) => TableSource::Topic(address),
-        None => TableSource::File(PathBuf::from(place)),
+        None => TableSource::File(path_of(&place)?),
     };
     Ok(TableRequest {
         name,
@@ -312,7 +318,7 @@ fn source_of(place: &str) -> Result<SourceRequest> {
         if place.starts_with("socket:") {
             bail!("`{place}` is no socket; write `socket://localhost:9999`");
         }
-        return Ok(SourceRequest::Directory(PathBuf::from(place)));
+        return Ok(SourceRequest::Directory(path_of(place)?));
     };
     let parts = address
         .rsplit_once(':')
@@ -342,13 +348,16 @@ fn place_of(text: &str) -> Result<SinkPlace> {
     if name == "kafka" {
         bail!("the kafka sink needs brokers; write `--sink kafka://localhost:9092/topic`");
     }
+    if text == "noop" {
+        return Ok(SinkPlace::Noop);
+    }
     let known: Vec<(&str, SinkFormat)> = SinkFormat::ALL
         .iter()
         .copied()
         .filter(|(_, format)| *format != SinkFormat::ForeachBatch)
         .collect();
     let Some((_, format)) = known.iter().find(|(known, _)| *known == name) else {
-        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+        let names: Vec<&str> = known.iter().map(|(name, _)| *name).chain(["noop", "kafka"]).collect();
         bail!("`{name}` is no sink; {}", suggestion(name, &names))
     };
     match (format, dir) {
@@ -554,6 +563,9 @@ mod tests {
             vec!["--stream=w=d", "--option=header=true"],
             vec!["--stream=w=socket://nowhere"],
             vec!["--stream=w=kafka://nowhere/t"],
+            vec!["--stream=w=kafak://alice:secret@h:1/t"],
+            vec!["--stream=kafka://alice:secret@h:1/t"],
+            vec!["--stream=w=d", "--sink=kafak://alice:secret@h:1/t"],
             vec!["--stream=w=d", "--sink=kafka"],
             vec!["--stream=w=d", "--option=kafka.sasl.password:secret"],
             vec!["--stream=w=socket:/localhost:9999"],
@@ -580,6 +592,9 @@ mod tests {
         `--option header=...` names no stream; write `--option w.header=...`
         `socket://nowhere` is no socket; write `socket://localhost:9999`
         `nowhere` in `kafka://nowhere/t` has no host and port; write `kafka://host:port/topic`
+        `kafak://...@h:1/t` is no path and no Kafka address; write `kafka://host:port/topic`
+        `--stream kafka://...@h:1/t` has no name and value; write `--stream weather=data/weather`
+        `kafak` is no sink; did you mean `kafka`?
         the kafka sink needs brokers; write `--sink kafka://localhost:9092/topic`
         an `--option` has no name and value; write `--option weather.header=true`
         `socket:/localhost:9999` is no socket; write `socket://localhost:9999`

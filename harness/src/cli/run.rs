@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use skirl_engine::error::in_full;
-use skirl_kafka::Address;
 
 use crate::case;
 use crate::cli::kafka::{KafkaArgs, brokers};
@@ -42,8 +41,8 @@ pub struct Run {
 
     /// Run the streams over topics of Kafka at these brokers: made for the run, deleted after it. Micro-batches are then
     /// cut by the query, so guards that count them are left out.
-    #[arg(long, value_name = "HOST:PORT", value_parser = brokers, help_heading = "Kafka")]
-    kafka: Option<Address>,
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Kafka")]
+    kafka: Option<String>,
 
     #[command(flatten)]
     properties: KafkaArgs,
@@ -69,6 +68,9 @@ enum Format {
 impl Run {
     /// Runs what the paths name and reports.
     pub fn execute(self) -> anyhow::Result<ExitCode> {
+        // A parser of clap's would repeat the text, and with it a password.
+        let address = self.kafka.as_deref().map(brokers).transpose();
+        let address = address.map_err(|message| anyhow!("--kafka: {message}"))?;
         let planned = match &self.case {
             Some(path) => plan_cases(path, self.filter.as_deref())?,
             None => plan_scenarios(&self.paths, self.filter.as_deref(), self.seed)?,
@@ -82,7 +84,7 @@ impl Run {
         let report = run_all(
             planned,
             &Broker {
-                address: self.kafka.clone(),
+                address,
                 properties: self.properties.clone(),
             },
         );

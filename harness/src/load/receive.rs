@@ -71,23 +71,28 @@ pub struct Until<'a> {
     pub stop: &'a AtomicBool,
 }
 
+/// Connects a consumer that reads on from `places`.
+///
+/// # Errors
+/// As [`Follower::connect`].
+pub fn follow(properties: &Properties, topics: &[String], places: &[Place]) -> Result<Follower> {
+    let named = |(topic, id, offset): &Place| (topics[usize::from(*topic)].as_str(), *id, *offset);
+    let named: Vec<_> = places.iter().map(named).collect();
+    Ok(Follower::connect(properties, Isolation::ReadUncommitted, &named)?)
+}
+
 impl<'a> Receiver<'a> {
-    /// Connects and begins to read at `places`.
-    ///
-    /// # Errors
-    /// As [`Follower::connect`].
-    pub fn connect(
-        properties: &Properties,
+    /// Takes over a consumer that [`follow`] has put at `places`.
+    pub fn new(
+        follower: Follower,
         topics: &'a [String],
         places: &[Place],
         (run, start_wall_ns): (RunId, i64),
         clock: &'a dyn Clock,
         interval: Duration,
-    ) -> Result<Self> {
-        let named = |(topic, id, offset): &Place| (topics[usize::from(*topic)].as_str(), *id, *offset);
-        let named: Vec<_> = places.iter().map(named).collect();
-        Ok(Receiver {
-            follower: Follower::connect(properties, Isolation::ReadUncommitted, &named)?,
+    ) -> Self {
+        Receiver {
+            follower,
             topics,
             clock,
             start_wall_ns,
@@ -97,7 +102,7 @@ impl<'a> Receiver<'a> {
                 .iter()
                 .map(|(topic, id, offset)| ((*topic, *id), *offset))
                 .collect(),
-        })
+        }
     }
 
     /// Reads until the ends are reached.

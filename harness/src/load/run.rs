@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver as Inbox, RecvTimeoutError, Sender as Outbox, cha
 use std::thread;
 use std::time::Duration;
 
-use skirl_kafka::{Admin, Topics};
+use skirl_kafka::{Admin, Follower, Topics};
 
 use super::clock::{Clock, MachineClock, Moment, nanos, wall_ns};
 use super::error::{Error, Result};
@@ -16,7 +16,7 @@ use super::ledger::Comparison;
 use super::outcome::{Outcome, ReceivedRows, RowCounts, Sample, Setup, TopicSetup};
 use super::plan::{Part, Plan};
 use super::process::Process;
-use super::receive::{Found, Place, Receiver, Until, ends};
+use super::receive::{Found, Place, Receiver, Until, ends, follow};
 use super::stamp::RunId;
 use super::tally::{Counts, Tally};
 use super::topic;
@@ -97,20 +97,25 @@ impl<'a> Run<'a> {
 
     fn perform(&self, topics: Vec<TopicSetup>, watch: &mut dyn FnMut(&View)) -> Result<Outcome> {
         let crew = self.make_ready()?;
-        let before = self
-            .receive_topics()
-            .map(|topics| ends(self.admin, topics))
-            .transpose()?;
+        let consumer = self.receive_topics().map(|topics| self.follow(topics)).transpose()?;
+        // The last before the start, since nobody knows how long a broker takes to answer.
         let lead = self.plan.timing.warm_up + LEAD;
         let start_wall_ns = self
             .plan
             .start_at
             .unwrap_or_else(|| wall_ns().saturating_add(nanos(lead)));
         let clock = MachineClock::starting_at(start_wall_ns, self.plan.waiting);
-        let receiver = before
-            .as_deref()
-            .map(|places| self.connect_receiver(places, &clock))
-            .transpose()?;
+        let receiver = consumer.map(|(topics, consumer, places)| {
+            let start = (self.id, clock.wall_ns(Moment(0)));
+            Receiver::new(
+                consumer,
+                topics,
+                &places,
+                start,
+                &clock,
+                interval_of(self.plan.timing.duration),
+            )
+        });
         if clock.now() > Moment(-nanos(self.plan.timing.warm_up)) {
             return Err(Error::Plan(
                 "the start is over before everything was ready; give a later `--start-at`".into(),
@@ -137,11 +142,10 @@ impl<'a> Run<'a> {
         self.plan.receive.as_deref()
     }
 
-    fn connect_receiver<'b>(&'b self, places: &[Place], clock: &'b MachineClock) -> Result<Receiver<'b>> {
-        let topics = self.receive_topics().unwrap_or_default();
-        let start = (self.id, clock.wall_ns(Moment(0)));
-        let interval = interval_of(self.plan.timing.duration);
-        Receiver::connect(&self.plan.client, topics, places, start, clock, interval)
+    /// A consumer that stands where the topics end before the first row is sent.
+    fn follow<'b>(&self, topics: &'b [String]) -> Result<(&'b [String], Follower, Vec<Place>)> {
+        let places = ends(self.admin, topics)?;
+        Ok((topics, follow(&self.plan.client, topics, &places)?, places))
     }
 
     /// Lets the workers begin, and looks on until all rows are back or given up.

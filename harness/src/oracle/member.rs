@@ -13,7 +13,7 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-use super::convert::equality;
+use super::conjuncts::equality;
 use super::tree::*;
 
 /// Whether a row has a partner in a static relation. (`NOT IN` asks for one that is equal, or not known not to be.)

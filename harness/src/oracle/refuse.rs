@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use datafusion::logical_expr::Expr;
 use skirl_engine::{Error, OutputMode, Result, sql};
 
-use super::convert::equality;
+use super::conjuncts::equality;
 use super::state_watermark::bounds;
 use super::tree::*;
 

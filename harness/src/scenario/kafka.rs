@@ -20,11 +20,11 @@ pub struct InTopics {
 
 /// Reads `[kafka]`, if it is there.
 pub(super) fn read(root: &mut Section) -> Option<InTopics> {
+    root.hide_texts(|key, _| key != "kafka"); // an address, written where a section belongs
     let mut section = root.section("kafka")?;
+    section.hide_texts(|key, text| key == "address" && !text.contains('@'));
     let mut topics = InTopics {
-        address: section
-            .parsed("address", read_address, "address", "kafka://localhost:9092")
-            .map(toml::Spanned::into_inner),
+        address: read_address(&mut section),
         ..InTopics::default()
     };
     if let Some(partitions) = section.integer("partitions") {
@@ -52,6 +52,16 @@ pub(super) fn read(root: &mut Section) -> Option<InTopics> {
     Some(topics)
 }
 
-fn read_address(text: &str) -> Option<Address> {
-    text.parse().ok().filter(|address: &Address| address.topic.is_none())
+fn read_address(section: &mut Section) -> Option<Address> {
+    let text = section.text("address")?;
+    match text.get_ref().parse::<Address>() {
+        Ok(address) if address.topic.is_none() => return Some(address),
+        Ok(_) => section.mistakes.note_with_help(
+            text.span(),
+            "the address names a topic, and topics are made for the run",
+            "write \"kafka://localhost:9092\"",
+        ),
+        Err(message) => section.mistakes.note(text.span(), message),
+    }
+    None
 }

@@ -22,14 +22,18 @@ pub struct Mistake {
     pub help: Option<String>,
 }
 
-/// Collects mistakes while a file is read, so that reading can go on after the first.
+/// Collects mistakes while a file is read, so that reading can go on after the first; and the places of text that no
+/// message may show.
 #[derive(Debug, Default)]
-pub(super) struct Mistakes(RefCell<Vec<Mistake>>);
+pub(super) struct Mistakes {
+    noted: RefCell<Vec<Mistake>>,
+    hidden: RefCell<Vec<Range<usize>>>,
+}
 
 impl Mistakes {
     /// Notes a mistake that says what was found and wanted.
     pub fn note(&self, span: Range<usize>, message: impl Into<String>) {
-        self.0.borrow_mut().push(Mistake {
+        self.noted.borrow_mut().push(Mistake {
             span,
             message: message.into(),
             help: None,
@@ -38,7 +42,7 @@ impl Mistakes {
 
     /// Notes a mistake and what to write instead.
     pub fn note_with_help(&self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
-        self.0.borrow_mut().push(Mistake {
+        self.noted.borrow_mut().push(Mistake {
             span,
             message: message.into(),
             help: Some(help.into()),
@@ -47,16 +51,35 @@ impl Mistakes {
 
     /// How many were noted so far.
     pub fn len(&self) -> usize {
-        self.0.borrow().len()
+        self.noted.borrow().len()
     }
 
-    /// All mistakes in the order of their places.
-    pub fn into_sorted(self) -> Vec<Mistake> {
-        let mut mistakes = self.0.into_inner();
+    /// Keeps what stands at `span`, which may be a secret, out of everything that is shown of the file.
+    pub fn hide(&self, span: Range<usize>) {
+        self.hidden.borrow_mut().push(span);
+    }
+
+    /// All mistakes of the file at `path` that holds `text`, in the order of their places; `None` if there are none.
+    pub fn into_wrong(self, path: &Path, text: &str) -> Option<WrongScenario> {
+        let mut mistakes = self.noted.into_inner();
         mistakes.sort_by_key(|mistake| (mistake.span.start, mistake.span.end));
         mistakes.dedup();
-        mistakes
+        let shown = masked(text, &self.hidden.into_inner());
+        (!mistakes.is_empty()).then(|| WrongScenario::new(path, &shown, mistakes))
     }
+}
+
+/// `text` with a star for every character of the `hidden` places but quotes and the ends of lines.
+fn masked(text: &str, hidden: &[Range<usize>]) -> String {
+    let is_hidden = |at: usize| hidden.iter().any(|place| place.contains(&at));
+    text.char_indices()
+        .map(|(at, c)| match c {
+            '"' | '\'' | '\n' => String::from(c),
+            // As many bytes, so that every mistake stays where it is.
+            _ if is_hidden(at) => "*".repeat(c.len_utf8()),
+            _ => String::from(c),
+        })
+        .collect()
 }
 
 /// A scenario file that cannot be used, with everything that is wrong in it.
@@ -216,6 +239,12 @@ pub(crate) fn listed(names: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_hidden_is_shown_as_stars_and_moves_nothing() {
+        let text = "a = \"p\u{e9}w\" # 'x'\nb = 1";
+        assert_eq!(masked(text, &[4..6, 6..10]), "a = \"****\" # 'x'\nb = 1");
+    }
 
     #[test]
     fn a_misspelt_key_is_recognised() {

@@ -25,6 +25,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
+use skirl_kafka::properties::names_a_secret;
 use toml::de::DeTable;
 
 pub use duration::{parse_duration_ms, parse_time_ms, parse_time_us};
@@ -121,6 +122,7 @@ impl Scenario {
         let mistakes = Mistakes::default();
         let (document, syntax_errors) = DeTable::parse_recoverable(text);
         for error in &syntax_errors {
+            hide_secrets_around(error.span().unwrap_or(0..0), text, &mistakes);
             mistakes.note_with_help(
                 error.span().unwrap_or(0..0),
                 error.message(),
@@ -138,9 +140,9 @@ impl Scenario {
                 scenario.shape = analysis::analyse(&scenario, &spans, &mistakes);
                 scenario
             });
-        match (scenario, mistakes.into_sorted()) {
-            (Some(scenario), mistakes) if mistakes.is_empty() => Ok(scenario),
-            (_, mistakes) => Err(WrongScenario::new(path, text, mistakes)),
+        match mistakes.into_wrong(path, text) {
+            None => Ok(scenario.expect("without a mistake a scenario is read")),
+            Some(wrong) => Err(wrong),
         }
     }
 
@@ -171,6 +173,19 @@ impl Scenario {
             trace: trace_of(made.rows),
             read: made.read.map(trace_of),
         })
+    }
+}
+
+/// Hides the values of lines with a mistake where nobody can tell yet what they say, if they look as if they held a secret.
+fn hide_secrets_around(span: std::ops::Range<usize>, text: &str, mistakes: &Mistakes) {
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let end = start + line.len();
+        let is_touched = start <= span.end && span.start <= end;
+        if is_touched && (names_a_secret(line) || line.contains('@')) {
+            mistakes.hide(start + line.find('=').unwrap_or(0)..end);
+        }
+        start = end;
     }
 }
 

@@ -56,6 +56,25 @@ impl<'i, 'm> Section<'i, 'm> {
         self.entries.iter().any(|(name, _)| name.get_ref() == key)
     }
 
+    /// Keeps all texts of this section out of messages, but those that `is_harmless` says may be shown, by key and text.
+    pub fn hide_texts(&self, is_harmless: impl Fn(&str, &str) -> bool) {
+        for (key, value) in &self.entries {
+            self.hide_texts_of(key.get_ref(), value, &is_harmless);
+        }
+    }
+
+    fn hide_texts_of(&self, key: &str, value: &Value, is_harmless: &impl Fn(&str, &str) -> bool) {
+        match value.get_ref() {
+            DeValue::String(text) if !is_harmless(key, text) => self.mistakes.hide(value.span()),
+            DeValue::Array(items) => items.iter().for_each(|item| self.hide_texts_of(key, item, is_harmless)),
+            DeValue::Table(table) => {
+                let below = table.iter();
+                below.for_each(|(key, value)| self.hide_texts_of(key.get_ref(), value, is_harmless));
+            }
+            _ => {}
+        }
+    }
+
     /// The value of `key`, if it is there.
     pub fn take(&mut self, key: &'static str) -> Option<Value<'i>> {
         self.known.push(key);
@@ -269,7 +288,7 @@ fn flattened(name: Spanned<String>, value: Value) -> Result<Vec<(Spanned<String>
 /// What a value is, for a message.
 pub(super) fn described(value: &DeValue) -> String {
     match value {
-        DeValue::String(text) => format!("the text {text:?}"),
+        DeValue::String(text) => format!("the text {:?}", skirl_kafka::address::shown(text)),
         DeValue::Integer(number) => format!("the number {number}"),
         DeValue::Float(number) => format!("the number {number}"),
         DeValue::Boolean(truth) => format!("{truth}"),

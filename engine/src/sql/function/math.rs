@@ -11,7 +11,7 @@ use datafusion::logical_expr::ColumnarValue;
 
 use super::arithmetic::{fits, out_of_range, overflow_error};
 use super::cast::{change_scale, unscaled};
-use super::{Kernel, SparkFn, unary_opt};
+use super::{Kernel, SparkFn, binary_opt, unary_opt};
 use crate::format::number::double_to_string;
 use crate::sql::types::{is_decimal, is_floating, is_integral};
 use crate::{Error, Result};
@@ -67,12 +67,9 @@ pub fn binary(name: &str) -> SparkFn {
         _ => ("log", |base, v| Some(positive(v)?.ln() / positive(base)?.ln())),
     };
     SparkFn::owned(name, DataType::Float64, move |_, arrays| {
-        let (left, right) = (
-            arrays[0].as_primitive::<Float64Type>(),
-            arrays[1].as_primitive::<Float64Type>(),
-        );
-        let values = left.iter().zip(right).map(|(l, r)| function(l?, r?));
-        Ok(Arc::new(values.collect::<Float64Array>()))
+        Ok(Arc::new(binary_opt::<Float64Type, Float64Type, Float64Type>(
+            arrays, function,
+        )))
     })
 }
 

@@ -206,6 +206,15 @@ pub(super) fn unary_opt<S: ArrowPrimitiveType, F: Fn(S::Native) -> Option<T::Nat
     values.unary_opt(one)
 }
 
+/// Applies `one` to each pair of values of two arrays; NULL where either is, or where it gives None.
+pub(super) fn binary_opt<L: ArrowPrimitiveType, R: ArrowPrimitiveType, T: ArrowPrimitiveType>(
+    arrays: &[ArrayRef],
+    one: impl Fn(L::Native, R::Native) -> Option<T::Native>,
+) -> PrimitiveArray<T> {
+    let (left, right) = (arrays[0].as_primitive::<L>(), arrays[1].as_primitive::<R>());
+    left.iter().zip(right).map(|(l, r)| one(l?, r?)).collect()
+}
+
 /// One side of an arrow kernel that takes arrays and scalars.
 pub(super) fn datum(value: &ColumnarValue) -> Result<Box<dyn Datum>> {
     Ok(match value {

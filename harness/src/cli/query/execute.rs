@@ -17,7 +17,7 @@ use skirl_engine::format::columns::Columns;
 use skirl_engine::format::text::text_schema;
 use skirl_engine::format::without_compression;
 use skirl_engine::sink::show::show;
-use skirl_engine::sink::{ConsoleSink, FileSink, MemoryTable, Sink};
+use skirl_engine::sink::{ConsoleSink, FileSink, ForeachBatchSink, MemoryTable, Sink};
 use skirl_engine::source::files::options_in_session;
 use skirl_engine::source::{FileOrder, FileSource, SocketSource, Source};
 use skirl_engine::spelling::closest;
@@ -258,6 +258,7 @@ fn sink_of(request: &Request, table: &MemoryTable) -> Result<Box<dyn Sink>> {
     let options = &request.sink.options;
     let sink: Box<dyn Sink> = match &request.sink.place {
         SinkPlace::Memory => Box::new(table.sink()),
+        SinkPlace::Noop => Box::new(ForeachBatchSink::new(|_, _| Ok(()))),
         SinkPlace::Console => Box::new(ConsoleSink::new(Box::new(std::io::stdout()), options)?),
         SinkPlace::Files(format, dir) => Box::new(FileSink::new(dir, format.name(), options)?),
         SinkPlace::Topic(address) => Box::new(topic::sink(address, request)?),
