@@ -18,9 +18,11 @@ use crate::reader::Isolation;
 pub(crate) const REQUEST_WAIT: Duration = Duration::from_secs(15);
 /// How long one wait may block before refusals are looked for.
 pub(crate) const SLICE: Duration = Duration::from_millis(100);
+
 /// A client for topics and offsets.
 pub struct Admin {
     pub(crate) handle: Handle,
+    properties: Properties,
 }
 
 /// A topic as the cluster has it.
@@ -85,6 +87,21 @@ impl Admin {
     pub fn connect(properties: &Properties) -> Result<Self> {
         Ok(Admin {
             handle: Handle::connect(properties, Role::Producer)?,
+            properties: properties.clone(),
+        })
+    }
+
+    /// The same as a reader of `group`, which it never joins.
+    ///
+    /// Where a broker answers that it does not coordinate a group, librdkafka looks for the one that does on behalf of the
+    /// client's own group; without one it dereferences a null pointer (rd_kafka_handle_OffsetFetch, in 2.12).
+    fn of_group(&self, group: &str) -> Result<Self> {
+        let mut properties = self.properties.clone();
+        properties.set("group.id", group)?;
+        properties.set("enable.auto.commit", "false")?;
+        Ok(Admin {
+            handle: Handle::connect(&properties, Role::Consumer)?,
+            properties,
         })
     }
 
@@ -166,9 +183,10 @@ impl Admin {
     /// # Errors
     /// No answer.
     pub fn committed(&self, group: &str, topic: &str, partition: i32) -> Result<Option<(i64, String)>> {
+        let asking = self.of_group(group)?;
         let deadline = Deadline::after(REQUEST_WAIT);
         loop {
-            let found = self.ask_committed(group, topic, partition);
+            let found = asking.ask_committed(group, topic, partition);
             let code = found.as_ref().err().and_then(Error::code);
             // Groups that were not asked for lately take the cluster a moment to find.
             let is_looking = code.is_some_and(|code| {
@@ -181,7 +199,7 @@ impl Admin {
             if !is_looking || deadline.has_passed() {
                 return found;
             }
-            self.handle.serve(SLICE, |_| ());
+            asking.handle.serve(SLICE, |_| ());
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
@@ -102,9 +102,22 @@ impl Transactions {
             self.poll(SLICE)?;
         }
         self.send_mark(mark, number)?;
-        self.step("commit a transaction", &TransactionStep::Commit)?;
+        let committed = self.step("commit a transaction", &TransactionStep::Commit);
+        committed.map_err(|error| self.explained(error))?;
         self.open = false;
         Ok(())
+    }
+
+    /// What an error that says nothing is about: just while another writer takes over, brokers (4.3) answer the first one so.
+    /// Giving up what is open anyway tells whether that is why.
+    fn explained(&mut self, error: Error) -> Error {
+        if error.code() != Some(RDKafkaErrorCode::Unknown) {
+            return error;
+        }
+        match self.abort() {
+            Err(fenced @ Error::Fenced { .. }) => fenced,
+            _ => error,
+        }
     }
 
     /// Gives the transaction up.

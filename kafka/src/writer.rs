@@ -136,6 +136,8 @@ impl Writer {
         let mut properties = properties.clone();
         properties.set_default("partitioner", "murmur2_random")?;
         properties.set_default("topic.metadata.refresh.interval.ms", "60000")?;
+        // So long a topic may be unknown to a broker before it is taken for deleted; by default, half a minute.
+        properties.set_default("topic.metadata.propagation.max.ms", "5000")?;
         if reports == Reports::Failures {
             properties.set("delivery.report.only.error", "true")?;
         }

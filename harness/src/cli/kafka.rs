@@ -63,6 +63,12 @@ impl KafkaArgs {
         self.kafka_properties.is_some()
     }
 
+    /// The argument that names the file again, with a space before it; nothing if none was named.
+    pub fn again(&self) -> String {
+        let again = |file: &PathBuf| format!(" --kafka-properties {}", file.display());
+        self.kafka_properties.as_ref().map_or_else(String::new, again)
+    }
+
     /// The properties for these brokers: from the environment, and over it from the file.
     pub fn properties(&self, bootstrap: &str) -> Result<Properties> {
         let mut properties = Properties::new(bootstrap);
