@@ -130,7 +130,9 @@ fn of_two_runs_of_a_query_one_ends_and_says_why() -> Outcome {
     );
     // It may be that neither went on: the first was shut out by Kafka, and the second found its entry in the log.
     let mut other = runs.remove(0);
-    other.kill().and_then(|()| other.wait())?;
+    let killed = other.kill();
+    other.wait()?;
+    killed?;
     copying.every_row_was_copied_once(copying.command().spawn()?)
 }
 

@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, Result};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, TableSource, UserDefinedLogicalNodeCore};
 
+use super::function::window;
 use super::timestamp_type;
 
 /// The leaf of a stream: a name and a schema; rows come from whoever runs the plan.
@@ -136,6 +137,13 @@ impl TimeWindowNode {
     /// The name of the window column, the last of the schema.
     pub fn window_column(&self) -> Column {
         last_column(&self.schema)
+    }
+
+    /// The window as a function of the input's columns, where a row has exactly one.
+    pub fn only_window(&self) -> Option<Expr> {
+        let sizes = (self.duration_us, self.slide_us, self.start_us);
+        let window = (self.duration_us == self.slide_us).then(|| window::window(sizes, 0, Self::window_type()))?;
+        Some(window.call(vec![self.time.clone()]))
     }
 }
 

@@ -112,6 +112,7 @@ struct Inputs {
 impl Inputs {
     fn evaluate(d: &mut Derivation, aggregation: &Aggregation, table: &mut Table) -> Result<Inputs> {
         let schema = &aggregation.input.schema;
+        d.evaluate(&aggregation.in_advance, table, schema)?;
         let mut exprs: Vec<Scalar> = aggregation.keys.clone();
         for call in &aggregation.calls {
             exprs.extend(call.filter.iter().cloned());

@@ -8,6 +8,7 @@
 //! conditions end up), [`step`] (expressions compiled) once; a trace then through [`schedule`] (which batches, which
 //! watermarks) and [`derive`] (which rows).
 
+mod advance;
 mod advice;
 mod aggregate;
 mod conjuncts;

@@ -7,7 +7,7 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
+use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
 use arrow::row::RowConverter;
 
 use super::{Accumulator, AggregateSpec};
@@ -23,12 +23,15 @@ impl Accumulator {
         Ok(match self {
             Count(counts) => Arc::new(Int64Array::from_iter_values(slots.iter().map(|s| counts[*s as usize]))),
             SumInteger { sums, seen, .. } => nullable::<Int64Type>(slots, sums, |s| seen[s]),
-            SumFloat { sums, seen } => nullable::<Float64Type>(slots, sums, |s| seen[s]),
+            SumFloat { sums, seen } => {
+                let sum = |s: &u32| seen[*s as usize].then(|| with_one_nan(sums[*s as usize]));
+                Arc::new(slots.iter().map(sum).collect::<Float64Array>())
+            }
             SumDecimal { sums, seen, spec } => decimal_sums(slots, sums, seen, spec)?,
             AvgFloat { sums, counts } => {
                 let average = |s: &u32| {
                     let (sum, count) = (sums[*s as usize], counts[*s as usize]);
-                    (count > 0).then(|| sum / count as f64)
+                    (count > 0).then(|| with_one_nan(sum / count as f64))
                 };
                 Arc::new(slots.iter().map(average).collect::<Float64Array>())
             }
@@ -139,4 +142,9 @@ fn extremes(slots: &[u32], values: &[Box<[u8]>], converter: &RowConverter, spec:
         })
     });
     Ok(arrow::compute::take(&found, &positions.collect::<UInt32Array>(), None)?)
+}
+
+/// NaN without the sign that `infinity - infinity` has on some processors and on no JVM.
+fn with_one_nan(value: f64) -> f64 {
+    if value.is_nan() { f64::NAN } else { value }
 }

@@ -158,7 +158,11 @@ fn round_array(f: &SparkFn, array: &ArrayRef, digits: i64, even: bool) -> Result
         let wide = cast(array, &DataType::Int64)?;
         let round = |v: i64| {
             let rounded = round_unscaled(v as i128, -digits.max(-38), even);
-            i64::try_from(rounded).ok()
+            if f.ansi {
+                i64::try_from(rounded).ok()
+            } else {
+                Some(wrapped(rounded, array.data_type()))
+            }
         };
         let rounded: ArrayRef = Arc::new(unary_opt::<_, _, Int64Type>(wide.as_primitive::<Int64Type>(), round));
         let options = arrow::compute::CastOptions {
@@ -191,6 +195,16 @@ fn round_array(f: &SparkFn, array: &ArrayRef, digits: i64, even: bool) -> Result
     });
     let values = values.collect::<Result<arrow::array::Decimal128Array>>()?;
     Ok(Arc::new(values.with_precision_and_scale(precision, to)?))
+}
+
+/// The last bits of a number, as many as the type has: what Java makes of one that is too large.
+fn wrapped(value: i128, data_type: &DataType) -> i64 {
+    match data_type {
+        DataType::Int8 => value as i8 as i64,
+        DataType::Int16 => value as i16 as i64,
+        DataType::Int32 => value as i32 as i64,
+        _ => value as i64,
+    }
 }
 
 /// Sets the last `cut` digits to zero, rounding.

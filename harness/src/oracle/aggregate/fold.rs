@@ -160,7 +160,11 @@ impl<'a> Fold<'a> {
         let rows = rows.iter().map(|row| *row as usize).filter(is_in);
         match &mut self.kind {
             FoldKind::Count { args, count, .. } => {
-                *count += rows.filter(|row| args.iter().all(|a| a.is_valid(*row))).count() as i64;
+                let is_present = |row: &usize| {
+                    args.iter()
+                        .all(|a| a.data_type() != &DataType::Null && a.is_valid(*row))
+                };
+                *count += rows.filter(is_present).count() as i64;
             }
             FoldKind::SumInt { values, sum, .. } => {
                 let mut partial = None;
@@ -221,7 +225,7 @@ impl<'a> Fold<'a> {
         match &mut self.kind {
             FoldKind::Count { count, taken, .. } => taken.push(*count),
             FoldKind::SumInt { sum, taken, .. } => taken.push(*sum),
-            FoldKind::SumDouble { sum, taken, .. } => taken.push(*sum),
+            FoldKind::SumDouble { sum, taken, .. } => taken.push(sum.map(largest_if_nan)),
             FoldKind::SumDecimal { sum, to, taken, .. } => {
                 let fits = sum.is_none_or(|sum| sum.unsigned_abs() < 10u128.pow(to.0.into()));
                 taken.push(sum.filter(|_| fits));
@@ -230,7 +234,7 @@ impl<'a> Fold<'a> {
                 }
             }
             FoldKind::AvgDouble { sum, count, taken, .. } => {
-                taken.push((*count > 0).then(|| *sum / *count as f64));
+                taken.push((*count > 0).then(|| largest_if_nan(*sum / *count as f64)));
             }
             FoldKind::AvgDecimal {
                 values,
@@ -270,6 +274,14 @@ fn added(a: i64, b: i64, ansi: bool) -> Result<i64> {
     match ansi {
         true => a.checked_add(b).ok_or_else(overflow),
         false => Ok(a.wrapping_add(b)),
+    }
+}
+
+/// NaN of either sign as the one that is larger than all numbers.
+fn largest_if_nan(value: f64) -> f64 {
+    match value.is_nan() {
+        true => f64::NAN,
+        false => value,
     }
 }
 
