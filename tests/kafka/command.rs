@@ -49,7 +49,7 @@ fn a_cluster_in_the_background_is_told_what_to_do_by_its_number() -> Outcome {
     );
     assert_eq!(tell(&["broker", "stop"]), format!("cluster {number} is stopped\n"));
     assert!(!dir.path().join("files").exists());
-    assert!(tell(&["broker", "stop"]).contains("error: cannot ask the keeper of cluster"));
+    assert!(tell(&["broker", "stop"]).contains(&format!("error: there is no cluster {number}; ")));
     Ok(())
 }
 

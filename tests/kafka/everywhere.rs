@@ -20,8 +20,9 @@ pub const TESTS: &[Test] = tests! {
         no_mistake_in_an_option_repeats_a_secret,
         no_mistake_in_a_scenario_shows_a_secret;
     OwnCluster:
-        every_command_gets_in_at_a_listener_with_a_password_and_keeps_it_to_itself,
         a_listener_that_lets_nobody_in_ends_every_command_within_seconds;
+    Machine:
+        every_command_gets_in_at_a_listener_with_a_password_and_keeps_it_to_itself;
 };
 
 /// What no output may hold.
