@@ -119,8 +119,18 @@ impl Exprs<'_> {
         let mut filter = None;
         if let Some(condition) = &call.filter {
             let typed = self.plan(condition)?;
+            if typed.data_type != DataType::Boolean {
+                return Err(Error::spark(
+                    "INVALID_AGGREGATE_FILTER.NOT_BOOLEAN",
+                    format!(
+                        "The FILTER expression \"{}\" in an aggregate function is invalid. Expected a FILTER expression of \
+                         the BOOLEAN type.",
+                        typed.name
+                    ),
+                ));
+            }
             text.push_str(&format!(" FILTER (WHERE {})", typed.name));
-            filter = Some(Box::new(self.cast(&typed, &DataType::Boolean)));
+            filter = Some(Box::new(typed.expr));
         }
         let Some(Aggregate {
             function,

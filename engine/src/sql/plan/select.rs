@@ -172,7 +172,11 @@ impl Planner<'_> {
         } = shape;
         let keys = self.keys(select, &items, exprs)?;
         window::check_windows_above_groups(select, order_by, &items)?;
-        let having = select.having.as_ref().map(|ast| exprs.condition(ast)).transpose()?;
+        // A bare NULL is a condition here, unlike in WHERE.
+        let having = match &select.having {
+            Some(Ast::Null) => Some(lit(ScalarValue::Boolean(None))),
+            other => other.as_ref().map(|ast| exprs.condition(ast)).transpose()?,
+        };
         let mut sort = sort_keys(order_by, &items, exprs, select.distinct)?;
         let hidden = hidden_columns(&correlated);
         let defaults = items.iter().map(|item| default_of(&item.expr)).collect::<Result<_>>()?;

@@ -160,7 +160,11 @@ impl<'a> Fold<'a> {
         let rows = rows.iter().map(|row| *row as usize).filter(is_in);
         match &mut self.kind {
             FoldKind::Count { args, count, .. } => {
-                *count += rows.filter(|row| args.iter().all(|a| a.is_valid(*row))).count() as i64;
+                let is_present = |row: &usize| {
+                    args.iter()
+                        .all(|a| a.data_type() != &DataType::Null && a.is_valid(*row))
+                };
+                *count += rows.filter(is_present).count() as i64;
             }
             FoldKind::SumInt { values, sum, .. } => {
                 let mut partial = None;
