@@ -223,6 +223,12 @@ impl Node {
     /// # Errors
     /// As [`Node::output_watermark`].
     pub(crate) fn wants_another_batch(&self, old_ms: i64, new_ms: i64, mode: OutputMode) -> Result<bool> {
+        self.output_watermark(new_ms)?; // derived whether or not an operator asks for it
+        self.has_due(old_ms, new_ms, mode)
+    }
+
+    /// Whether this operator or one below it has state or output that waits for the watermark to move.
+    fn has_due(&self, old_ms: i64, new_ms: i64, mode: OutputMode) -> Result<bool> {
         let moves = match self {
             Node::Aggregate { .. } => mode != OutputMode::Complete,
             Node::Join { operator, .. } => operator.evicts(),
@@ -232,7 +238,7 @@ impl Node {
             return Ok(true);
         }
         for input in self.inputs() {
-            if input.wants_another_batch(old_ms, new_ms, mode)? {
+            if input.has_due(old_ms, new_ms, mode)? {
                 return Ok(true);
             }
         }

@@ -27,11 +27,20 @@ use join::sink_below_join;
 
 /// The same query with every filter where Spark would evaluate it.
 pub(super) fn place_filters(plan: LogicalPlan) -> Result<LogicalPlan> {
-    sink(plan, vec![])
+    let sunk = sink(plan, vec![], Pass::Written)?;
+    sink(sunk, vec![], Pass::Inferred)
+}
+
+/// Spark infers conditions once, from a query whose written conditions have sunk already: below a projection they may
+/// say more, since a column that is a constant there is one in them.
+#[derive(Clone, Copy, PartialEq)]
+enum Pass {
+    Written,
+    Inferred,
 }
 
 /// Sinks `predicates`, which hold on the output of `plan`, as deep into it as they may go.
-fn sink(plan: LogicalPlan, predicates: Vec<Expr>) -> Result<LogicalPlan> {
+fn sink(plan: LogicalPlan, predicates: Vec<Expr>, pass: Pass) -> Result<LogicalPlan> {
     if !streams(&plan) {
         return filter_above(plan, predicates); // DataFusion knows best where a static side filters
     }
@@ -41,7 +50,7 @@ fn sink(plan: LogicalPlan, predicates: Vec<Expr>) -> Result<LogicalPlan> {
             let implied = down.iter().flat_map(not_nulls_of_mixed).collect::<Vec<_>>();
             down.extend(implied);
             down.extend(predicates);
-            filter_above(sink(Arc::unwrap_or_clone(filter.input), dedup(down))?, stay)
+            filter_above(sink(Arc::unwrap_or_clone(filter.input), dedup(down), pass)?, stay)
         }
         LogicalPlan::SubqueryAlias(alias) => {
             let below = mapping(
@@ -49,30 +58,30 @@ fn sink(plan: LogicalPlan, predicates: Vec<Expr>) -> Result<LogicalPlan> {
                 alias.input.schema().columns().into_iter().map(Expr::Column),
             );
             let predicates = substitute(predicates, &below)?;
-            let input = sink(Arc::unwrap_or_clone(alias.input), predicates)?;
+            let input = sink(Arc::unwrap_or_clone(alias.input), predicates, pass)?;
             Ok(LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(
                 Arc::new(input),
                 alias.alias,
             )?))
         }
-        LogicalPlan::Projection(projection) => sink_below_projection(projection, predicates),
-        LogicalPlan::Aggregate(aggregate) => sink_below_aggregate(aggregate, predicates),
-        LogicalPlan::Union(union) => sink_below_union(union, predicates),
+        LogicalPlan::Projection(projection) => sink_below_projection(projection, predicates, pass),
+        LogicalPlan::Aggregate(aggregate) => sink_below_aggregate(aggregate, predicates, pass),
+        LogicalPlan::Union(union) => sink_below_union(union, predicates, pass),
         LogicalPlan::Sort(sort) => {
-            let input = Arc::new(sink(Arc::unwrap_or_clone(sort.input), predicates)?);
+            let input = Arc::new(sink(Arc::unwrap_or_clone(sort.input), predicates, pass)?);
             Ok(LogicalPlan::Sort(Sort { input, ..sort }))
         }
         LogicalPlan::Limit(mut limit) => {
-            limit.input = Arc::new(sink(Arc::unwrap_or_clone(limit.input), vec![])?);
+            limit.input = Arc::new(sink(Arc::unwrap_or_clone(limit.input), vec![], pass)?);
             filter_above(LogicalPlan::Limit(limit), predicates)
         }
-        LogicalPlan::Join(join) => sink_below_join(join, predicates),
-        LogicalPlan::Extension(extension) => sink_below_extension(extension, predicates),
+        LogicalPlan::Join(join) => sink_below_join(join, predicates, pass),
+        LogicalPlan::Extension(extension) => sink_below_extension(extension, predicates, pass),
         leaf => filter_above(leaf, predicates),
     }
 }
 
-fn sink_below_projection(projection: Projection, predicates: Vec<Expr>) -> Result<LogicalPlan> {
+fn sink_below_projection(projection: Projection, predicates: Vec<Expr>, pass: Pass) -> Result<LogicalPlan> {
     let deterministic = !projection.expr.iter().any(Expr::is_volatile);
     let (down, stay) = if deterministic {
         (predicates, vec![])
@@ -81,13 +90,13 @@ fn sink_below_projection(projection: Projection, predicates: Vec<Expr>) -> Resul
     };
     let exprs = projection.expr.iter().map(|e| e.clone().unalias());
     let down = substitute(down, &mapping(projection.schema.columns(), exprs))?;
-    let input = sink(Arc::unwrap_or_clone(projection.input), down)?;
+    let input = sink(Arc::unwrap_or_clone(projection.input), down, pass)?;
     let projection = Projection::try_new_with_schema(projection.expr, Arc::new(input), projection.schema)?;
     filter_above(LogicalPlan::Projection(projection), stay)
 }
 
 /// Predicates over the grouping columns alone hold for the rows of a group as they hold for the group.
-fn sink_below_aggregate(aggregate: Aggregate, predicates: Vec<Expr>) -> Result<LogicalPlan> {
+fn sink_below_aggregate(aggregate: Aggregate, predicates: Vec<Expr>, pass: Pass) -> Result<LogicalPlan> {
     let columns = aggregate.schema.columns();
     let keys: Vec<Column> = columns[..aggregate.group_expr.len()].to_vec();
     let key_set: HashSet<&Column> = keys.iter().collect();
@@ -97,18 +106,19 @@ fn sink_below_aggregate(aggregate: Aggregate, predicates: Vec<Expr>) -> Result<L
     });
     let exprs = aggregate.group_expr.iter().map(|e| e.clone().unalias());
     let down = substitute(down, &mapping(keys.clone(), exprs))?;
-    let input = Arc::new(sink(Arc::unwrap_or_clone(aggregate.input), down)?);
+    let input = Arc::new(sink(Arc::unwrap_or_clone(aggregate.input), down, pass)?);
     let rebuilt = Aggregate::try_new_with_schema(input, aggregate.group_expr, aggregate.aggr_expr, aggregate.schema)?;
     filter_above(LogicalPlan::Aggregate(rebuilt), stay)
 }
 
-fn sink_below_union(union: Union, predicates: Vec<Expr>) -> Result<LogicalPlan> {
+fn sink_below_union(union: Union, predicates: Vec<Expr>, pass: Pass) -> Result<LogicalPlan> {
     let columns = union.schema.columns();
     let inputs = union.inputs.into_iter().map(|input| {
         let below = mapping(columns.clone(), input.schema().columns().into_iter().map(Expr::Column));
         Ok(Arc::new(sink(
             Arc::unwrap_or_clone(input),
             substitute(predicates.clone(), &below)?,
+            pass,
         )?))
     });
     Ok(LogicalPlan::Union(Union {
@@ -117,11 +127,11 @@ fn sink_below_union(union: Union, predicates: Vec<Expr>) -> Result<LogicalPlan> 
     }))
 }
 
-fn sink_below_extension(extension: Extension, predicates: Vec<Expr>) -> Result<LogicalPlan> {
+fn sink_below_extension(extension: Extension, predicates: Vec<Expr>, pass: Pass) -> Result<LogicalPlan> {
     let node = extension.node.as_any();
     if let Some(watermark) = node.downcast_ref::<WatermarkNode>() {
         let (down, stay) = partition(predicates, |p| !p.column_refs().contains(&watermark.column));
-        let input = sink(watermark.input.clone(), down)?;
+        let input = sink(watermark.input.clone(), down, pass)?;
         let node = Arc::new(WatermarkNode {
             input,
             ..watermark.clone()
@@ -131,8 +141,9 @@ fn sink_below_extension(extension: Extension, predicates: Vec<Expr>) -> Result<L
     if let Some(window) = node.downcast_ref::<TimeWindowNode>() {
         let column = window.window_column();
         // Rows without a time have no window. Conditions on a time cannot sink below the watermark of that time itself,
-        // but may sink below a join or the watermark of another time: also those on the window, if there is one only.
-        let sinks = !event_time::is_tagged(&window.time, &window.input) || joins(&window.input);
+        // but may sink below a join, into a branch of a union, where the time may be another, or below the watermark of
+        // another time: also those on the window, if there is one only.
+        let sinks = !event_time::is_tagged(&window.time, &window.input) || has_branches(&window.input);
         let predicates = match window.only_window().filter(|_| sinks) {
             Some(value) => substitute(predicates, &mapping(vec![column.clone()], [value].into_iter()))?,
             None => predicates,
@@ -141,7 +152,7 @@ fn sink_below_extension(extension: Extension, predicates: Vec<Expr>) -> Result<L
         if sinks {
             down.push(Expr::IsNotNull(Box::new(window.time.clone())));
         }
-        let input = sink(window.input.clone(), down)?;
+        let input = sink(window.input.clone(), down, pass)?;
         let node = Arc::new(TimeWindowNode {
             input,
             ..window.clone()
@@ -150,7 +161,7 @@ fn sink_below_extension(extension: Extension, predicates: Vec<Expr>) -> Result<L
     }
     if let Some(sets) = node.downcast_ref::<GroupingSetsNode>() {
         let node = Arc::new(GroupingSetsNode {
-            input: sink(sets.input.clone(), vec![])?,
+            input: sink(sets.input.clone(), vec![], pass)?,
             ..sets.clone()
         });
         return filter_above(LogicalPlan::Extension(Extension { node }), predicates);
@@ -158,9 +169,9 @@ fn sink_below_extension(extension: Extension, predicates: Vec<Expr>) -> Result<L
     filter_above(LogicalPlan::Extension(extension), predicates)
 }
 
-fn joins(plan: &LogicalPlan) -> bool {
-    let is_join = |node: &LogicalPlan| Ok(matches!(node, LogicalPlan::Join(_)));
-    plan.exists(is_join).unwrap_or(false)
+fn has_branches(plan: &LogicalPlan) -> bool {
+    let branches = |node: &LogicalPlan| Ok(matches!(node, LogicalPlan::Join(_) | LogicalPlan::Union(_)));
+    plan.exists(branches).unwrap_or(false)
 }
 
 fn filter_above(plan: LogicalPlan, predicates: Vec<Expr>) -> Result<LogicalPlan> {

@@ -21,7 +21,7 @@ pub fn address_of(place: &str) -> Result<Option<Address>> {
 
 /// What a place is that is no address of Kafka's: a directory or a file, if it names no other scheme, such as a mistyped one.
 pub fn path_of(place: &str) -> Result<PathBuf> {
-    if place.contains("://") {
+    if place.contains("://") || place.starts_with("kafka:") {
         bail!(
             "`{}` is no path and no Kafka address; write `kafka://host:port/topic`",
             skirl_kafka::address::shown(place)

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator};
 
@@ -24,17 +24,15 @@ pub(super) fn infer(placed: &mut JoinConjuncts, sides: &Sides, join: &Join) {
         .flat_map(null_intolerant_columns)
         .map(|c| is_not_null(&c))
         .collect();
-    let equalities: Vec<(Column, Column)> = placed.on.iter().filter_map(column_equality).collect();
-    for (a, b) in &equalities {
-        for (from, to) in [(a, b), (b, a)] {
-            let renamed = HashMap::from([(from.clone(), Expr::Column(to.clone()))]);
+    for equality in &placed.on {
+        for (from, to) in replacements(equality) {
+            let renamed = HashMap::from([(from.clone(), to)]);
             // A condition on both sides may come to speak of one side alone.
             let carried = known
                 .iter()
                 .chain(&placed.on)
                 .chain(&placed.above)
-                .filter(|p| p.column_refs().contains(from) && !p.is_volatile())
-                .filter(|p| column_equality(p).is_none_or(|(l, r)| (&l, &r) != (a, b)));
+                .filter(|p| *p != equality && p.column_refs().contains(&from) && !p.is_volatile());
             inferred.extend(
                 carried
                     .filter_map(|p| substitute(vec![p.clone()], &renamed).ok())
@@ -54,22 +52,38 @@ pub(super) fn infer(placed: &mut JoinConjuncts, sides: &Sides, join: &Join) {
     }
 }
 
+/// What is known below a projection, said in its output columns alone; what cannot be is left out. A computed column
+/// stands for what it was computed from.
+fn renamed(below: Vec<Expr>, pairs: Vec<(Column, Expr)>) -> Vec<Expr> {
+    let output: HashSet<&Column> = pairs.iter().map(|(column, _)| column).collect();
+    let mut constants = vec![];
+    let mut plain: HashMap<&Expr, Expr> = HashMap::default();
+    let mut computed: HashMap<&Expr, Expr> = HashMap::default();
+    for (column, expr) in &pairs {
+        match expr {
+            Expr::Literal(..) => constants.push(is_always(column.clone(), expr.clone())),
+            Expr::Column(_) => _ = plain.entry(expr).or_insert(Expr::Column(column.clone())),
+            _ if expr.is_volatile() => {}
+            _ => _ = computed.entry(expr).or_insert(Expr::Column(column.clone())),
+        }
+    }
+    let say = |predicate: &Expr, with_computed: bool| {
+        let replace = |e: Expr| {
+            let said = plain.get(&e).or_else(|| computed.get(&e).filter(|_| with_computed));
+            Ok(match said {
+                Some(said) => Transformed::new(said.clone(), true, TreeNodeRecursion::Jump),
+                None => Transformed::no(e),
+            })
+        };
+        let said = predicate.clone().transform_down(replace).ok()?.data;
+        said.column_refs().iter().all(|c| output.contains(c)).then_some(said)
+    };
+    let said = below.iter().flat_map(|p| [say(p, false), say(p, true)]).flatten();
+    dedup(said.chain(constants).collect())
+}
+
 /// What is known to hold for every output row of `plan`, in its output columns.
 fn constraints(plan: &LogicalPlan) -> Vec<Expr> {
-    let renamed = |below: Vec<Expr>, pairs: Vec<(Column, Expr)>| -> Vec<Expr> {
-        // Only predicates that can be said in output columns alone survive.
-        let mut up: HashMap<Column, Expr> = HashMap::default();
-        for (output, expr) in pairs {
-            if let Expr::Column(column) = expr {
-                up.entry(column).or_insert(Expr::Column(output));
-            }
-        }
-        let sayable = below
-            .into_iter()
-            .filter(|p| p.column_refs().iter().all(|c| up.contains_key(*c)))
-            .collect();
-        substitute(sayable, &up).unwrap_or_default()
-    };
     match plan {
         LogicalPlan::Filter(filter) => {
             let mut all = constraints(&filter.input);
@@ -129,18 +143,27 @@ fn constraints(plan: &LogicalPlan) -> Vec<Expr> {
     }
 }
 
-fn column_equality(expr: &Expr) -> Option<(Column, Column)> {
-    match expr {
-        Expr::BinaryExpr(BinaryExpr {
-            left,
-            op: Operator::Eq,
-            right,
-        }) => match (&**left, &**right) {
-            (Expr::Column(l), Expr::Column(r)) => Some((l.clone(), r.clone())),
-            _ => None,
-        },
+/// What an equality allows to be said instead of a column: the column it equals, or the cast of one.
+fn replacements(equality: &Expr) -> Vec<(Column, Expr)> {
+    let Expr::BinaryExpr(BinaryExpr {
+        left,
+        op: Operator::Eq,
+        right,
+    }) = equality
+    else {
+        return vec![];
+    };
+    let one_way = |from: &Expr, to: &Expr| match (from, to) {
+        (Expr::Column(from), Expr::Column(_)) => Some((from.clone(), to.clone())),
+        (Expr::Column(from), Expr::Cast(cast)) if matches!(*cast.expr, Expr::Column(_)) => {
+            Some((from.clone(), to.clone()))
+        }
         _ => None,
-    }
+    };
+    [one_way(left, right), one_way(right, left)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// `IS NOT NULL` for each column of a conjunct that reads several: alone, one may sink where the conjunct may not.
@@ -170,6 +193,11 @@ fn collect_null_intolerant(expr: &Expr, columns: &mut Vec<Column>) {
         }
         _ => {}
     }
+}
+
+fn is_always(column: Column, constant: Expr) -> Expr {
+    let column = Box::new(Expr::Column(column));
+    Expr::BinaryExpr(BinaryExpr::new(column, Operator::IsNotDistinctFrom, Box::new(constant)))
 }
 
 fn is_not_null(column: &Column) -> Expr {

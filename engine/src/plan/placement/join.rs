@@ -8,7 +8,7 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator};
 
 use super::infer::infer;
-use super::{dedup, filter_above, partition, sink, substitute};
+use super::{Pass, dedup, filter_above, partition, sink, substitute};
 use crate::Result;
 use crate::plan::conjuncts::conjuncts;
 use crate::plan::expr::constant;
@@ -23,7 +23,7 @@ pub(super) struct JoinConjuncts {
     pub(super) above: Vec<Expr>,
 }
 
-pub(super) fn sink_below_join(join: Join, predicates: Vec<Expr>) -> Result<LogicalPlan> {
+pub(super) fn sink_below_join(join: Join, predicates: Vec<Expr>, pass: Pass) -> Result<LogicalPlan> {
     let join_type = strengthen(&join, &predicates)?;
     let sides = Sides::of(&join);
     let mut conjuncts = split_on(&join);
@@ -37,13 +37,13 @@ pub(super) fn sink_below_join(join: Join, predicates: Vec<Expr>) -> Result<Logic
     }
     let mut placed = place_join_conjuncts(join_type, &sides, conjuncts, predicates, join.null_aware);
     placed.above.extend(above);
-    if matches!(join_type, JoinType::Inner | JoinType::LeftSemi | JoinType::RightSemi) {
+    if pass == Pass::Inferred && matches!(join_type, JoinType::Inner | JoinType::LeftSemi | JoinType::RightSemi) {
         infer(&mut placed, &sides, &join);
     }
     weaken(&mut placed, join_type, &sides);
 
-    let left = sink(Arc::unwrap_or_clone(join.left), dedup(placed.left))?;
-    let right = sink(Arc::unwrap_or_clone(join.right), dedup(placed.right))?;
+    let left = sink(Arc::unwrap_or_clone(join.left), dedup(placed.left), pass)?;
+    let right = sink(Arc::unwrap_or_clone(join.right), dedup(placed.right), pass)?;
     let (on, filter, null_equality) = equi_pairs(placed.on, &sides);
     let rebuilt = Join::try_new(
         Arc::new(left),
