@@ -66,12 +66,9 @@ impl MicroBatches {
             .map(Checkpoint::resume)
             .transpose()?
             .unwrap_or_default();
-        let mut conf = kept_settings(conf);
-        if let Some((last, _)) = &resumed.committed {
-            conf.extend(last.metadata.conf.clone());
-        }
+        let no_data_batches = flag(conf, "spark.sql.streaming.noDataMicroBatches.enabled", true)?;
+        let conf = kept_settings(conf, &resumed);
         let position = Position::of(&resumed, &prepared, sources.len(), policy(&conf)?);
-        let no_data_batches = flag(&conf, "spark.sql.streaming.noDataMicroBatches.enabled", true)?;
         let mut batches = Self {
             prepared,
             mode,
@@ -261,8 +258,11 @@ impl MicroBatches {
                 source.commit(end)?;
             }
         }
-        // A plan whose watermarks cannot be derived fails in the batch that needs them; this one is done.
-        let owes = self.prepared.root.wants_another_batch(watermark_ms, next_ms, self.mode);
+        // A plan whose watermarks cannot be derived fails in the next batch, which is then due; this one is done. Spark
+        // derives them whether or not an operator asks.
+        let root = &self.prepared.root;
+        let derived = root.output_watermark(next_ms);
+        let owes = derived.and_then(|_| root.wants_another_batch(watermark_ms, next_ms, self.mode));
         self.position.owes_batch = owes.unwrap_or(true);
         self.position.late_ms = watermark_ms;
         self.position.next_batch = batch.batch_id + 1;
@@ -331,10 +331,16 @@ impl Position {
     }
 }
 
-/// The settings that are fixed when a query first starts.
-fn kept_settings(conf: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let kept = conf.iter().filter(|(name, _)| name.starts_with("spark.sql.streaming."));
-    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+/// The settings a query keeps for life, as Spark's `OffsetSeqMetadata` has it: those its newest batch was logged with,
+/// committed or not. Only where there is none do the session's count. A log that does not say has Spark's default.
+fn kept_settings(session: &BTreeMap<String, String>, resumed: &Resumed) -> BTreeMap<String, String> {
+    let committed = resumed.committed.as_ref().map(|(last, _)| last);
+    let mut kept = match resumed.pending.as_ref().or(committed) {
+        Some(newest) => newest.metadata.conf.clone(),
+        None => session.clone().into_iter().filter(|(name, _)| name == POLICY).collect(),
+    };
+    kept.entry(POLICY.to_string()).or_insert_with(|| "min".to_string());
+    kept
 }
 
 fn policy(conf: &BTreeMap<String, String>) -> Result<MultipleWatermarkPolicy> {
@@ -371,4 +377,55 @@ fn one_batch(mut emitted: Vec<RecordBatch>, schema: &SchemaRef) -> Result<Record
         rows.columns().to_vec(),
         &options,
     )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_logged_batch_says_which_policy_holds() {
+        let (min, max) = (Some("min"), Some("max"));
+        for (committed, pending, session, wanted) in [
+            (None, None, max, "max"),
+            (None, None, None, "min"),
+            (Some(max), None, min, "max"),
+            (Some(min), Some(max), min, "max"),
+            (None, Some(max), min, "max"),
+            (Some(None), None, max, "min"), // a log from before anybody could choose
+        ] {
+            let resumed = Resumed {
+                committed: committed.map(|policy| (logged_with(policy), 0)),
+                pending: pending.map(logged_with),
+            };
+            let kept = kept_settings(&settings(session), &resumed);
+            assert_eq!(kept[POLICY], wanted, "{committed:?}, {pending:?}, {session:?}");
+        }
+    }
+
+    #[test]
+    fn whether_batches_without_data_run_is_asked_at_every_start() {
+        let session = BTreeMap::from([("spark.sql.streaming.noDataMicroBatches.enabled".into(), "false".into())]);
+        let kept = kept_settings(&session, &Resumed::default());
+        assert_eq!(kept, settings(Some("min")), "only what Spark keeps goes to the log");
+    }
+
+    fn settings(policy: Option<&str>) -> BTreeMap<String, String> {
+        policy
+            .map(|policy| (POLICY.to_string(), policy.to_string()))
+            .into_iter()
+            .collect()
+    }
+
+    fn logged_with(policy: Option<&str>) -> OffsetEntry {
+        OffsetEntry {
+            batch_id: 0,
+            metadata: OffsetMetadata {
+                batch_watermark_ms: 0,
+                batch_timestamp_ms: 0,
+                conf: settings(policy),
+            },
+            ends: vec![],
+        }
+    }
 }

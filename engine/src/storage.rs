@@ -55,9 +55,11 @@ impl DirStorage {
 impl Storage for DirStorage {
     fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.root.join(name);
+        // Two processes that write a blob of one name do not take each other's file away.
         let written = path.with_file_name(format!(
-            ".{}.tmp",
-            path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default()
+            ".{}.{}.tmp",
+            path.file_name().map(|n| n.to_string_lossy()).unwrap_or_default(),
+            std::process::id()
         ));
         let write = || {
             if let Some(folder) = path.parent() {

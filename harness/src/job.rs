@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::{RecordBatch, StringArray};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::SchemaRef;
-use skirl_engine::sql::WatermarkSpec;
+use skirl_engine::sql::{Catalog, WatermarkSpec};
 
 use crate::scenario::{WrongSchema, parse_schema};
 
@@ -54,6 +54,24 @@ impl Job {
             trigger: Trigger::AvailableNow,
             sink: Sink::default(),
         })
+    }
+
+    /// What the query may read: streams, tables and views.
+    ///
+    /// # Errors
+    /// Two of one name, a view that cannot be planned.
+    pub fn catalog(&self) -> skirl_engine::Result<Catalog> {
+        let mut catalog = Catalog::new(self.conf.clone());
+        for (name, schema) in &self.streams {
+            catalog.add_stream(name, schema.clone())?;
+        }
+        for (name, rows) in &self.tables {
+            catalog.add_table(name, rows.clone())?;
+        }
+        for view in &self.views {
+            catalog.create_view(&view.name, &view.sql, view.watermark.as_ref())?;
+        }
+        Ok(catalog)
     }
 
     /// Adds a view; `watermark` is a column and a delay.

@@ -6,7 +6,7 @@
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Aggregate, Expr, Join, JoinType, LogicalPlan, Sort};
 use serde_json::Value;
-use skirl_engine::sql::{Catalog, StreamTable, TimeWindowNode};
+use skirl_engine::sql::{StreamTable, TimeWindowNode};
 
 use crate::job::Job;
 use crate::rows::{Row, shown};
@@ -75,16 +75,7 @@ impl Shape {
     /// # Errors
     /// SQL that cannot be planned.
     pub fn of_job(job: &Job) -> skirl_engine::Result<Shape> {
-        let mut catalog = Catalog::new(job.conf.clone());
-        for (name, schema) in &job.streams {
-            catalog.add_stream(name, schema.clone())?;
-        }
-        for (name, rows) in &job.tables {
-            catalog.add_table(name, rows.clone())?;
-        }
-        for view in &job.views {
-            catalog.create_view(&view.name, &view.sql, view.watermark.as_ref())?;
-        }
+        let catalog = job.catalog()?;
         let streams: Vec<String> = job.streams.iter().map(|(name, _)| name.clone()).collect();
         Ok(Shape::of(&catalog.plan(&job.sql)?, &streams))
     }

@@ -132,6 +132,8 @@ fn help_names_every_command() {
     Options:
       -h, --help     Print help
       -V, --version  Print version
+
+    Exit code: 0 passed, 1 a check failed, 2 could not run; `skirl load` adds 3.
     ");
     insta::assert_snapshot!(help(dir.path(), &["broker", "start", "--help"]), @r"
     Start a cluster in the background; print where clients connect
@@ -149,8 +151,12 @@ fn help_names_every_command() {
           --until-eof            Stop when standard input ends, so when whoever holds its other end is gone
       -h, --help                 Print help
     ");
-    insta::assert_snapshot!(help(dir.path(), &["run", "--help"]), @r"
-    Run scenarios and check what comes out
+    insta::assert_snapshot!(help(dir.path(), &["run", "--help"]), @"
+    Run scenarios and check what comes out.
+
+    Exit code: 0 every check passed, 1 a check failed (`again:` says how to repeat it), 2 something could not run.
+
+    skirl run scenarios --filter window --junit report.xml
 
     Usage: skirl run [OPTIONS] [PATHS]...
 
@@ -260,6 +266,41 @@ fn every_sink_takes_the_rows_of_a_query() {
 }
 
 #[test]
+fn a_refusal_says_which_argument_helps() {
+    let rows = [("rows/a.json", ROWS), ("empty/.keep", "")];
+    let told = |sql: &str, stream: &str| query(&rows, &[sql, stream, "--schema=s=n INT", "--trigger=once"]);
+    insta::assert_snapshot!(told("SELECT n FROM sales", "--stream=s=rows"), @"
+    error: The table or view `sales` cannot be found. Verify the spelling and correctness of the schema and catalog.
+    help: write `s`
+    [2]
+    ");
+    insta::assert_snapshot!(told("SELECT n, count(*) FROM s GROUP BY n", "--stream=s=rows"), @"
+    error: [STREAMING_OUTPUT_MODE.UNSUPPORTED_OPERATION] Invalid streaming output mode: append. This output mode is not supported for streaming aggregations without watermark on streaming DataFrames/DataSets. SQLSTATE: 42KDE
+    help: give a watermark, as in `--watermark s='timestamp,30 seconds'`, and group by its column or a window of it, or write `--output-mode update`
+    [2]
+    ");
+    insta::assert_snapshot!(told("SELECT n FROM s", "--stream=s=nowhere"), @"
+    error: stream `s`: path does not exist: nowhere; give a directory of files, `socket://HOST:PORT` or `kafka://HOST:PORT/TOPIC`
+    [2]
+    ");
+    insta::assert_snapshot!(told("SELECT n FROM s", "--stream=s=empty"), @"
+    error: stream `s`: empty has no files to tell a format from; give it: `--format s=csv`, or json, parquet or text
+    [2]
+    ");
+    insta::assert_snapshot!(told("SELECT n FROM s", "--stream=s=kafka:localhost:9092/s"), @"
+    error: `kafka:localhost:9092/s` is no path and no Kafka address; write `kafka://host:port/topic`
+    [2]
+    ");
+    let dir = directory(&[]);
+    insta::assert_snapshot!(text(&skirl(dir.path(), &["run", "nowhere"])), @"
+    error: there is no file or directory nowhere; give a .toml file, or a directory of them
+    ");
+    insta::assert_snapshot!(text(&skirl(dir.path(), &["broker", "stop", "--cluster", "9"])), @"
+    error: there is no cluster 9; `skirl broker status` shows those that run
+    ");
+}
+
+#[test]
 fn every_format_of_files_is_told_by_its_name_or_said() {
     let files = [
         ("json/a.json", ROWS),
@@ -280,7 +321,7 @@ fn every_format_of_files_is_told_by_its_name_or_said() {
         assert!(told.ends_with("batch 0: 2 rows in, 2 rows out\n[0]"), "{told}");
     }
     insta::assert_snapshot!(told(&["SELECT n FROM s", "--stream=s=nameless"]), @"
-    error: stream `s`: the name of nameless/a tells no format; give it: `--format NAME=csv|json|parquet|text`
+    error: stream `s`: the name of nameless/a tells no format; give it: `--format s=csv`, or json, parquet or text
     [2]
     ");
     insta::assert_snapshot!(told(&["SELECT _c0 FROM s", "--stream=s=csv", "--option=s.haeder=true", "--sink=memory", "--name=t"]), @r"
@@ -387,7 +428,7 @@ fn what_a_query_cannot_do_is_told_with_what_to_write() {
     })
     .collect();
     insta::assert_snapshot!(told.join("\n"), @r#"
-    error: stream `s`: path does not exist: nowhere
+    error: stream `s`: path does not exist: nowhere; give a directory of files, `socket://HOST:PORT` or `kafka://HOST:PORT/TOPIC`
     error: stream `s`: trace is a trace, with a directory for each stream; write `--stream s=trace/s`
     error: stream `s`: watermark: The event time `n` has the invalid type "BIGINT", but expected "TIMESTAMP". Give it the type TIMESTAMP with --schema.
     error: A column, variable, or function parameter with name `m` cannot be resolved. Did you mean one of the following? [`n`].

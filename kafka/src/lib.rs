@@ -5,13 +5,13 @@
 //! id and offsets by time, a [`Reader`] that reads by offset and never resets behind anybody's back, a [`Writer`] that
 //! queues whole batches and reports every row. Nothing here knows of queries, streams or scenarios.
 //!
-//! What librdkafka offers only as C is called from [`native`] and [`admin`]'s requests; no other file has `unsafe`
-//! beyond reading the rows it was handed.
+//! What librdkafka offers only as C is called in `native`, the only module with `unsafe`.
 
 pub mod address;
 pub mod admin;
 mod deadline;
 pub mod error;
+#[allow(unsafe_code, reason = "librdkafka is C")]
 mod native;
 pub mod outbox;
 pub mod partitioner;

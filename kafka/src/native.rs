@@ -1,21 +1,36 @@
-//! librdkafka's handle and queues, as the rest of this crate uses them: the one place that owns C objects.
+//! librdkafka's handle and queues, as the rest of this crate uses them: the one place that owns C objects, and the only
+//! one with `unsafe`.
 //!
 //! rdkafka's own consumer and producer cost a clone and a call for every row and hide the queues of single partitions,
 //! so this crate takes rdkafka's configuration, client and codes, and serves the queues itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod consumer;
+mod message;
+mod producer;
+mod property;
+mod request;
+mod transaction;
+
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::bindings as rd;
 use rdkafka::client::{Client, DefaultClientContext};
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr, RDKafkaType};
 
-use crate::admin::slice;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::properties::Properties;
+
+pub(crate) use consumer::Batch;
+pub(crate) use message::{Message, OwnedMessage};
+pub(crate) use producer::{NativeTopic, Room};
+use property::dump;
+pub(crate) use property::{has_tls, is_property, property_names};
+pub(crate) use request::key_of;
+pub(crate) use transaction::TransactionStep;
 
 /// How long one call may block before events are looked at again.
 const SLICE: Duration = Duration::from_millis(200);
@@ -80,7 +95,7 @@ impl Handle {
         Ok(handle)
     }
 
-    pub(crate) fn ptr(&self) -> *mut rd::rd_kafka_t {
+    fn ptr(&self) -> *mut rd::rd_kafka_t {
         self.client.native_ptr()
     }
 
@@ -229,7 +244,7 @@ impl Queue {
     ///
     /// # Safety
     /// `queue` is a reference nobody else destroys, and its client outlives it.
-    pub(crate) unsafe fn own(queue: *mut rd::rd_kafka_queue_t) -> Self {
+    unsafe fn own(queue: *mut rd::rd_kafka_queue_t) -> Self {
         Queue(queue)
     }
 
@@ -239,7 +254,7 @@ impl Queue {
         Queue(unsafe { rd::rd_kafka_queue_new(handle.ptr()) })
     }
 
-    pub(crate) fn ptr(&self) -> *mut rd::rd_kafka_queue_t {
+    fn ptr(&self) -> *mut rd::rd_kafka_queue_t {
         self.0
     }
 
@@ -262,7 +277,7 @@ impl Drop for Queue {
 pub(crate) struct Event(*mut rd::rd_kafka_event_t);
 
 impl Event {
-    pub(crate) fn ptr(&self) -> *mut rd::rd_kafka_event_t {
+    fn ptr(&self) -> *mut rd::rd_kafka_event_t {
         self.0
     }
 
@@ -283,10 +298,10 @@ impl Event {
     }
 
     /// The messages of a delivery report.
-    pub(crate) fn messages(&self) -> impl Iterator<Item = &rd::rd_kafka_message_t> {
+    pub(crate) fn messages(&self) -> impl Iterator<Item = Message<'_>> {
         std::iter::from_fn(|| {
             // SAFETY: the event is alive and owns its messages.
-            unsafe { rd::rd_kafka_event_message_next(self.0).as_ref() }
+            unsafe { Some(Message::of(rd::rd_kafka_event_message_next(self.0).as_ref()?)) }
         })
     }
 }
@@ -302,30 +317,12 @@ impl Drop for Event {
 ///
 /// # Safety
 /// `text` is null or ends in NUL, and lives for the call.
-pub(crate) unsafe fn text(text: *const c_char) -> String {
+unsafe fn text(text: *const c_char) -> String {
     if text.is_null() {
         return String::new();
     }
     // SAFETY: the caller's promise.
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
-}
-
-/// The value of a message's last header of this name.
-///
-/// # Safety
-/// `message` is alive as long as the value is used.
-pub(crate) unsafe fn last_header<'a>(message: *const rd::rd_kafka_message_t, name: &CStr) -> Option<&'a [u8]> {
-    let (mut headers, mut value, mut size) = (std::ptr::null_mut(), std::ptr::null(), 0);
-    // SAFETY: the caller's promise; the message keeps its headers, and they their values.
-    unsafe {
-        let code = rd::rd_kafka_message_headers(message, &mut headers);
-        if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return None;
-        }
-        let code = rd::rd_kafka_header_get_last(headers, name.as_ptr(), &mut value, &mut size);
-        let there = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && !value.is_null();
-        there.then(|| slice(value.cast::<u8>(), size))
-    }
 }
 
 /// A C string.
@@ -340,7 +337,7 @@ pub(crate) fn c_string(text: &str) -> Result<CString> {
 ///
 /// # Safety
 /// `error` is null or owned by the caller.
-pub(crate) unsafe fn outcome(doing: &str, error: *mut rd::rd_kafka_error_t) -> Result<()> {
+unsafe fn outcome(doing: &str, error: *mut rd::rd_kafka_error_t) -> Result<()> {
     if error.is_null() {
         return Ok(());
     }
@@ -378,88 +375,14 @@ pub fn librdkafka_version() -> String {
     unsafe { text(rd::rd_kafka_version_str()) }
 }
 
-/// Whether this build can do TLS and SCRAM.
-pub(crate) fn has_tls() -> bool {
-    static FEATURES: OnceLock<bool> = OnceLock::new();
-    *FEATURES.get_or_init(|| {
-        property_default("builtin.features")
-            .split(',')
-            .any(|feature| feature == "ssl")
-    })
-}
-
-/// Whether librdkafka knows a property, of clients or of topics.
-pub(crate) fn is_property(name: &str) -> bool {
-    let Ok(name) = CString::new(name) else { return false };
-    // SAFETY: the configuration lives for the block; name and value end in NUL.
-    unsafe {
-        let conf = rd::rd_kafka_conf_new();
-        // Whatever it thinks of an empty value, it says first whether it knows the name.
-        let outcome = rd::rd_kafka_conf_set(conf, name.as_ptr(), c"".as_ptr(), std::ptr::null_mut(), 0);
-        rd::rd_kafka_conf_destroy(conf);
-        outcome != rd::rd_kafka_conf_res_t::RD_KAFKA_CONF_UNKNOWN
-    }
-}
-
-/// Names of properties that people write, for suggestions.
-pub(crate) fn property_names() -> &'static BTreeSet<String> {
-    static NAMES: OnceLock<BTreeSet<String>> = OnceLock::new();
-    NAMES.get_or_init(|| {
-        // Names that are in no dump: aliases, and those without a default.
-        let unlisted = [
-            "acks",
-            "bootstrap.servers",
-            "compression.type",
-            "linger.ms",
-            "max.in.flight",
-            "retries",
-            "sasl.mechanism",
-            "sasl.password",
-            "sasl.username",
-            "ssl.ca.pem",
-            "ssl.certificate.pem",
-            "ssl.key.pem",
-            "transactional.id",
-        ];
-        let mut names: BTreeSet<String> = dumped().into_iter().map(|(name, _)| name).collect();
-        names.extend(unlisted.into_iter().map(str::to_string));
-        names.retain(|name| is_property(name));
-        names
-    })
-}
-
-fn property_default(name: &str) -> String {
-    let known = dumped();
-    let found = known.into_iter().find(|(known, _)| known == name);
-    found.map(|(_, value)| value).unwrap_or_default()
-}
-
-/// Names and defaults of all properties.
-fn dumped() -> Vec<(String, String)> {
-    // SAFETY: configurations are released in the block that made them.
-    unsafe {
-        let conf = rd::rd_kafka_conf_new();
-        let mut all = dump(|count| rd::rd_kafka_conf_dump(conf, count));
-        rd::rd_kafka_conf_destroy(conf);
-        let topic = rd::rd_kafka_topic_conf_new();
-        all.extend(dump(|count| rd::rd_kafka_topic_conf_dump(topic, count)));
-        rd::rd_kafka_topic_conf_destroy(topic);
-        all
-    }
-}
-
-/// The names and values a call dumps.
+/// A C array as a slice; empty for null.
 ///
 /// # Safety
-/// The call gives an array as librdkafka dumps it, and its length.
-unsafe fn dump(call: impl FnOnce(*mut usize) -> *mut *const c_char) -> Vec<(String, String)> {
-    let mut count = 0usize;
-    let pairs = call(&mut count);
-    // SAFETY: the caller's promise; the array is released once it is read.
-    unsafe {
-        let read = |pair: usize| (text(*pairs.add(pair * 2)), text(*pairs.add(pair * 2 + 1)));
-        let all = (0..count / 2).map(read).collect();
-        rd::rd_kafka_conf_dump_free(pairs, count);
-        all
+/// `array` is null or holds `count` values that live as long as the slice is used.
+unsafe fn slice<'a, T>(array: *const T, count: usize) -> &'a [T] {
+    if array.is_null() || count == 0 {
+        return &[];
     }
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts(array, count) }
 }

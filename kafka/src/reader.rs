@@ -14,19 +14,15 @@ use rdkafka::TopicPartitionList;
 use rdkafka::bindings as rd;
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::admin::slice;
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::native::{Handle, Queue, Role, c_string, last_header, name_of, outcome};
+use crate::native::{Batch, Handle, OwnedMessage, Queue, Role, name_of};
 use crate::properties::Properties;
 
 /// Rows taken from a queue by one call.
 const BATCH_ROWS: usize = 4096;
 /// How long one wait may block before refusals are looked for.
 const SLICE: Duration = Duration::from_millis(50);
-/// How long a broker is asked where a log begins and ends, for an error's sake.
-const WATERMARK_WAIT_MS: i32 = 5_000;
-
 /// Whether rows of transactions that are not committed are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Isolation {
@@ -206,8 +202,12 @@ impl Reader {
             };
             add(list, &span.topic, span.partition, span.start)?;
         }
-        assign(&self.handle, &fresh)?;
-        seek(&self.handle, &moved)?;
+        if fresh.count() > 0 {
+            self.handle.assign(&fresh)?;
+        }
+        if moved.count() > 0 {
+            seek(&self.handle, &moved)?;
+        }
         Ok(places)
     }
 
@@ -218,7 +218,7 @@ impl Reader {
         let error = explain(&self.handle, code, &part.topic, part.id, part.next);
         let mut list = TopicPartitionList::new();
         list.add_partition(&part.topic, part.id);
-        let _ = unassign(&self.handle, &list); // the first error is the one to be heard of
+        let _ = self.handle.unassign(&list); // the first error is the one to be heard of
         error
     }
 }
@@ -229,7 +229,7 @@ impl Part {
             topic: span.topic.clone(),
             id: span.partition,
             ahead: VecDeque::new(),
-            queue: partition_queue(handle, &span.topic, span.partition, None)?,
+            queue: Queue::of_partition(handle, &span.topic, span.partition, None)?,
             next: span.start,
             end_seen: -1,
         })
@@ -270,7 +270,7 @@ impl Part {
         }
         let wait_ms = if given.rows > 0 { 0 } else { wait_ms };
         let wanted = usize::try_from(end - self.next).unwrap_or(usize::MAX);
-        for row in batch.take(&self.queue, wait_ms, wanted) {
+        for row in batch.take(&self.queue, wait_ms, wanted.min(BATCH_ROWS)).map(Fetched) {
             match row.error() {
                 RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR if row.offset() < end && !given.ends => {
                     self.next = row.offset() + 1;
@@ -328,10 +328,13 @@ impl Follower {
         let mut list = TopicPartitionList::new();
         for (topic, id, offset) in places {
             self.parts
-                .push(partition_queue(&self.handle, topic, *id, Some(&self.all))?);
+                .push(Queue::of_partition(&self.handle, topic, *id, Some(&self.all))?);
             add(&mut list, topic, *id, *offset)?;
         }
-        assign(&self.handle, &list)
+        match list.count() {
+            0 => Ok(()),
+            _ => self.handle.assign(&list),
+        }
     }
 
     /// Gives the rows that have come, after waiting for the first of them up to `wait`, and counts them. `ended` is told
@@ -349,7 +352,7 @@ impl Follower {
         self.handle.refused()?;
         let wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         let mut given = 0;
-        for row in self.batch.take(&self.all, wait_ms, BATCH_ROWS) {
+        for row in self.batch.take(&self.all, wait_ms, BATCH_ROWS).map(Fetched) {
             match row.error() {
                 RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {
                     each(&row);
@@ -368,47 +371,71 @@ impl Follower {
     }
 }
 
-/// Takes rows from a queue, many at a time.
-#[derive(Default)]
-struct Batch(Vec<*mut rd::rd_kafka_message_t>);
-
-// SAFETY: between calls it holds no row, only room for some.
-unsafe impl Send for Batch {}
-
-impl Batch {
-    /// Up to `wanted` rows, errors among them, after waiting for the first up to `wait_ms`. Rows not taken are released.
-    fn take(&mut self, queue: &Queue, wait_ms: i32, wanted: usize) -> impl Iterator<Item = Fetched> + use<'_> {
-        self.0.resize(wanted.min(BATCH_ROWS), std::ptr::null_mut());
-        // librdkafka waits until it has as many as are asked for, or until the time is over: a row that is there would
-        // wait for others. So one is waited for, and what came with it is taken without waiting.
-        let (first, rest) = self.0.split_at_mut(1.min(wanted));
-        let mut taken = consume(queue, wait_ms, first);
-        if taken > 0 {
-            taken += consume(queue, 0, rest);
-        }
-        self.0.truncate(taken);
-        // A chain of owners: whatever is not asked for is dropped, and so released.
-        self.0.drain(..).map(Fetched).collect::<Vec<_>>().into_iter()
-    }
-}
-
-/// Fills `room` with rows from a queue, waiting up to `wait_ms` for all of it; says how many came.
-fn consume(queue: &Queue, wait_ms: i32, room: &mut [*mut rd::rd_kafka_message_t]) -> usize {
-    // SAFETY: the queue is alive, the room is as large as is said.
-    let taken = unsafe { rd::rd_kafka_consume_batch_queue(queue.ptr(), wait_ms, room.as_mut_ptr(), room.len()) };
-    usize::try_from(taken).unwrap_or(0)
-}
-
 /// A row as the broker has it.
-pub struct Fetched(*mut rd::rd_kafka_message_t);
+pub struct Fetched(OwnedMessage);
 
-// SAFETY: a message is owned memory; librdkafka lets any thread read and release it.
-unsafe impl Send for Fetched {}
+impl Fetched {
+    fn error(&self) -> RDKafkaRespErr {
+        self.0.get().error()
+    }
 
-impl Drop for Fetched {
-    fn drop(&mut self) {
-        // SAFETY: owned.
-        unsafe { rd::rd_kafka_message_destroy(self.0) };
+    /// Its topic.
+    pub fn topic(&self) -> &str {
+        self.0.get().topic()
+    }
+
+    /// Its partition.
+    #[inline]
+    pub fn partition(&self) -> i32 {
+        self.0.get().partition()
+    }
+
+    /// Its offset.
+    #[inline]
+    pub fn offset(&self) -> i64 {
+        self.0.get().offset()
+    }
+
+    /// Its key, if it has one.
+    #[inline]
+    pub fn key(&self) -> Option<&[u8]> {
+        self.0.get().key()
+    }
+
+    /// Its value; `None` for a tombstone.
+    #[inline]
+    pub fn value(&self) -> Option<&[u8]> {
+        self.0.get().value()
+    }
+
+    /// Its timestamp in milliseconds since 1970-01-01T00:00:00 UTC (-1 for none), and what that says.
+    #[inline]
+    pub fn timestamp_ms(&self) -> (i64, TimestampType) {
+        let (time, kind) = self.0.get().timestamp_ms();
+        let kind = match kind {
+            rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_CREATE_TIME => TimestampType::CreateTime,
+            rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME => TimestampType::LogAppendTime,
+            _ => TimestampType::None,
+        };
+        (time, kind)
+    }
+
+    /// The value of its last header of this name.
+    #[inline]
+    pub fn header(&self, name: &CStr) -> Option<&[u8]> {
+        self.0.get().header(name)
+    }
+
+    /// Its headers in order, repeated names included: name and value. A name that is no UTF-8, which Kafka's protocol does
+    /// not allow, is given as nothing; [`Fetched::has_odd_header`] tells.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        let headers = self.0.get().headers();
+        headers.map(|(name, value)| (name.to_str().unwrap_or_default(), value))
+    }
+
+    /// Whether the name of a header is no UTF-8.
+    pub fn has_odd_header(&self) -> bool {
+        self.0.get().headers().any(|(name, _)| name.to_str().is_err())
     }
 }
 
@@ -423,113 +450,6 @@ pub enum TimestampType {
     LogAppendTime,
 }
 
-impl Fetched {
-    fn message(&self) -> &rd::rd_kafka_message_t {
-        // SAFETY: owned and alive.
-        unsafe { &*self.0 }
-    }
-
-    fn error(&self) -> RDKafkaRespErr {
-        self.message().err
-    }
-
-    /// Its topic.
-    pub fn topic(&self) -> &str {
-        // SAFETY: the message keeps its topic alive; names are ASCII.
-        unsafe {
-            let name = rd::rd_kafka_topic_name(self.message().rkt);
-            if name.is_null() {
-                ""
-            } else {
-                CStr::from_ptr(name).to_str().unwrap_or_default()
-            }
-        }
-    }
-
-    /// Its partition.
-    #[inline]
-    pub fn partition(&self) -> i32 {
-        self.message().partition
-    }
-
-    /// Its offset.
-    #[inline]
-    pub fn offset(&self) -> i64 {
-        self.message().offset
-    }
-
-    /// Its key, if it has one.
-    #[inline]
-    pub fn key(&self) -> Option<&[u8]> {
-        let message = self.message();
-        // SAFETY: the message owns so many bytes.
-        (!message.key.is_null()).then(|| unsafe { slice(message.key.cast::<u8>(), message.key_len) })
-    }
-
-    /// Its value; `None` for a tombstone.
-    #[inline]
-    pub fn value(&self) -> Option<&[u8]> {
-        let message = self.message();
-        // SAFETY: the message owns so many bytes.
-        (!message.payload.is_null()).then(|| unsafe { slice(message.payload.cast::<u8>(), message.len) })
-    }
-
-    /// Its timestamp in milliseconds since 1970-01-01T00:00:00 UTC (-1 for none), and what that says.
-    #[inline]
-    pub fn timestamp_ms(&self) -> (i64, TimestampType) {
-        let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-        // SAFETY: the message is alive.
-        let time = unsafe { rd::rd_kafka_message_timestamp(self.0, &mut kind) };
-        let kind = match kind {
-            rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_CREATE_TIME => TimestampType::CreateTime,
-            rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME => TimestampType::LogAppendTime,
-            _ => TimestampType::None,
-        };
-        (time, kind)
-    }
-
-    /// The value of its last header of this name.
-    #[inline]
-    pub fn header(&self, name: &CStr) -> Option<&[u8]> {
-        // SAFETY: owned and alive.
-        unsafe { last_header(self.0, name) }
-    }
-
-    /// Its headers in order, repeated names included: name and value. A name that is no UTF-8, which Kafka's protocol does
-    /// not allow, is given as nothing; [`Fetched::has_odd_header`] tells.
-    pub fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
-        self.native_headers()
-            .map(|(name, value)| (name.to_str().unwrap_or_default(), value))
-    }
-
-    /// Whether the name of a header is no UTF-8.
-    pub fn has_odd_header(&self) -> bool {
-        self.native_headers().any(|(name, _)| name.to_str().is_err())
-    }
-
-    fn native_headers(&self) -> impl Iterator<Item = (&CStr, Option<&[u8]>)> {
-        let mut headers = std::ptr::null_mut();
-        // SAFETY: the message is alive and keeps its headers.
-        let code = unsafe { rd::rd_kafka_message_headers(self.0, &mut headers) };
-        let there = code == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
-        (0..).map_while(move |index| {
-            if !there {
-                return None;
-            }
-            let (mut name, mut value, mut size) = (std::ptr::null(), std::ptr::null(), 0);
-            // SAFETY: the headers belong to the message, which outlives what is given out.
-            unsafe {
-                let code = rd::rd_kafka_header_get_all(headers, index, &mut name, &mut value, &mut size);
-                if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-                    return None;
-                }
-                let value = (!value.is_null()).then(|| slice(value.cast::<u8>(), size));
-                Some((CStr::from_ptr(name), value))
-            }
-        })
-    }
-}
-
 fn connect(properties: &Properties, isolation: Isolation) -> Result<Handle> {
     let mut properties = properties.clone();
     properties.set_default("group.id", "skirl")?; // never joined, but partitions are not given out without
@@ -541,20 +461,6 @@ fn connect(properties: &Properties, isolation: Isolation) -> Result<Handle> {
     Handle::connect(&properties, Role::Consumer)
 }
 
-/// The queue of one partition, apart from the client's or led to another.
-fn partition_queue(handle: &Handle, topic: &str, id: i32, to: Option<&Queue>) -> Result<Queue> {
-    let name = c_string(topic)?;
-    // SAFETY: the client is alive. The queue is led elsewhere before the partition is assigned, which makes it stay so.
-    unsafe {
-        let queue = rd::rd_kafka_queue_get_partition(handle.ptr(), name.as_ptr(), id);
-        if queue.is_null() {
-            return Err(Error::Property(format!("`{topic}` has no partition {id}")));
-        }
-        rd::rd_kafka_queue_forward(queue, to.map_or(std::ptr::null_mut(), Queue::ptr));
-        Ok(Queue::own(queue))
-    }
-}
-
 fn add(list: &mut TopicPartitionList, topic: &str, id: i32, offset: i64) -> Result<()> {
     list.add_partition_offset(topic, id, rdkafka::Offset::Offset(offset))
         .map_err(|error| {
@@ -564,40 +470,8 @@ fn add(list: &mut TopicPartitionList, topic: &str, id: i32, offset: i64) -> Resu
         })
 }
 
-fn assign(handle: &Handle, list: &TopicPartitionList) -> Result<()> {
-    if list.count() == 0 {
-        return Ok(());
-    }
-    // SAFETY: client and list are alive; the error is released by `outcome`.
-    unsafe {
-        outcome(
-            "take up partitions",
-            rd::rd_kafka_incremental_assign(handle.ptr(), list.ptr()),
-        )
-    }
-}
-
-fn unassign(handle: &Handle, list: &TopicPartitionList) -> Result<()> {
-    // SAFETY: client and list are alive; the error is released by `outcome`.
-    unsafe {
-        outcome(
-            "lay down partitions",
-            rd::rd_kafka_incremental_unassign(handle.ptr(), list.ptr()),
-        )
-    }
-}
-
 fn seek(handle: &Handle, list: &TopicPartitionList) -> Result<()> {
-    if list.count() == 0 {
-        return Ok(());
-    }
-    // SAFETY: client and list are alive; the error is released by `outcome`.
-    unsafe {
-        outcome(
-            "go to another offset",
-            rd::rd_kafka_seek_partitions(handle.ptr(), list.ptr(), WATERMARK_WAIT_MS),
-        )?;
-    }
+    handle.seek(list)?;
     list.elements().iter().try_for_each(|part| {
         part.error().map_err(|error| {
             Error::Property(format!(
@@ -614,16 +488,7 @@ fn explain(handle: &Handle, code: RDKafkaRespErr, topic: &str, partition: i32, o
     use RDKafkaRespErr::*;
     match code {
         RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET | RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE => {
-            let (mut earliest, mut latest) = (-1, -1);
-            if let Ok(name) = c_string(topic) {
-                // SAFETY: client, name and both numbers live for the call.
-                let code = unsafe {
-                    let wait_ms = WATERMARK_WAIT_MS;
-                    let (low, high) = (&mut earliest, &mut latest);
-                    rd::rd_kafka_query_watermark_offsets(handle.ptr(), name.as_ptr(), partition, low, high, wait_ms)
-                };
-                debug_assert!(code != RD_KAFKA_RESP_ERR__INVALID_ARG);
-            }
+            let (earliest, latest) = handle.ends_of_log(topic, partition);
             Error::OffsetOutOfRange {
                 topic: topic.to_string(),
                 partition,

@@ -6,12 +6,11 @@
 use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
-use rdkafka::bindings as rd;
-use rdkafka::types::RDKafkaRespErr;
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
 
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::native::{c_string, text};
+use crate::native::TransactionStep;
 use crate::properties::Properties;
 use crate::writer::{Reports, Row, TopicHandle, Writer};
 
@@ -52,10 +51,7 @@ impl Transactions {
             id: transactional_id.to_string(),
             open: false,
         };
-        transactions.step("take up transactions", |rk, wait_ms| {
-            // SAFETY: the client is alive.
-            unsafe { rd::rd_kafka_init_transactions(rk, wait_ms) }
-        })?;
+        transactions.step("take up transactions", &TransactionStep::TakeUp)?;
         Ok(transactions)
     }
 
@@ -75,10 +71,7 @@ impl Transactions {
         if self.open {
             self.abort()?;
         }
-        // SAFETY: the client is alive.
-        self.step("begin a transaction", |rk, _| unsafe {
-            rd::rd_kafka_begin_transaction(rk)
-        })?;
+        self.step("begin a transaction", &TransactionStep::Begin)?;
         self.open = true;
         Ok(())
     }
@@ -109,12 +102,22 @@ impl Transactions {
             self.poll(SLICE)?;
         }
         self.send_mark(mark, number)?;
-        self.step("commit a transaction", |rk, wait_ms| {
-            // SAFETY: the client is alive.
-            unsafe { rd::rd_kafka_commit_transaction(rk, wait_ms) }
-        })?;
+        let committed = self.step("commit a transaction", &TransactionStep::Commit);
+        committed.map_err(|error| self.explained(error))?;
         self.open = false;
         Ok(())
+    }
+
+    /// What an error that says nothing is about: just while another writer takes over, brokers (4.3) answer the first one so.
+    /// Giving up what is open anyway tells whether that is why.
+    fn explained(&mut self, error: Error) -> Error {
+        if error.code() != Some(RDKafkaErrorCode::Unknown) {
+            return error;
+        }
+        match self.abort() {
+            Err(fenced @ Error::Fenced { .. }) => fenced,
+            _ => error,
+        }
     }
 
     /// Gives the transaction up.
@@ -123,26 +126,18 @@ impl Transactions {
     /// Another writer has taken over, no answer.
     pub fn abort(&mut self) -> Result<()> {
         self.open = false;
-        self.step("give up a transaction", |rk, wait_ms| {
-            // SAFETY: the client is alive.
-            unsafe { rd::rd_kafka_abort_transaction(rk, wait_ms) }
-        })
+        self.step("give up a transaction", &TransactionStep::Abort)
     }
 
     fn send_mark(&self, mark: &Mark, number: i64) -> Result<()> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&mark.topic, mark.partition, rdkafka::Offset::Offset(number))
             .map_err(|error| Error::Property(format!("batch number {number} cannot be kept: {error}")))?;
-        let group = c_string(&mark.group)?;
-        self.step("keep the batch's number in the transaction", |rk, wait_ms| {
-            // SAFETY: client, list and group are alive; the group's object is released after the call.
-            unsafe {
-                let member = rd::rd_kafka_consumer_group_metadata_new(group.as_ptr());
-                let error = rd::rd_kafka_send_offsets_to_transaction(rk, list.ptr(), member, wait_ms);
-                rd::rd_kafka_consumer_group_metadata_destroy(member);
-                error
-            }
-        })
+        let step = TransactionStep::Offsets {
+            list: &list,
+            group: &mark.group,
+        };
+        self.step("keep the batch's number in the transaction", &step)
     }
 
     fn poll(&mut self, wait: Duration) -> Result<()> {
@@ -155,32 +150,20 @@ impl Transactions {
     }
 
     /// One step, repeated while librdkafka says that repeating may help.
-    fn step(&self, doing: &str, step: impl Fn(*mut rd::rd_kafka_t, i32) -> *mut rd::rd_kafka_error_t) -> Result<()> {
+    fn step(&self, doing: &str, step: &TransactionStep) -> Result<()> {
+        let handle = &self.writer.handle;
         let deadline = Deadline::after(STEP_WAIT);
         loop {
-            let error = step(self.writer.handle.ptr(), deadline.slice_ms(STEP_WAIT));
-            if error.is_null() {
+            let Err(failure) = handle.step(step, deadline.slice_ms(STEP_WAIT))? else {
                 return Ok(());
-            }
-            // SAFETY: not null, and owned here.
-            let (code, reason, again) = unsafe {
-                let found = (
-                    rd::rd_kafka_error_code(error),
-                    text(rd::rd_kafka_error_string(error)),
-                    rd::rd_kafka_error_is_retriable(error) != 0,
-                );
-                rd::rd_kafka_error_destroy(error);
-                found
             };
-            self.writer.handle.serve(Duration::ZERO, |_| ());
-            self.writer.handle.refused()?;
-            if !again || deadline.has_passed() {
-                return Err(
-                    match is_fenced(code) || self.writer.handle.fatal().is_some_and(is_fenced) {
-                        true => self.fenced(),
-                        false => Error::new(doing, code.into(), reason),
-                    },
-                );
+            handle.serve(Duration::ZERO, |_| ());
+            handle.refused()?;
+            if !failure.may_repeat || deadline.has_passed() {
+                return Err(match is_fenced(failure.code) || handle.fatal().is_some_and(is_fenced) {
+                    true => self.fenced(),
+                    false => Error::new(doing, failure.code.into(), failure.reason),
+                });
             }
         }
     }

@@ -8,20 +8,16 @@ use std::ffi::CStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::bindings as rd;
-use rdkafka::bindings::rd_kafka_vu_s__bindgen_ty_1 as Part;
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::deadline::Deadline;
 use crate::error::{Error, Result};
-use crate::native::{Handle, Role, c_string, last_header, name_of, text};
+use crate::native::{Handle, Message, NativeTopic, Role, Room, name_of};
 use crate::properties::{Properties, is_secret};
 
 /// How long one wait may block before refusals are looked for.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// librdkafka's word for: whichever partition the key leads to.
-const UNASSIGNED: i32 = -1;
 /// Rows that may be queued, unless `queue.buffering.max.messages` says otherwise.
 const QUEUED_ROWS: usize = 500_000;
 /// KiB of rows that may be queued, unless `queue.buffering.max.kbytes` says otherwise.
@@ -44,7 +40,7 @@ pub struct Writer {
 /// What queueing needs beside the client.
 struct Queueing {
     topics: Vec<Arc<NativeTopic>>,
-    room: Vec<rd::rd_kafka_message_t>,
+    room: Room,
     queued: u64,
     queued_bytes: u64,
     /// The most one row may take on its way, as `message.max.bytes` says.
@@ -131,26 +127,6 @@ impl TopicHandle {
     }
 }
 
-struct NativeTopic {
-    pointer: *mut rd::rd_kafka_topic_t,
-    name: String,
-}
-
-// SAFETY: librdkafka's topics are made to be shared between threads.
-unsafe impl Send for NativeTopic {}
-// SAFETY: as above.
-unsafe impl Sync for NativeTopic {}
-
-impl Drop for NativeTopic {
-    fn drop(&mut self) {
-        // SAFETY: a reference of its own.
-        unsafe { rd::rd_kafka_topic_destroy(self.pointer) };
-    }
-}
-
-// SAFETY: the room holds pointers only while a call runs.
-unsafe impl Send for Queueing {}
-
 impl Writer {
     /// Connects. Keys go to the partitions Java's producers send them to, unless `partitioner` says otherwise.
     ///
@@ -160,6 +136,8 @@ impl Writer {
         let mut properties = properties.clone();
         properties.set_default("partitioner", "murmur2_random")?;
         properties.set_default("topic.metadata.refresh.interval.ms", "60000")?;
+        // So long a topic may be unknown to a broker before it is taken for deleted; by default, half a minute.
+        properties.set_default("topic.metadata.propagation.max.ms", "5000")?;
         if reports == Reports::Failures {
             properties.set("delivery.report.only.error", "true")?;
         }
@@ -177,7 +155,7 @@ impl Writer {
         properties.set("queue.buffering.max.kbytes", "2147483647")?;
         let queueing = Queueing {
             topics: Vec::new(),
-            room: Vec::new(),
+            room: Room::default(),
             queued: 0,
             queued_bytes: 0,
             max_row_bytes,
@@ -221,14 +199,7 @@ impl Writer {
             let native = Arc::clone(native);
             return Ok(TopicHandle { native });
         }
-        let c_name = c_string(name)?;
-        // SAFETY: client and name are alive; the topic is released before the client.
-        let pointer = unsafe { rd::rd_kafka_topic_new(self.handle.ptr(), c_name.as_ptr(), std::ptr::null_mut()) };
-        if pointer.is_null() {
-            return Err(Error::Property(format!("`{name}` is no topic one can write to")));
-        }
-        let name = name.to_string();
-        topics.push(Arc::new(NativeTopic { pointer, name }));
+        topics.push(Arc::new(NativeTopic::of(&self.handle, name)?));
         let native = Arc::clone(topics.last().expect("one was just added"));
         Ok(TopicHandle { native })
     }
@@ -259,7 +230,7 @@ impl Writer {
 
     /// Rows that are queued or sent and not yet reported.
     pub fn in_flight(&self) -> usize {
-        in_flight(&self.handle)
+        self.handle.in_flight()
     }
 
     /// Whether a row is too large ever to be sent.
@@ -279,7 +250,7 @@ impl Writer {
 
     /// Tells librdkafka not to wait for batches to fill any more; returns at once.
     pub fn push(&mut self) {
-        push(&self.handle);
+        self.handle.push();
     }
 
     /// Waits until nothing is in flight.
@@ -311,7 +282,7 @@ impl Writer {
 
 impl Queueing {
     fn queue(&mut self, handle: &Handle, topic: &TopicHandle, rows: &[Row]) -> Result<usize> {
-        let rows = &rows[..self.room_for(in_flight(handle), rows)];
+        let rows = &rows[..self.room_for(handle.in_flight(), rows)];
         let (mut bytes, mut large) = (0, None);
         for row in rows {
             bytes += row.bytes() as u64;
@@ -329,7 +300,8 @@ impl Queueing {
             .iter()
             .all(|row| row.headers.is_empty() && row.timestamp_ms.is_none());
         let queued = if plain {
-            self.queue_batch(handle, topic, rows)
+            let queued = self.room.queue(&topic.native, rows);
+            queued.map_err(|(failed, code)| wrong(handle, topic, &rows[failed], code))
         } else {
             queue_each(handle, topic, rows)
         }?;
@@ -351,27 +323,6 @@ impl Queueing {
         let rows = &rows[..rows.len().min(self.max_queued_rows.saturating_sub(in_flight))];
         rows.iter().take_while(fits).count()
     }
-
-    /// All rows with one call: they have neither headers nor timestamps.
-    fn queue_batch(&mut self, handle: &Handle, topic: &TopicHandle, rows: &[Row]) -> Result<usize> {
-        self.room.clear();
-        self.room.extend(rows.iter().map(native_message));
-        let flags = rd::RD_KAFKA_MSG_F_COPY | rd::RD_KAFKA_MSG_F_PARTITION;
-        let count = i32::try_from(self.room.len()).expect("a batch of fewer than 2^31 rows");
-        // SAFETY: the topic is alive; the room points to rows that outlive the call, which copies them.
-        let queued = unsafe {
-            rd::rd_kafka_produce_batch(topic.native.pointer, UNASSIGNED, flags, self.room.as_mut_ptr(), count)
-        };
-        let queued = usize::try_from(queued).unwrap_or(0);
-        let failed = self
-            .room
-            .iter()
-            .position(|row| row.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
-        match failed.filter(|_| queued < rows.len()) {
-            None => Ok(queued),
-            Some(failed) => Err(wrong(handle, topic, &rows[failed], self.room[failed].err)),
-        }
-    }
 }
 
 impl Sending<'_> {
@@ -390,7 +341,7 @@ impl Sending<'_> {
 
     /// Tells librdkafka not to wait for batches to fill any more; returns at once.
     pub fn push(&self) {
-        push(self.handle);
+        self.handle.push();
     }
 }
 
@@ -409,14 +360,12 @@ impl Reporting<'_> {
 
     /// As [`Writer::in_flight`].
     pub fn in_flight(&self) -> usize {
-        in_flight(self.handle)
+        self.handle.in_flight()
     }
 
     /// Gives up what is in flight: each row is reported as not written, though the broker may yet have it.
     pub fn give_up(&self) {
-        let what = rd::RD_KAFKA_PURGE_F_QUEUE | rd::RD_KAFKA_PURGE_F_INFLIGHT;
-        // SAFETY: the client is alive.
-        unsafe { rd::rd_kafka_purge(self.handle.ptr(), what) };
+        self.handle.give_up();
     }
 
     /// What librdkafka said last about its connections.
@@ -427,7 +376,7 @@ impl Reporting<'_> {
 
 /// A row that is reported.
 pub struct Report<'a> {
-    message: &'a rd::rd_kafka_message_t,
+    message: Message<'a>,
     handle: &'a Handle,
 }
 
@@ -435,20 +384,19 @@ impl Report<'_> {
     /// The row's tag.
     #[inline]
     pub fn tag(&self) -> usize {
-        self.message._private as usize
+        self.message.tag()
     }
 
     /// Whether the broker has it.
     #[inline]
     pub fn is_written(&self) -> bool {
-        self.message.err == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+        self.message.error() == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
     }
 
     /// The value of the row's last header of this name.
     #[inline]
     pub fn header(&self, name: &CStr) -> Option<&[u8]> {
-        // SAFETY: the message is alive while it is reported.
-        unsafe { last_header(self.message, name) }
+        self.message.header(name)
     }
 
     /// What became of it.
@@ -458,47 +406,13 @@ impl Report<'_> {
 }
 
 fn queue_each(handle: &Handle, topic: &TopicHandle, rows: &[Row]) -> Result<usize> {
-    rows.iter().try_for_each(|row| queue_one(handle, topic, row))?;
-    Ok(rows.len())
-}
-
-fn queue_one(handle: &Handle, topic: &TopicHandle, row: &Row) -> Result<()> {
-    use rd::rd_kafka_vtype_t::*;
-    let headers = native_headers(row)?;
-    let part = |vtype, u| rd::rd_kafka_vu_t { vtype, u };
-    let flags = rd::RD_KAFKA_MSG_F_COPY;
-    let partition = row.partition.unwrap_or(UNASSIGNED);
-    // Timestamp 0 is "now" and null headers are none, so that every row has the same parts.
-    let ms = row.timestamp_ms.unwrap_or(0);
-    let parts = [
-        part(
-            RD_KAFKA_VTYPE_RKT,
-            Part {
-                rkt: topic.native.pointer,
-            },
-        ),
-        part(RD_KAFKA_VTYPE_PARTITION, Part { i32_: partition }),
-        part(RD_KAFKA_VTYPE_MSGFLAGS, Part { i: flags }),
-        part(RD_KAFKA_VTYPE_VALUE, memory(row.value)),
-        part(RD_KAFKA_VTYPE_KEY, memory(row.key)),
-        part(RD_KAFKA_VTYPE_OPAQUE, Part { ptr: row.tag as *mut _ }),
-        part(RD_KAFKA_VTYPE_TIMESTAMP, Part { i64_: ms }),
-        part(RD_KAFKA_VTYPE_HEADERS, Part { headers }),
-    ];
-    // SAFETY: each union holds the field its tag says; what they point to outlives the call, which copies key and value.
-    // The headers are librdkafka's from a success on, and released here otherwise.
-    unsafe {
-        let error = rd::rd_kafka_produceva(handle.ptr(), parts.as_ptr().cast_mut(), parts.len());
-        if error.is_null() {
-            return Ok(());
+    for row in rows {
+        match handle.queue(&topic.native, row)? {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {}
+            code => return Err(wrong(handle, topic, row, code)),
         }
-        if !headers.is_null() {
-            rd::rd_kafka_headers_destroy(headers);
-        }
-        let code = rd::rd_kafka_error_code(error);
-        rd::rd_kafka_error_destroy(error);
-        Err(wrong(handle, topic, row, code))
     }
+    Ok(rows.len())
 }
 
 fn wrong(handle: &Handle, topic: &TopicHandle, row: &Row, code: RDKafkaRespErr) -> Error {
@@ -508,76 +422,14 @@ fn wrong(handle: &Handle, topic: &TopicHandle, row: &Row, code: RDKafkaRespErr) 
         .unwrap_or_else(|| explain(handle, topic.name(), row.bytes(), code))
 }
 
-/// Tells librdkafka not to wait for batches to fill any more.
-fn push(handle: &Handle) {
-    // SAFETY: the client is alive; without time to wait the call returns at once.
-    unsafe { rd::rd_kafka_flush(handle.ptr(), 0) };
-}
-
-fn in_flight(handle: &Handle) -> usize {
-    // SAFETY: the client is alive.
-    usize::try_from(unsafe { rd::rd_kafka_outq_len(handle.ptr()) }).unwrap_or(0)
-}
-
-fn native_message(row: &Row) -> rd::rd_kafka_message_t {
-    let (payload, len) = row
-        .value
-        .map_or((std::ptr::null(), 0), |value| (value.as_ptr(), value.len()));
-    let (key, key_len) = row.key.map_or((std::ptr::null(), 0), |key| (key.as_ptr(), key.len()));
-    rd::rd_kafka_message_t {
-        err: RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR,
-        rkt: std::ptr::null_mut(),
-        partition: row.partition.unwrap_or(UNASSIGNED),
-        payload: payload.cast_mut().cast(),
-        len,
-        key: key.cast_mut().cast(),
-        key_len,
-        offset: 0,
-        _private: row.tag as *mut _,
-    }
-}
-
-fn memory(bytes: Option<&[u8]>) -> Part {
-    let (ptr, size) = bytes.map_or((std::ptr::null(), 0), |bytes| (bytes.as_ptr(), bytes.len()));
-    Part {
-        mem: rd::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 {
-            ptr: ptr.cast_mut().cast(),
-            size,
-        },
-    }
-}
-
-/// Headers of a row, null for none; owned by the caller.
-fn native_headers(row: &Row) -> Result<*mut rd::rd_kafka_headers_t> {
-    if row.headers.is_empty() {
-        return Ok(std::ptr::null_mut());
-    }
-    if let Some((name, _)) = row.headers.iter().find(|(name, _)| name.contains('\0')) {
-        c_string(name)?;
-    }
-    // SAFETY: names and values live for the calls, which copy them.
-    unsafe {
-        let headers = rd::rd_kafka_headers_new(row.headers.len());
-        for (name, value) in row.headers {
-            let (bytes, size) = value.map_or((std::ptr::null(), 0), |value| (value.as_ptr(), value.len()));
-            let name_size = name.len() as isize;
-            rd::rd_kafka_header_add(headers, name.as_ptr().cast(), name_size, bytes.cast(), size as isize);
-        }
-        Ok(headers)
-    }
-}
-
-fn delivery(handle: &Handle, message: &rd::rd_kafka_message_t) -> Delivery {
-    let error = (message.err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| {
-        // SAFETY: the message keeps its topic.
-        let topic = unsafe { text(rd::rd_kafka_topic_name(message.rkt)) };
-        explain(handle, &topic, message.len + message.key_len, message.err)
-    });
+fn delivery(handle: &Handle, message: Message) -> Delivery {
+    let code = message.error();
+    let failed = code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
     Delivery {
-        tag: message._private as usize,
-        partition: message.partition,
-        offset: message.offset,
-        error,
+        tag: message.tag(),
+        partition: message.partition(),
+        offset: message.offset(),
+        error: failed.then(|| explain(handle, message.topic(), message.bytes(), code)),
     }
 }
 

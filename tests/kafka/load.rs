@@ -1,12 +1,16 @@
 //! `skirl load`: what it measures, and what it does not let anybody believe.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use skirl::broker::{Cluster, Options};
 use skirl::load::clock::{Clock, MachineClock, Waiting, wall_ns};
 use skirl::load::figure::Figure;
@@ -19,7 +23,7 @@ use skirl::load::{Ending, Verdict, report};
 use skirl_kafka::Row;
 
 use crate::loaded::{Running, plan};
-use crate::needs::{Outcome, SOON, Test, shared, tests, unique};
+use crate::needs::{Outcome, SOON, Test, shared, soon, tests, unique};
 use crate::role::Role;
 use crate::topic::Topic;
 
@@ -28,15 +32,18 @@ pub const TESTS: &[Test] = tests! {
         a_lost_a_doubled_and_a_reordered_row_are_each_found,
         rows_of_other_producers_do_not_count,
         a_rate_that_is_missed_makes_a_run_invalid,
+        rows_that_do_not_fit_are_refused_with_the_numbers,
+        an_end_to_end_latency_is_taken_at_the_consumer,
+        a_row_is_given_as_soon_as_it_is_there;
+    OwnCluster:
+        rows_that_do_not_fit_on_the_broker_s_disk_are_refused;
+    Machine:
         objectives_decide_the_exit_code_and_are_reported,
         workers_in_processes_share_a_run_and_runs_merge,
         several_streams_of_a_scenario_go_to_topics_of_their_own,
         a_topic_that_is_there_is_refused_unless_allowed_and_never_deleted,
-        rows_that_do_not_fit_are_refused_with_the_numbers,
+        prometheus_reads_figures_while_a_run_lasts,
         the_capacity_is_searched_step_by_step,
-        an_end_to_end_latency_is_taken_at_the_consumer,
-        a_row_is_given_as_soon_as_it_is_there;
-    OwnCluster:
         a_broker_that_stands_still_is_seen_by_every_row_that_was_due;
 };
 
@@ -386,6 +393,63 @@ fn rows_that_do_not_fit_are_refused_with_the_numbers() -> Outcome {
         "{}",
         text(&output)
     );
+    Ok(())
+}
+
+fn rows_that_do_not_fit_on_the_broker_s_disk_are_refused() -> Outcome {
+    let cluster = Cluster::start(Options::default())?;
+    let bootstrap = cluster.bootstrap();
+    let run =
+        |more: &[&str]| skirl(&[&["load", "--bootstrap", &bootstrap, "--rate=1M/s", "--size=1MiB"], more].concat());
+    let output = run(&["--duration=1000h", "--retention=1000000GiB"])?;
+    assert_eq!(output.status.code(), Some(2));
+    let told = text(&output);
+    let data = cluster.dir().join("node-1/data");
+    assert!(told.contains(&format!("on {}, and ", data.display())), "{told}");
+    assert!(told.contains("lower `--retention`"), "{told}");
+    Ok(())
+}
+
+fn prometheus_reads_figures_while_a_run_lasts() -> Outcome {
+    let bootstrap = shared()?;
+    let mut command = Role::Skirl.command();
+    command.args([
+        "load",
+        "--bootstrap",
+        &bootstrap,
+        "--rate=500/s",
+        "--duration=60s",
+        "--warm-up=0s",
+    ]);
+    command
+        .args(["--prometheus=127.0.0.1:0"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut running = command.spawn()?;
+    let mut line = String::new();
+    let mut said = BufReader::new(running.stderr.take().expect("a pipe"));
+    said.read_line(&mut line)?;
+    let address = line.trim().strip_prefix("figures for Prometheus at http://");
+    let address = address
+        .and_then(|rest| rest.strip_suffix("/metrics"))
+        .ok_or(line.clone())?;
+    let figure = |name: &str| -> Option<f64> {
+        let mut stream = TcpStream::connect(address).ok()?;
+        write!(stream, "GET /metrics HTTP/1.0\r\n\r\n").ok()?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page).ok()?;
+        let sample = page.lines().find(|line| line.starts_with(name))?;
+        sample.rsplit(' ').next()?.parse().ok()
+    };
+    let acknowledged = || figure("skirl_load_acknowledged_rows_total{").filter(|rows| *rows > 0.0);
+    let first = soon("no row is acknowledged", acknowledged)?;
+    soon("the figures do not move", || {
+        acknowledged().filter(|rows| *rows > first)
+    })?;
+    assert!(figure("skirl_load_latency_seconds{").is_some_and(|seconds| seconds > 0.0));
+    kill(Pid::from_raw(i32::try_from(running.id())?), Signal::SIGINT)?;
+    let output = running.wait_with_output()?;
+    assert!(text(&output).contains("stopped after "), "{}", text(&output));
     Ok(())
 }
 

@@ -9,12 +9,14 @@
 mod access;
 mod broker;
 mod command;
+mod everywhere;
 mod faults;
 mod generate;
 mod load;
 mod loaded;
 mod loss;
 mod needs;
+mod outage;
 mod query;
 mod recording;
 mod replay;
@@ -30,7 +32,7 @@ mod values;
 use std::process::ExitCode;
 
 use libtest_mimic::Arguments;
-use needs::Test;
+use needs::{Needs, Test};
 
 /// The files beside this one that have tests, and their tests.
 const SUBJECTS: &[(&str, &[Test])] = &[
@@ -38,6 +40,7 @@ const SUBJECTS: &[(&str, &[Test])] = &[
     ("broker", broker::TESTS),
     ("command", command::TESTS),
     ("faults", faults::TESTS),
+    ("everywhere", everywhere::TESTS),
     ("generate", generate::TESTS),
     ("load", load::TESTS),
     ("recording", recording::TESTS),
@@ -45,6 +48,7 @@ const SUBJECTS: &[(&str, &[Test])] = &[
     ("values", values::TESTS),
     ("source", source::TESTS),
     ("loss", loss::TESTS),
+    ("outage", outage::TESTS),
     ("sink", sink::TESTS),
     ("spark", spark::TESTS),
     ("scenarios", scenarios::TESTS),
@@ -59,10 +63,13 @@ fn main() -> ExitCode {
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(THREADS);
-    let trials = SUBJECTS
+    let mut tests: Vec<_> = SUBJECTS
         .iter()
-        .flat_map(|(subject, tests)| tests.iter().map(|test| test.trial(subject)))
+        .flat_map(|(subject, tests)| tests.iter().map(move |test| (subject, test)))
         .collect();
+    // Those that want the machine to themselves come when nobody else is left to wait for.
+    tests.sort_by_key(|(_, test)| test.needs == Needs::Machine);
+    let trials = tests.iter().map(|(subject, test)| test.trial(subject)).collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     needs::stop_shared();
     conclusion.exit_code()

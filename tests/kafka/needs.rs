@@ -1,7 +1,7 @@
 //! What tests need, and what becomes of them where it cannot be had.
 
 use std::env;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use libtest_mimic::{Completion, Failed, Trial};
@@ -30,6 +30,8 @@ pub enum Needs {
     Broker,
     /// Clusters that it starts, kills and freezes; such tests run one at a time.
     OwnCluster,
+    /// The same, and nothing else that runs meanwhile: it measures, and would measure other tests too.
+    Machine,
 }
 
 /// The tests of a subject, by the names of their functions.
@@ -55,7 +57,7 @@ impl Test {
 fn run_or_skip(needs: Needs, run: fn() -> Outcome) -> Result<Completion, Failed> {
     match missing(needs) {
         None => {
-            let _turn = (needs == Needs::OwnCluster).then(turn);
+            let _room = Room::take(needs);
             run().map(|()| Completion::Completed)
         }
         Some(reason) if is_set("SKIRL_REQUIRE_KAFKA") => {
@@ -81,10 +83,32 @@ fn missing(needs: Needs) -> Option<&'static str> {
         .as_deref()
 }
 
-/// The turn of one test with clusters of its own: a cluster takes 350 MB, and both cores while it starts.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+/// The room that a test takes while it runs.
+enum Room {
+    /// Beside others.
+    Shared {
+        _machine: RwLockReadGuard<'static, ()>,
+        /// A cluster takes 350 MB, and both cores while it starts.
+        _turn: Option<MutexGuard<'static, ()>>,
+    },
+    /// All there is.
+    Whole { _machine: RwLockWriteGuard<'static, ()> },
+}
+
+impl Room {
+    fn take(needs: Needs) -> Room {
+        static MACHINE: RwLock<()> = RwLock::new(());
+        static TURN: Mutex<()> = Mutex::new(());
+        if needs == Needs::Machine {
+            let _machine = MACHINE.write().unwrap_or_else(PoisonError::into_inner);
+            return Room::Whole { _machine };
+        }
+        let turn = || TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        Room::Shared {
+            _turn: (needs == Needs::OwnCluster).then(turn),
+            _machine: MACHINE.read().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
 }
 
 /// The cluster that tests share, or why there is none.

@@ -21,6 +21,7 @@ pub const TESTS: &[Test] = tests! {
     Broker:
         a_recording_begins_and_ends_where_it_is_told,
         partitions_are_merged_by_timestamp_and_micro_batches_cut_by_it,
+        topics_share_the_order_and_the_micro_batches_of_a_recording,
         ctrl_c_leaves_a_complete_trace,
         an_interrupted_recording_keeps_what_it_has,
         partitions_that_are_added_are_recorded_too,
@@ -137,6 +138,41 @@ fn partitions_are_merged_by_timestamp_and_micro_batches_cut_by_it() -> Outcome {
     let lines = |number: u32| fs::read_to_string(directory.path().join(stream).join(format!("{number:06}.jsonl")));
     assert_eq!(lines(0)?, "{\"n\":0}\n{\"n\":4}\n{\"n\":1}\n{\"n\":2}\n{\"n\":5}\n");
     assert_eq!(lines(1)?, "{\"n\":3}\n");
+    Ok(())
+}
+
+fn topics_share_the_order_and_the_micro_batches_of_a_recording() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let settings = [("retention.ms", "-1")];
+    let (first, second) = (
+        Topic::with("both-a", 1, &settings)?,
+        Topic::with("both-b", 2, &settings)?,
+    );
+    let values = ["{\"n\":0}", "{\"n\":1}", "{\"n\":2}"];
+    let row = |n: usize, partition, after_ms| Row {
+        partition: Some(partition),
+        value: Some(values[n].as_bytes()),
+        timestamp_ms: Some(NOON + after_ms),
+        ..Row::default()
+    };
+    first.send(&[row(0, 0, 100), row(1, 0, 2_300)])?;
+    second.send(&[row(0, 1, 1_200), row(1, 0, 1_100), row(2, 0, 2_400)])?;
+    let request = RecordRequest {
+        topics: vec![first.name.clone(), second.name.clone()],
+        cut: Cut::Every(Micros::seconds(1)),
+        ..everything(&first, directory.path())
+    };
+    assert_eq!(recorded(&request)?.micro_batches, 3);
+    let trace = described(directory.path())?;
+    let order = trace.kafka.ok_or("it was recorded")?.order;
+    assert!(order.contains("within a partition as Kafka has them"), "{order}");
+    let lines = |stream: usize| -> Result<Vec<String>, Failed> {
+        let files = directory.path().join(&trace.streams[stream].name);
+        let file = |number: usize| fs::read_to_string(files.join(format!("{number:06}.jsonl")));
+        Ok((0..3).map(file).collect::<Result<_, _>>()?)
+    };
+    assert_eq!(lines(0)?, ["{\"n\":0}\n", "", "{\"n\":1}\n"]);
+    assert_eq!(lines(1)?, ["", "{\"n\":1}\n{\"n\":0}\n", "{\"n\":2}\n"]);
     Ok(())
 }
 

@@ -13,8 +13,9 @@ pub const TESTS: &[Test] = tests! {
     Broker:
         odd_rows_come_back_byte_for_byte,
         other_numbers_of_partitions_are_refused_unless_it_is_said_where_records_go,
-        a_replay_keeps_the_gaps_in_time,
         timestamps_a_topic_does_not_keep_are_refused;
+    Machine:
+        a_replay_keeps_the_gaps_in_time;
 };
 
 fn odd_rows_come_back_byte_for_byte() -> Outcome {

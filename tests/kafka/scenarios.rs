@@ -90,6 +90,23 @@ fn scenarios_run_over_topics_by_the_command_line_and_leave_none() -> Outcome {
     soon("topics of the run are left", is_empty)?;
     assert_eq!(Query::new(&bystander)?.run()?.rows(), ["0@0 a"]);
 
+    // What failed is told with everything that is needed to see it again.
+    let wrong = dir.path().join("miscounted.toml").display().to_string();
+    let properties = dir.path().join("client.properties").display().to_string();
+    std::fs::write(
+        &wrong,
+        SCENARIO.replace(
+            "[expect]\nbatches = 2",
+            "[expect.error]\nmessage_contains = \"no luck\"",
+        ),
+    )?;
+    std::fs::write(&properties, "client.id=skirl\n")?;
+    let bootstrap = bystander.properties.bootstrap();
+    let arguments = ["--kafka", bootstrap, "--kafka-properties", &properties];
+    let (passed, said) = skirl(&[&["run", wrong.as_str()], &arguments[..]].concat())?;
+    let again = format!("again: skirl run {wrong} --seed 0 {}", arguments.join(" "));
+    assert!(!passed && said.contains(&again), "{said}");
+
     let (passed, said) = skirl(&["run", &path, "--kafka", "127.0.0.1:1"])?;
     assert!(!passed && said.contains("no broker answers at 127.0.0.1:1"), "{said}");
     Ok(())

@@ -9,15 +9,18 @@ use skirl_engine::sink::{KafkaSink, Sink};
 use skirl_engine::source::MemoryStream;
 use skirl_engine::storage::{MemoryStorage, Storage};
 use skirl_engine::{OutputMode, Session, StreamingQuery, Trigger};
+use skirl_kafka::Row;
 
 use crate::needs::{Outcome, Test, soon, tests};
 use crate::query::Query;
 use crate::role::Role;
 use crate::topic::Topic;
+use crate::trace::said;
 
 pub const TESTS: &[Test] = tests! {
     Broker:
         rows_go_where_their_columns_say,
+        headers_are_written_as_they_were_read,
         equal_keys_go_where_java_s_producer_sends_them,
         a_row_that_is_too_large_ends_the_query,
         at_least_once_writes_a_batch_again_after_a_crash,
@@ -73,6 +76,39 @@ fn rows_go_where_their_columns_say() -> Outcome {
         Query::new(&other)?.run()?.rows(),
         ["0@0 NULL", "1@0 b", "1@1 b", "2@0 a"]
     );
+    Ok(())
+}
+
+fn headers_are_written_as_they_were_read() -> Outcome {
+    let (input, output) = (Topic::new("sink-headers-in", 1)?, Topic::new("sink-headers-out", 1)?);
+    let headers: [(&str, Option<&[u8]>); 4] = [
+        ("a", Some(b"1")),
+        ("a", Some(b"\xff\x00")),
+        ("b", None),
+        ("", Some(b"")),
+    ];
+    let row = |headers| Row {
+        value: Some(b"v"),
+        headers,
+        ..Row::default()
+    };
+    input.send(&[row(&headers), row(&[])])?;
+    let dir = tempfile::tempdir()?;
+    let mut query = Role::Skirl.command();
+    query
+        .args(["query", "SELECT value, headers FROM s", "--trigger=available-now"])
+        .arg(format!("--stream=s={}", input.address()))
+        .args(["--option=s.startingOffsets=earliest", "--option=s.includeHeaders=true"])
+        .arg(format!("--sink={}", output.address()))
+        .arg("--checkpoint")
+        .arg(dir.path());
+    said(&query.output()?, 0);
+    let headers_of = |topic: &Topic| -> Result<Vec<_>, libtest_mimic::Failed> {
+        Ok(topic.rows()?.into_iter().map(|row| row.headers).collect())
+    };
+    let written = headers_of(&output)?;
+    assert_eq!((written.len(), written[0].len()), (2, headers.len()));
+    assert_eq!(written, headers_of(&input)?);
     Ok(())
 }
 

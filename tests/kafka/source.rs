@@ -1,5 +1,7 @@
 //! The engine's source over topics: its options, its offsets and its columns.
 
+use std::path::Path;
+
 use arrow::array::AsArray;
 use arrow::datatypes::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use libtest_mimic::Failed;
@@ -300,28 +302,25 @@ fn a_query_goes_on_from_a_checkpoint_of_spark_s() -> Outcome {
     let topic = Topic::new("spark-checkpoint", 1)?;
     topic.put(0, &["a", "b", "c", "d"])?;
     let query = Query::new(&topic)?;
-    let entry = |end: i64| {
-        format!(
-            "v1\n{{\"batchWatermarkMs\":0,\"batchTimestampMs\":1733220000000,\"conf\":{{}}}}\n{{\"{}\":{{\"0\":{end}}}}}",
-            topic.name
-        )
-    };
-    let files = [
-        (
-            "metadata",
-            r#"{"id":"d366a8bf-db79-42ca-b5a4-d9ca0a11d63e"}"#.to_string(),
-        ),
-        ("sources/0/0", format!("\0v1\n{{\"{}\":{{\"0\":1}}}}", topic.name)),
-        ("offsets/0", entry(2)),
-        ("offsets/1", entry(3)),
-        ("commits/0", "v1\n{\"nextBatchWatermarkMs\":0}".to_string()),
-    ];
-    for (name, text) in &files {
+    // Written by Spark 4.3.0 with `maxOffsetsPerTrigger` as 1 over a topic `sparky`, and ended in batch 2.
+    let spark_s = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/kafka/spark_checkpoint");
+    for name in [
+        "metadata",
+        "sources/0/0",
+        "offsets/0",
+        "offsets/1",
+        "offsets/2",
+        "commits/0",
+        "commits/1",
+    ] {
+        let text = std::fs::read_to_string(spark_s.join(name))?.replace("sparky", &topic.name);
         let path = query.dir().join(name);
         std::fs::create_dir_all(path.parent().expect("a folder"))?;
         std::fs::write(path, text)?;
     }
-    // Batch 1 was logged and not committed: it comes again, and the rest after it.
+    let end = |offset: i64| format!(r#"{{"{}":{{"0":{offset}}}}}"#, topic.name);
+    assert_eq!(query.logged()?, [end(1), end(2), end(3)]);
+    // Batch 2 was logged and not committed: it comes again, and the rest after it.
     assert_eq!(query.run()?.batches, [vec!["0@2 c"], vec!["0@3 d"]]);
     let counts = query.sql("SELECT count(*) FROM t").complete().start();
     let message = counts

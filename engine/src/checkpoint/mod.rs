@@ -186,15 +186,16 @@ impl Checkpoint {
     }
 
     /// Logs a batch before it runs; from here on a restart repeats exactly this batch.
+    ///
+    /// # Errors
+    /// Another run has logged a batch of this number; a log that cannot be written.
     pub(crate) fn log_offsets(&mut self, entry: &OffsetEntry) -> Result<()> {
         let mut text = format!("v1\n{}", to_json(&entry.metadata));
         for end in &entry.ends {
             text.push('\n');
             text.push_str(&end.as_ref().map_or("-".to_string(), |offset| offset.0.to_string()));
         }
-        self.log
-            .0
-            .write(&format!("offsets/{}", entry.batch_id), text.as_bytes())?;
+        self.log.append("offsets", entry.batch_id, &text)?;
         if let Some(old) = entry.batch_id.checked_sub(KEPT_BATCHES) {
             self.log.0.remove(&format!("offsets/{old}"))?;
         }
@@ -202,6 +203,9 @@ impl Checkpoint {
     }
 
     /// Logs that a batch is done and what the watermark is after it.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::log_offsets`].
     pub(crate) fn log_commit(&mut self, batch_id: u64, next_batch_watermark_ms: i64) -> Result<()> {
         let text = format!(
             "v1\n{}",
@@ -209,7 +213,7 @@ impl Checkpoint {
                 next_batch_watermark_ms
             })
         );
-        self.log.0.write(&format!("commits/{batch_id}"), text.as_bytes())?;
+        self.log.append("commits", batch_id, &text)?;
         if let Some(old) = batch_id.checked_sub(KEPT_BATCHES) {
             self.log.0.remove(&format!("commits/{old}"))?;
         }
@@ -247,6 +251,21 @@ impl Checkpoint {
 }
 
 impl Log {
+    /// Adds the entry of a batch, in Spark's words if there is one: two runs of a query would spoil each other's state.
+    fn append(&mut self, log: &str, batch_id: u64, text: &str) -> Result<()> {
+        let name = format!("{log}/{batch_id}");
+        if self.0.read(&name)?.is_some() {
+            return Err(Error::spark(
+                "CONCURRENT_STREAM_LOG_UPDATE",
+                format!(
+                    "Concurrent update to the log. Multiple streaming jobs detected for {batch_id}.\nPlease make sure only one \
+                     streaming job runs on a specific checkpoint location at a time."
+                ),
+            ));
+        }
+        self.0.write(&name, text.as_bytes())
+    }
+
     fn numbers(&self, log: &str) -> Result<Vec<u64>> {
         let names = self.0.list(log)?;
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
@@ -350,6 +369,20 @@ mod tests {
             pending: Some(entry(1)),
         };
         assert_eq!(checkpoint.resume().unwrap(), both);
+    }
+
+    #[test]
+    fn a_second_run_at_the_same_checkpoint_ends_the_first_with_a_word() {
+        let storage = MemoryStorage::default();
+        let open = || Checkpoint::open(Box::new(storage.clone()), "q").unwrap();
+        let (mut first, mut second) = (open(), open());
+        first.log_offsets(&entry(0)).unwrap();
+        second.log_commit(0, 9).unwrap();
+        for refused in [first.log_commit(0, 9), second.log_offsets(&entry(0))] {
+            let message = refused.unwrap_err().to_string();
+            assert!(message.contains("Multiple streaming jobs detected for 0."), "{message}");
+        }
+        second.log_offsets(&entry(1)).unwrap();
     }
 
     #[test]

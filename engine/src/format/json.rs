@@ -2,11 +2,13 @@
 //!
 //! A value that does not fit its column is NULL, the rest of the row stays; text that is no JSON makes a row of NULLs.
 //! `token` walks over the text, `value` puts what it meets straight into columns, `flat` does both at once for plain rows,
-//! `read` makes rows of them, `write` prints columns.
+//! `read` makes rows of them, `recover` goes on behind errors as
+//! Jackson does, `write` prints columns.
 
 mod base64;
 mod flat;
 mod read;
+mod recover;
 mod token;
 mod value;
 mod write;

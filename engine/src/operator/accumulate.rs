@@ -3,13 +3,11 @@
 //! The same structure holds the partial values of a batch and those of the state: a slot per group, read without being
 //! destroyed, so that a batch costs what it touches. Result types and errors are Spark's (spark-semantics 14).
 
-use std::sync::Arc;
+mod argument;
+mod result;
+mod snapshot;
 
-use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, Float64Array, Int64Array, PrimitiveArray,
-    UInt32Array, new_null_array,
-};
-use arrow::buffer::{NullBuffer, ScalarBuffer};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray};
 use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
@@ -18,6 +16,8 @@ use arrow::datatypes::{
 use arrow::row::{RowConverter, SortField};
 
 use crate::{Error, Result};
+
+pub(super) use argument::Argument;
 
 /// Which aggregate, over which type, to which type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -354,169 +354,6 @@ impl Accumulator {
         }
         Ok(())
     }
-
-    /// The results of some groups.
-    ///
-    /// # Errors
-    /// `NUMERIC_VALUE_OUT_OF_RANGE` for a decimal sum that does not fit its type, under ANSI rules.
-    pub(crate) fn results(&self, slots: &[u32]) -> Result<ArrayRef> {
-        use Accumulator::*;
-        Ok(match self {
-            Count(counts) => Arc::new(Int64Array::from_iter_values(slots.iter().map(|s| counts[*s as usize]))),
-            SumInteger { sums, seen, .. } => nullable::<Int64Type>(slots, sums, |s| seen[s]),
-            SumFloat { sums, seen } => nullable::<Float64Type>(slots, sums, |s| seen[s]),
-            SumDecimal { sums, seen, spec } => decimal_sums(slots, sums, seen, spec)?,
-            AvgFloat { sums, counts } => {
-                let average = |s: &u32| {
-                    let (sum, count) = (sums[*s as usize], counts[*s as usize]);
-                    (count > 0).then(|| sum / count as f64)
-                };
-                Arc::new(slots.iter().map(average).collect::<Float64Array>())
-            }
-            AvgDecimal { sums, counts, spec } => decimal_averages(slots, sums, counts, spec)?,
-            Extreme {
-                values,
-                converter,
-                spec,
-            } => extremes(slots, values, converter, spec)?,
-            ExtremeInteger { values, seen, spec } => {
-                from_integers(nullable::<Int64Type>(slots, values, |s| seen[s]), &spec.output)?
-            }
-        })
-    }
-
-    /// The running values of some groups, for a snapshot; [`Accumulator::restore`] takes them back.
-    pub(crate) fn snapshot(&self, slots: &[u32]) -> Vec<ArrayRef> {
-        use Accumulator::*;
-        let ints =
-            |v: &[i64]| -> ArrayRef { Arc::new(Int64Array::from_iter_values(slots.iter().map(|s| v[*s as usize]))) };
-        let floats =
-            |v: &[f64]| -> ArrayRef { Arc::new(Float64Array::from_iter_values(slots.iter().map(|s| v[*s as usize]))) };
-        let bools =
-            |v: &[bool]| -> ArrayRef { Arc::new(BooleanArray::from_iter(slots.iter().map(|s| Some(v[*s as usize])))) };
-        let wide = |v: &[i128]| -> ArrayRef {
-            Arc::new(BinaryArray::from_iter_values(
-                slots.iter().map(|s| v[*s as usize].to_le_bytes()),
-            ))
-        };
-        match self {
-            Count(counts) => vec![ints(counts)],
-            SumInteger { sums, seen, .. } | ExtremeInteger { values: sums, seen, .. } => vec![ints(sums), bools(seen)],
-            SumFloat { sums, seen } => vec![floats(sums), bools(seen)],
-            SumDecimal { sums, seen, .. } => vec![wide(sums), bools(seen)],
-            AvgFloat { sums, counts } => vec![floats(sums), ints(counts)],
-            AvgDecimal { sums, counts, .. } => vec![wide(sums), ints(counts)],
-            Extreme { values, .. } => {
-                vec![Arc::new(BinaryArray::from_iter_values(
-                    slots.iter().map(|s| &values[*s as usize]),
-                ))]
-            }
-        }
-    }
-
-    /// How many columns [`Accumulator::snapshot`] has.
-    pub(crate) fn snapshot_width(&self) -> usize {
-        match self {
-            Accumulator::Count(_) | Accumulator::Extreme { .. } => 1,
-            _ => 2,
-        }
-    }
-
-    /// Takes the columns of a snapshot as slots `0..rows`.
-    ///
-    /// # Errors
-    /// A snapshot of another shape.
-    pub(crate) fn restore(&mut self, columns: &[ArrayRef]) -> Result<()> {
-        use Accumulator::*;
-        let foreign = || Error::Invalid("the checkpoint's state does not fit the query".into());
-        let ints = |i: usize| -> Result<Vec<i64>> {
-            let column = columns
-                .get(i)
-                .and_then(|c| c.as_primitive_opt::<Int64Type>())
-                .ok_or_else(foreign)?;
-            Ok(column.values().to_vec())
-        };
-        let floats = |i: usize| -> Result<Vec<f64>> {
-            let column = columns
-                .get(i)
-                .and_then(|c| c.as_primitive_opt::<Float64Type>())
-                .ok_or_else(foreign)?;
-            Ok(column.values().to_vec())
-        };
-        let bools = |i: usize| -> Result<Vec<bool>> {
-            let column = columns.get(i).and_then(|c| c.as_boolean_opt()).ok_or_else(foreign)?;
-            Ok(column.values().iter().collect())
-        };
-        let bytes = |i: usize| -> Result<Vec<Box<[u8]>>> {
-            let column = columns
-                .get(i)
-                .and_then(|c| c.as_binary_opt::<i32>())
-                .ok_or_else(foreign)?;
-            Ok((0..column.len()).map(|row| column.value(row).into()).collect())
-        };
-        let wide = |i: usize| -> Result<Vec<i128>> {
-            let decode = |b: Box<[u8]>| b.as_ref().try_into().map(i128::from_le_bytes).map_err(|_| foreign());
-            bytes(i)?.into_iter().map(decode).collect()
-        };
-        match self {
-            Count(counts) => *counts = ints(0)?,
-            SumInteger { sums, seen, .. } | ExtremeInteger { values: sums, seen, .. } => {
-                (*sums, *seen) = (ints(0)?, bools(1)?);
-            }
-            SumFloat { sums, seen } => (*sums, *seen) = (floats(0)?, bools(1)?),
-            SumDecimal { sums, seen, .. } => (*sums, *seen) = (wide(0)?, bools(1)?),
-            AvgFloat { sums, counts } => (*sums, *counts) = (floats(0)?, ints(1)?),
-            AvgDecimal { sums, counts, .. } => (*sums, *counts) = (wide(0)?, ints(1)?),
-            Extreme { values, .. } => *values = bytes(0)?,
-        }
-        Ok(())
-    }
-}
-
-/// A column several aggregates may be of.
-///
-/// Small integers are summed once for all of them: a chunk's sum of 32-bit integers is exact in 64 bits, and exact as a
-/// double too, so that `avg`, which Spark computes in doubles, is what adding doubles one by one would have given.
-pub(super) struct Argument {
-    pub values: ArrayRef,
-    sums: Option<Vec<i64>>,
-    /// Values that are not NULL per group.
-    counts: Vec<i64>,
-}
-
-impl Argument {
-    /// `values` of rows in groups `ids`; `rows` is how many rows each group has.
-    pub(super) fn of(values: ArrayRef, ids: &[u32], rows: &[i64]) -> Result<Argument> {
-        let small = matches!(values.data_type(), DataType::Int8 | DataType::Int16 | DataType::Int32);
-        let mut counts = rows.to_vec();
-        let mut sums = small.then(|| vec![0i64; rows.len()]);
-        if let Some(sums) = &mut sums {
-            each_integer(ids, &values, |id, value| sums[id] += value)?;
-        }
-        if values.logical_null_count() > 0 {
-            counts.fill(0);
-            count_rows(&mut counts, ids, Some(&values));
-        }
-        Ok(Argument { values, sums, counts })
-    }
-
-    /// The aggregate of each group, if counts and sums are all it needs.
-    pub(super) fn accumulator(&self, spec: &AggregateSpec) -> Option<Accumulator> {
-        let counts = || self.counts.clone();
-        match (spec.kind, &self.sums) {
-            (AggregateKind::Count, _) => Some(Accumulator::Count(counts())),
-            (AggregateKind::Sum, Some(sums)) => Some(Accumulator::SumInteger {
-                sums: sums.clone(),
-                seen: self.counts.iter().map(|count| *count > 0).collect(),
-                spec: spec.clone(),
-            }),
-            (AggregateKind::Avg, Some(sums)) => Some(Accumulator::AvgFloat {
-                sums: sums.iter().map(|sum| *sum as f64).collect(),
-                counts: counts(),
-            }),
-            _ => None,
-        }
-    }
 }
 
 fn argument(values: Option<&ArrayRef>) -> Result<&ArrayRef> {
@@ -606,105 +443,11 @@ fn each_float(ids: &[u32], values: &ArrayRef, mut f: impl FnMut(usize, f64)) -> 
     Ok(())
 }
 
-fn from_integers(values: ArrayRef, to: &DataType) -> Result<ArrayRef> {
-    Ok(match to {
-        DataType::Date32 => cast(&cast(&values, &DataType::Int32)?, to)?,
-        _ => cast(&values, to)?,
-    })
-}
-
-fn nullable<T: ArrowPrimitiveType>(slots: &[u32], values: &[T::Native], seen: impl Fn(usize) -> bool) -> ArrayRef {
-    let picked: ScalarBuffer<T::Native> = slots.iter().map(|s| values[*s as usize]).collect::<Vec<_>>().into();
-    let nulls = NullBuffer::from_iter(slots.iter().map(|s| seen(*s as usize)));
-    Arc::new(PrimitiveArray::<T>::new(
-        picked,
-        Some(nulls).filter(|n| n.null_count() > 0),
-    ))
-}
-
-fn decimal_parts(to: &DataType) -> Result<(u8, i8)> {
-    match to {
-        DataType::Decimal128(precision, scale) => Ok((*precision, *scale)),
-        other => Err(Error::Invalid(format!("a decimal aggregate cannot have type {other}"))),
-    }
-}
-
-fn decimal_sums(slots: &[u32], sums: &[i128], seen: &[bool], spec: &AggregateSpec) -> Result<ArrayRef> {
-    let (precision, scale) = decimal_parts(&spec.output)?;
-    let values = slots.iter().map(|s| seen[*s as usize].then(|| sums[*s as usize]));
-    fit_decimals(values.collect(), precision, scale, spec.ansi)
-}
-
-/// The average with the result's scale, half up as Spark rounds.
-fn decimal_averages(slots: &[u32], sums: &[i128], counts: &[i64], spec: &AggregateSpec) -> Result<ArrayRef> {
-    let (precision, scale) = decimal_parts(&spec.output)?;
-    let (_, input_scale) = decimal_parts(&spec.input)?;
-    let factor = 10i128.pow((scale - input_scale).max(0) as u32);
-    let average = |s: &u32| {
-        let (sum, count) = (sums[*s as usize], i128::from(counts[*s as usize]));
-        if count == 0 {
-            return None;
-        }
-        let scaled = sum.saturating_mul(factor);
-        let (quotient, rest) = (scaled / count, scaled % count);
-        Some(if rest.abs() * 2 >= count {
-            quotient + scaled.signum()
-        } else {
-            quotient
-        })
-    };
-    fit_decimals(slots.iter().map(average).collect(), precision, scale, spec.ansi)
-}
-
-fn fit_decimals(values: Vec<Option<i128>>, precision: u8, scale: i8, ansi: bool) -> Result<ArrayRef> {
-    let bound = 10i128.checked_pow(u32::from(precision)).unwrap_or(i128::MAX);
-    let mut fitted = Vec::with_capacity(values.len());
-    for value in values {
-        match value {
-            Some(v) if v.abs() >= bound && ansi => {
-                return Err(Error::spark(
-                    "NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION",
-                    format!(
-                        "[NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION] a sum cannot be represented as Decimal({precision}, {scale})"
-                    ),
-                ));
-            }
-            Some(v) if v.abs() >= bound => fitted.push(None),
-            other => fitted.push(other),
-        }
-    }
-    let array = PrimitiveArray::<Decimal128Type>::from_iter(fitted).with_precision_and_scale(precision, scale)?;
-    Ok(Arc::new(array))
-}
-
-fn extremes(slots: &[u32], values: &[Box<[u8]>], converter: &RowConverter, spec: &AggregateSpec) -> Result<ArrayRef> {
-    let parser = converter.parser();
-    let present: Vec<u32> = slots
-        .iter()
-        .copied()
-        .filter(|s| !values[*s as usize].is_empty())
-        .collect();
-    let rows = present.iter().map(|s| parser.parse(&values[*s as usize]));
-    let found = converter.convert_rows(rows)?.swap_remove(0);
-    if present.len() == slots.len() {
-        return Ok(found);
-    }
-    if present.is_empty() {
-        return Ok(new_null_array(&spec.output, slots.len()));
-    }
-    let mut next = 0;
-    let positions = slots.iter().map(|s| {
-        (!values[*s as usize].is_empty()).then(|| {
-            next += 1;
-            next - 1
-        })
-    });
-    Ok(arrow::compute::take(&found, &positions.collect::<UInt32Array>(), None)?)
-}
-
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Int32Array, StringArray};
+    use std::sync::Arc;
+
+    use arrow::array::{Int32Array, Int64Array, StringArray};
 
     use super::*;
 

@@ -8,9 +8,13 @@ use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Float32Array, Float64Array, RecordBatch, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, Float32Array, Float64Array, ListArray, RecordBatch, StructArray, UInt32Array,
+};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Field, Float32Type, Float64Type, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, Field, FieldRef, Float32Type, Float64Type, Schema, SchemaRef, TimestampMicrosecondType,
+};
 use arrow::row::{RowConverter, SortField};
 use datafusion::physical_expr::PhysicalExpr;
 use foldhash::fast::FixedState;
@@ -260,9 +264,25 @@ fn evaluate(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<ArrayRef
     Ok(expr.evaluate(rows)?.into_array(rows.num_rows())?)
 }
 
-/// `-0.0` is `0.0` and every NaN is one NaN, as keys.
+/// `-0.0` is `0.0` and every NaN is one NaN, as keys and inside of keys.
 pub(super) fn one_zero(key: ArrayRef) -> ArrayRef {
     match key.data_type() {
+        DataType::Struct(fields) if has_floats(fields) => {
+            let key = key.as_struct();
+            let columns = key.columns().iter().cloned().map(one_zero).collect();
+            Arc::new(StructArray::new(fields.clone(), columns, key.nulls().cloned()))
+        }
+        DataType::List(element) if has_floats(std::slice::from_ref(element)) => {
+            let key = key.as_list::<i32>();
+            let elements = one_zero(Arc::clone(key.values()));
+            let offsets = key.offsets().clone();
+            Arc::new(ListArray::new(
+                Arc::clone(element),
+                offsets,
+                elements,
+                key.nulls().cloned(),
+            ))
+        }
         DataType::Float64 => {
             let one = |v: f64| if v.is_nan() { f64::NAN } else { v + 0.0 };
             Arc::new(key.as_primitive::<Float64Type>().unary::<_, Float64Type>(one)) as Arc<Float64Array>
@@ -273,6 +293,14 @@ pub(super) fn one_zero(key: ArrayRef) -> ArrayRef {
         }
         _ => key,
     }
+}
+
+fn has_floats(fields: &[FieldRef]) -> bool {
+    fields.iter().any(|field| match field.data_type() {
+        DataType::Struct(inner) => has_floats(inner),
+        DataType::List(element) => has_floats(std::slice::from_ref(element)),
+        other => other.is_floating(),
+    })
 }
 
 /// Groups by key, their running values in columns, and the order in which they will close.

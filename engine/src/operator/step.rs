@@ -18,6 +18,8 @@ use crate::{Error, Result};
 pub(crate) enum Step {
     /// Keeps rows for which a boolean expression is true.
     Filter(Arc<dyn PhysicalExpr>),
+    /// Evaluates expressions that are needed twice, for the errors they raise.
+    Evaluate(Vec<Arc<dyn PhysicalExpr>>),
     /// Makes new columns.
     Project {
         exprs: Vec<Arc<dyn PhysicalExpr>>,
@@ -55,6 +57,10 @@ pub(super) fn run_steps(steps: &[Step], mut rows: RecordBatch) -> Result<(Record
     for step in steps {
         rows = match step {
             Step::Filter(predicate) => filter(predicate, rows)?,
+            Step::Evaluate(exprs) => {
+                exprs.iter().try_for_each(|e| e.evaluate(&rows).map(drop))?;
+                rows
+            }
             Step::Project { exprs, schema } => project(exprs, schema, &rows)?,
             Step::Window(window) => window.assign(rows)?,
             Step::Expand(expand) => expand.expand(&rows)?,

@@ -16,6 +16,7 @@ use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 
 use super::check::aggregate_function;
 use super::expr::constant;
+use super::shared::{shared_by_aggregates, shared_by_columns};
 use super::{PlanSettings, Prepared, event_time, streams};
 use crate::format::columns::Columns;
 use crate::operator::{
@@ -99,7 +100,8 @@ impl Builder {
                     .collect::<Result<_>>()?;
                 let schema = nullable(p.schema.inner());
                 self.head = head;
-                Ok(then(self.node(&p.input)?, Step::Project { exprs, schema }))
+                let input = before_all(self.node(&p.input)?, &shared_by_columns(&p.expr), p.input.schema())?;
+                Ok(then(input, Step::Project { exprs, schema }))
             }
             LogicalPlan::Extension(extension) => self.extension(extension.node.as_any(), head),
             LogicalPlan::Union(union) => self.union(union),
@@ -225,9 +227,10 @@ impl Builder {
             calls,
             schema: nullable(aggregate.schema.inner()),
         };
-        let input = Box::new(self.node(&aggregate.input)?);
+        let input = self.node(&aggregate.input)?;
+        let shared = shared_by_aggregates(&aggregate.aggr_expr, input_schema);
         Ok(Node::Aggregate {
-            input,
+            input: Box::new(before_all(input, &shared, input_schema)?),
             operator: Box::new(Aggregation::new(plan)?),
         })
     }
@@ -407,6 +410,15 @@ fn physical(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
 /// Whether a stream is aggregated in a plan.
 fn aggregates(plan: &LogicalPlan) -> bool {
     streams(plan) && (matches!(plan, LogicalPlan::Aggregate(_)) || plan.inputs().into_iter().any(aggregates))
+}
+
+/// `node`, and what is evaluated for every row of it before anything else.
+fn before_all(node: Node, shared: &[Expr], schema: &DFSchema) -> Result<Node> {
+    if shared.is_empty() {
+        return Ok(node);
+    }
+    let exprs = shared.iter().map(|e| physical(e, schema)).collect::<Result<_>>()?;
+    Ok(then(node, Step::Evaluate(exprs)))
 }
 
 /// `step` after `node`.

@@ -12,6 +12,7 @@ mod expr;
 mod membership;
 mod placement;
 mod prune;
+mod shared;
 mod state_bound;
 
 pub(crate) use build::output_schema;

@@ -141,16 +141,16 @@ fn sink_below_extension(extension: Extension, predicates: Vec<Expr>, pass: Pass)
     }
     if let Some(window) = node.downcast_ref::<TimeWindowNode>() {
         let column = window.window_column();
-        let (mut down, stay) = match window.only_window() {
-            Some(value) => (
-                substitute(predicates, &mapping(vec![column], [value].into_iter()))?,
-                vec![],
-            ),
-            None => partition(predicates, |p| !p.column_refs().contains(&column)),
+        // Rows without a time have no window. Conditions on a time cannot sink below the watermark of that time itself,
+        // but may sink below a join, into a branch of a union, where the time may be another, or below the watermark of
+        // another time: also those on the window, if there is one only.
+        let sinks = !event_time::is_tagged(&window.time, &window.input) || has_branches(&window.input);
+        let predicates = match window.only_window().filter(|_| sinks) {
+            Some(value) => substitute(predicates, &mapping(vec![column.clone()], [value].into_iter()))?,
+            None => predicates,
         };
-        // Rows without a time have no window. The condition cannot sink below the watermark of that time itself, but
-        // may sink below a join, and in a branch of a union the time may be another.
-        if !event_time::is_tagged(&window.time, &window.input) || has_branches(&window.input) {
+        let (mut down, stay) = partition(predicates, |p| !p.column_refs().contains(&column));
+        if sinks {
             down.push(Expr::IsNotNull(Box::new(window.time.clone())));
         }
         let input = sink(window.input.clone(), down, pass)?;

@@ -49,6 +49,7 @@ pub use catalog::{BatchTime, Catalog, WatermarkSpec};
 pub(crate) use execute::with_short_circuits;
 pub use execute::{executable, execute_static, physical_expr, resolve_scalar_subqueries};
 pub use expr::is_subquery_join;
+pub use function::is_fallible;
 pub use interval::{parse_delay_ms, parse_interval_us};
 pub use intolerance::is_null_intolerant;
 pub use node::{GroupingSetsNode, SessionWindowNode, StreamTable, TimeWindowNode, WatermarkNode};

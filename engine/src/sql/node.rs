@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, Result};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, TableSource, UserDefinedLogicalNodeCore};
 
-use super::function::window::window;
+use super::function::window;
 use super::timestamp_type;
 
 /// The leaf of a stream: a name and a schema; rows come from whoever runs the plan.
@@ -139,11 +139,11 @@ impl TimeWindowNode {
         last_column(&self.schema)
     }
 
-    /// The window column as an expression over the input; `None` where windows overlap and a row may have several.
-    pub(crate) fn only_window(&self) -> Option<Expr> {
+    /// The window as a function of the input's columns, where a row has exactly one.
+    pub fn only_window(&self) -> Option<Expr> {
         let sizes = (self.duration_us, self.slide_us, self.start_us);
-        let call = |time: &Expr| window(sizes, 0, Self::window_type()).call(vec![time.clone()]);
-        (self.slide_us == self.duration_us).then(|| call(&self.time))
+        let window = (self.duration_us == self.slide_us).then(|| window::window(sizes, 0, Self::window_type()))?;
+        Some(window.call(vec![self.time.clone()]))
     }
 }
 

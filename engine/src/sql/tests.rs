@@ -106,6 +106,10 @@ fn query(sql: &str) -> String {
 fn columns_are_named_and_typed_as_in_spark() {
     for (sql, wanted) in [
         (
+            "(SELECT count(*) FROM u) AS a, (SELECT max(l) AS b FROM t) AS c, n AS d",
+            "a bigint, c bigint, d int",
+        ),
+        (
             "count(*), sum(n), avg(n), sum(dec), avg(dec)",
             "count(1) bigint, sum(n) bigint, avg(n) double, sum(dec) decimal(14,2), avg(dec) decimal(8,6)",
         ),
@@ -254,8 +258,14 @@ fn windows_are_refused_as_spark_refuses_them() {
             "{window}"
         );
     }
-    let sql = "SELECT window.start FROM t GROUP BY window(ts, '0 seconds')";
-    assert_eq!(condition(true, sql), "UNRESOLVED_COLUMN.WITH_SUGGESTION");
+    for clause in [
+        "GROUP BY window(ts, '0 seconds')",
+        "GROUP BY window(ts, '5 minutes') HAVING window(ts, '5 minutes').end > ts",
+        "GROUP BY window(ts, '5 minutes') ORDER BY window(ts, '5 minutes')",
+    ] {
+        let sql = format!("SELECT window.start FROM t {clause}");
+        assert_eq!(condition(true, &sql), "UNRESOLVED_COLUMN.WITH_SUGGESTION", "{clause}");
+    }
 }
 
 #[test]

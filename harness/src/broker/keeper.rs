@@ -206,6 +206,9 @@ pub(crate) fn ask(cache: &Cache, cluster: u32, request: Request) -> Result<Repor
     match ask_at(&cache.runs().join(cluster.to_string()), request) {
         Ok(Answer::Done(report)) => Ok(report),
         Ok(Answer::Failed(message)) => Err(Error::Option(message)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Option(format!(
+            "there is no cluster {cluster}; `skirl broker status` shows those that run"
+        ))),
         Err(error) => Err(Error::io(format!("ask the keeper of cluster {cluster}"))(error)),
     }
 }

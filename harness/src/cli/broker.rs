@@ -12,11 +12,6 @@ use crate::broker::keeper::{self, Report, Request};
 use crate::broker::{Cache, Cluster, NodeId, Options, State, User, prepare, random_id};
 
 /// Start and stop a throwaway Apache Kafka on this machine.
-///
-/// skirl broker start --nodes 3 --setting message.max.bytes=1000
-///
-/// It is fetched from Maven Central the first time; Java 17 has to be here. It listens on the loopback address only, makes
-/// no topics by itself, and forgets everything when it is stopped.
 #[derive(Debug, Args)]
 pub struct Broker {
     #[command(subcommand)]

@@ -21,7 +21,7 @@ pub fn address_of(place: &str) -> Result<Option<Address>> {
 
 /// What a place is that is no address of Kafka's: a directory or a file, if it names no other scheme, such as a mistyped one.
 pub fn path_of(place: &str) -> Result<PathBuf> {
-    if place.contains("://") {
+    if place.contains("://") || place.starts_with("kafka:") {
         bail!(
             "`{}` is no path and no Kafka address; write `kafka://host:port/topic`",
             skirl_kafka::address::shown(place)
@@ -61,6 +61,12 @@ impl KafkaArgs {
     /// Whether a file was named.
     pub fn is_given(&self) -> bool {
         self.kafka_properties.is_some()
+    }
+
+    /// The argument that names the file again, with a space before it; nothing if none was named.
+    pub fn again(&self) -> String {
+        let again = |file: &PathBuf| format!(" --kafka-properties {}", file.display());
+        self.kafka_properties.as_ref().map_or_else(String::new, again)
     }
 
     /// The properties for these brokers: from the environment, and over it from the file.

@@ -21,11 +21,17 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+const EXIT_CODES: &str = "Exit code: 0 passed, 1 a check failed, 2 could not run; `skirl load` adds 3.";
+
 /// Test stream processors against scenarios.
 #[derive(Debug, Parser)]
-#[command(name = "skirl", version, arg_required_else_help = true)]
+#[command(name = "skirl", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub enum Command {
     /// Run scenarios and check what comes out.
+    ///
+    /// Exit code: 0 every check passed, 1 a check failed (`again:` says how to repeat it), 2 something could not run.
+    ///
+    /// skirl run scenarios --filter window --junit report.xml
     Run(run::Run),
     /// Run a saved failure again, step for step.
     Replay(replay::Replay),
@@ -57,12 +63,22 @@ pub enum Command {
     /// skirl fit trace/ --to look_alike.toml && skirl generate --scenario look_alike.toml --seed 7 --to out/
     Fit(fit::Fit),
     /// Run a streaming query on directories, sockets or topics and print its batches.
+    ///
+    /// skirl query "SELECT max_temperature FROM weather" --stream weather=data/weather --option weather.header=true
+    ///
+    /// skirl query "SELECT CAST(value AS STRING) FROM scotsmen" --stream scotsmen=kafka://localhost:9092/scotsmen --option
+    /// scotsmen.startingOffsets=earliest
     Query(Box<query::Query>),
     /// Load Kafka brokers at a rate and judge them by objectives.
     Load(Box<load::Load>),
     /// List scenarios with their titles.
     List(list::List),
     /// Start and stop a throwaway Apache Kafka on this machine.
+    ///
+    /// It is fetched from Maven Central the first time; Java 17 has to be here. It listens on the loopback address only,
+    /// makes no topics by itself, and forgets everything when it is stopped.
+    ///
+    /// skirl broker start --nodes 3 --setting message.max.bytes=1000
     Broker(broker::Broker),
 }
 

@@ -1,6 +1,7 @@
 //! `skirl query`: a streaming query on directories, sockets or topics, as a notebook would run it.
 
 mod execute;
+mod refusal;
 mod topic;
 
 use std::collections::BTreeMap;
@@ -19,12 +20,7 @@ use crate::cli::kafka::{KafkaArgs, address_of, path_of};
 use crate::job::{OutputMode, SinkFormat, Trigger, View};
 use crate::scenario::{parse_duration_ms, parse_schema, suggestion};
 
-/// Run a streaming query on directories, sockets or topics and print its batches.
-///
-/// skirl query "SELECT max_temperature FROM weather" --stream weather=data/weather --option weather.header=true
-///
-/// skirl query "SELECT CAST(value AS STRING) FROM scotsmen" --stream scotsmen=kafka://localhost:9092/scotsmen --option
-/// scotsmen.startingOffsets=earliest
+/// A query on the command line.
 #[derive(Args)]
 pub struct Query {
     /// Spark's SQL over the streams, tables and views.
@@ -398,8 +394,13 @@ fn set_schemas(streams: &mut [StreamRequest], tables: &mut [TableRequest], schem
             schema,
             "weather='timestamp TIMESTAMP, max_temperature DOUBLE'",
         )?;
-        let parsed =
-            parse_schema(&ddl).map_err(|wrong| anyhow!("schema of `{name}`: {}; {}", wrong.message, wrong.help))?;
+        let parsed = parse_schema(&ddl).map_err(|wrong| {
+            anyhow!(
+                "schema of `{name}`: {}; {}",
+                wrong.message.trim_end_matches('.'),
+                wrong.help
+            )
+        })?;
         match topic_table_of(tables, &name) {
             Some(table) => table.schema = Some(parsed),
             None => stream_of(streams, &name, "--schema")?.schema = Some(parsed),
@@ -579,7 +580,7 @@ mod tests {
         insta::assert_snapshot!(messages.join("\n"), @r#"
         `--stream weather` has no name and value; write `--stream weather=data/weather`
         `--schema x=...` names no stream; did you mean `w`?
-        schema of `w`: `a INTT` is no schema: Unsupported data type "INTT".; write `name TYPE` for each column, of STRING, INT, BIGINT, DOUBLE, BOOLEAN, TIMESTAMP, DATE, DECIMAL(10, 2) and Spark's other types
+        schema of `w`: `a INTT` is no schema: Unsupported data type "INTT"; write `name TYPE` for each column, of STRING, INT, BIGINT, DOUBLE, BOOLEAN, TIMESTAMP, DATE, DECIMAL(10, 2) and Spark's other types
         `consol` is no sink; did you mean `console`?
         the json sink needs a directory; write `--sink json:out/`
         a memory sink needs `--name`: its table has it

@@ -15,8 +15,6 @@ use crate::report::{self, Paint, Report};
 use crate::scenario::{ReadError, Scenario, find};
 
 /// Run scenarios and check what comes out.
-///
-/// Exit code 0: every check passed; 1: a check failed; 2: something could not run.
 #[derive(Debug, Args)]
 pub struct Run {
     /// Scenario files, or directories of them.
@@ -77,7 +75,7 @@ impl Run {
         };
         if planned.is_empty() {
             bail!(
-                "no scenario's name or title contains `{}`",
+                "no scenario's name or title contains `{}`; `skirl list` shows them",
                 self.filter.unwrap_or_default()
             );
         }

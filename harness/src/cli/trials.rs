@@ -99,7 +99,7 @@ fn run_one(planned: &Planned, broker: &Broker) -> Entry {
                 match topics_of(scenario, broker) {
                     None => run_trial(&trial, |dir| save(dir, scenario, *seed, &rows)),
                     Some(topics) => topics
-                        .and_then(|topics| run_over(&topics, trial, scenario))
+                        .and_then(|topics| run_over(&topics, trial, scenario, &broker.properties))
                         .unwrap_or_else(|reason| Entry::NotRun {
                             name: scenario.name.clone(),
                             reason,
@@ -152,14 +152,23 @@ fn topics_of(scenario: &Scenario, broker: &Broker) -> Option<Result<TopicSetting
 }
 
 /// Runs a trial over topics made for it.
-fn run_over(settings: &TopicSettings, trial: Trial, scenario: &Scenario) -> Result<Entry, String> {
+fn run_over(
+    settings: &TopicSettings,
+    trial: Trial,
+    scenario: &Scenario,
+    properties: &KafkaArgs,
+) -> Result<Entry, String> {
     let trial = trial.for_another_cut();
     let topics = Topics::connect(settings, trial.read.as_ref().unwrap_or(&trial.trace));
     let topics = topics.map_err(|error| in_full(&error))?;
     let outcome = Box::new(judge(&trial, &mut Engine::over(topics)));
     let again = (outcome.status == Status::Failed).then(|| {
         let (path, bootstrap) = (scenario.path.display(), settings.properties.bootstrap());
-        format!("skirl run {path} --seed {} --kafka {bootstrap}", trial.seed)
+        format!(
+            "skirl run {path} --seed {} --kafka {bootstrap}{}",
+            trial.seed,
+            properties.again()
+        )
     });
     Ok(Entry::Ran { outcome, again })
 }

@@ -126,8 +126,13 @@ impl<'a> Derivation<'a> {
                 }
                 Ok(table)
             }
-            Op::Project { input, exprs } => {
+            Op::Project {
+                input,
+                in_advance,
+                exprs,
+            } => {
                 let mut table = self.derive(input)?;
+                self.evaluate(in_advance, &mut table, &input.schema)?;
                 table.columns = self.evaluate(exprs, &mut table, &input.schema)?;
                 Ok(table)
             }

@@ -8,6 +8,7 @@
 //! conditions end up), [`step`] (expressions compiled) once; a trace then through [`schedule`] (which batches, which
 //! watermarks) and [`derive`] (which rows).
 
+mod advance;
 mod advice;
 mod aggregate;
 mod conjuncts;
@@ -35,7 +36,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::logical_expr::LogicalPlan;
-use skirl_engine::sql::{self, BatchTime, Catalog};
+use skirl_engine::sql::{self, BatchTime};
 use skirl_engine::{Error, OutputMode, Result};
 use std::sync::Arc;
 
@@ -94,16 +95,7 @@ impl Oracle {
     }
 
     fn plan(job: &Job) -> Result<Oracle> {
-        let mut catalog = Catalog::new(job.conf.clone());
-        for (name, schema) in &job.streams {
-            catalog.add_stream(name, schema.clone())?;
-        }
-        for (name, rows) in &job.tables {
-            catalog.add_table(name, rows.clone())?;
-        }
-        for view in &job.views {
-            catalog.create_view(&view.name, &view.sql, view.watermark.as_ref())?;
-        }
+        let catalog = job.catalog()?;
         let batch_time = catalog.batch_time().clone();
         batch_time.set(job.clock.at(0));
         let plan = catalog.plan(&job.sql)?;

@@ -84,139 +84,55 @@ fn push(node: Node, predicates: Vec<Expr>) -> Node {
             own.extend(predicates);
             push(*input, own.into_iter().flat_map(simplified).collect())
         }
-        Kind::Project { input, exprs } => {
-            let passes = exprs.iter().all(is_deterministic);
-            let (down, stay) = partition(predicates, |p| passes && is_deterministic(p));
-            let down = down.iter().map(|p| through(p, &output, &exprs)).collect();
-            Node {
-                output,
-                kind: Kind::Project {
-                    input: Box::new(push(*input, down)),
-                    exprs,
-                },
-            }
-            .filtered(stay)
-        }
-        Kind::Slide { input, time, sizes } => {
-            let below = input.ids();
-            let (down, stay) = partition(predicates, |p| is_deterministic(p) && references(p).is_subset(&below));
-            Node {
-                output,
-                kind: Kind::Slide {
-                    input: Box::new(push(*input, down)),
-                    time,
-                    sizes,
-                },
-            }
-            .filtered(stay)
-        }
-        Kind::Expand { input, keys, sets } => Node {
-            output,
-            kind: Kind::Expand {
-                input: Box::new(push(*input, vec![])),
-                keys,
-                sets,
-            },
-        }
-        .filtered(predicates),
-        // Refused in any case: nothing is placed below it.
-        kind @ Kind::Session { .. } => Node { output, kind }.filtered(predicates),
-        Kind::Watermark {
-            input,
-            column,
-            delay_ms,
-            definition,
-        } => {
-            let (down, stay) = partition(predicates, |p| is_deterministic(p) && !references(p).contains(&column));
-            let kind = Kind::Watermark {
-                input: Box::new(push(*input, down)),
-                column,
-                delay_ms,
-                definition,
-            };
-            Node { output, kind }.filtered(stay)
-        }
-        Kind::Aggregate {
-            input,
-            keys,
-            aggregates,
-            distinct,
-        } => {
-            let key_ids: BTreeSet<Id> = output[..keys.len()].iter().map(|a| a.id).collect();
-            let (down, stay) = partition(predicates, |p| {
-                let wanted = references(p);
-                is_deterministic(p) && !wanted.is_empty() && wanted.is_subset(&key_ids)
-            });
-            let down = down.iter().map(|p| through(p, &output, &keys)).collect();
-            let kind = Kind::Aggregate {
-                input: Box::new(push(*input, down)),
-                keys,
-                aggregates,
-                distinct,
-            };
-            Node { output, kind }.filtered(stay)
-        }
-        Kind::Union { inputs } => {
-            let (down, stay) = partition(predicates, is_deterministic);
-            let inputs = inputs.into_iter().map(|input| {
-                let columns: Vec<Expr> = input.output.iter().map(|a| column(a.id)).collect();
-                let down = down.iter().map(|p| through(p, &output, &columns)).collect();
-                push(input, down)
-            });
-            Node {
-                kind: Kind::Union {
-                    inputs: inputs.collect(),
-                },
-                output,
-            }
-            .filtered(stay)
-        }
-        Kind::Sort { input, keys } => {
-            let (down, stay) = partition(predicates, is_deterministic);
-            Node {
-                output,
-                kind: Kind::Sort {
-                    input: Box::new(push(*input, down)),
-                    keys,
-                },
-            }
-            .filtered(stay)
-        }
-        Kind::Limit {
-            input,
-            has_offset,
-            each_batch,
-            fetch,
-        } => Node {
-            output,
-            kind: Kind::Limit {
-                input: Box::new(push(*input, vec![])),
-                has_offset,
-                each_batch,
-                fetch,
-            },
-        }
-        .filtered(predicates),
-        Kind::Deduplicate {
-            input,
-            keys,
-            within_watermark,
-        } => {
-            let kind = Kind::Deduplicate {
-                input: Box::new(push(*input, vec![])),
-                keys,
-                within_watermark,
-            };
-            Node { output, kind }.filtered(predicates)
-        }
         Kind::Join {
             left,
             right,
             kind,
             condition,
         } => push_join(output, *left, *right, kind, condition, predicates),
-        kind @ (Kind::Stream { .. } | Kind::Static { .. }) => Node { output, kind }.filtered(predicates),
+        // Refused in any case: nothing is placed below it.
+        kind @ Kind::Session { .. } => Node { output, kind }.filtered(predicates),
+        kind => {
+            let node = Node { output, kind };
+            let (down, stay) = partition(predicates, |p| sinks(p, &node));
+            push_below(node, &down).filtered(stay)
+        }
     }
+}
+
+/// Whether a predicate above a relation may be asked of the rows below it.
+fn sinks(predicate: &Expr, node: &Node) -> bool {
+    let wanted = references(predicate);
+    is_deterministic(predicate)
+        && match &node.kind {
+            Kind::Project { exprs, .. } => exprs.iter().all(is_deterministic),
+            Kind::Slide { input, .. } => wanted.is_subset(&input.ids()),
+            Kind::Watermark { column, .. } => !wanted.contains(column),
+            Kind::Aggregate { keys, .. } => {
+                let key_ids: BTreeSet<Id> = node.output[..keys.len()].iter().map(|a| a.id).collect();
+                !wanted.is_empty() && wanted.is_subset(&key_ids)
+            }
+            Kind::Union { .. } | Kind::Sort { .. } => true,
+            _ => false,
+        }
+}
+
+/// Moves predicates below a relation, said in the columns they find there.
+fn push_below(node: Node, predicates: &[Expr]) -> Node {
+    let output = node.output.clone();
+    let exprs = match &node.kind {
+        Kind::Project { exprs: made_of, .. } | Kind::Aggregate { keys: made_of, .. } => made_of.clone(),
+        _ => vec![],
+    };
+    let is_union = matches!(node.kind, Kind::Union { .. });
+    map_inputs(node, |input| {
+        let exprs = match is_union {
+            true => input.output.iter().map(|a| column(a.id)).collect(),
+            false => exprs.clone(),
+        };
+        let said = predicates.iter().map(|p| through(p, &output, &exprs)).collect();
+        push(input, said)
+    })
 }
 
 fn push_join(
@@ -374,6 +290,7 @@ fn simplified(predicate: Expr) -> Option<Expr> {
     }
 }
 
+/// A predicate on `output`, said in what its columns are made of.
 fn through(predicate: &Expr, output: &[Attribute], exprs: &[Expr]) -> Expr {
     substitute(predicate, &|id| {
         let at = output.iter().position(|a| a.id == id)?;

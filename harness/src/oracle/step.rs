@@ -39,6 +39,8 @@ pub(super) enum Op {
     },
     Project {
         input: Box<Step>,
+        /// Evaluated before the columns, for its errors.
+        in_advance: Vec<Scalar>,
         exprs: Vec<Scalar>,
     },
     Slide {
@@ -163,6 +165,8 @@ pub(super) struct Aggregation {
     pub key_types: Vec<DataType>,
     /// The key that is an event time.
     pub tag: Option<usize>,
+    /// Evaluated before the arguments, for its errors.
+    pub in_advance: Vec<Scalar>,
     pub calls: Vec<Call>,
 }
 

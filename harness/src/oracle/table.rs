@@ -187,7 +187,7 @@ pub(super) fn event_times(column: &ArrayRef) -> Vec<Option<i64>> {
 
 /// Values as keys: `-0.0` is `0.0` and all NaN are one.
 pub(super) fn normalised(column: ArrayRef) -> ArrayRef {
-    use arrow::array::{Float32Array, Float64Array, StructArray};
+    use arrow::array::{Float32Array, Float64Array, ListArray, StructArray};
     use std::sync::Arc;
     match column.data_type() {
         DataType::Float64 => {
@@ -205,15 +205,30 @@ pub(super) fn normalised(column: ArrayRef) -> ArrayRef {
             let columns = parts.columns().iter().cloned().map(normalised).collect();
             Arc::new(StructArray::new(fields.clone(), columns, parts.nulls().cloned()))
         }
+        DataType::List(element) if is_float(element) => {
+            let list = column.as_list::<i32>();
+            let elements = normalised(list.values().clone());
+            Arc::new(ListArray::new(
+                element.clone(),
+                list.offsets().clone(),
+                elements,
+                list.nulls().cloned(),
+            ))
+        }
         _ => column,
     }
 }
 
 fn has_floats(fields: &Fields) -> bool {
-    let is_float = |f: &Field| match f.data_type() {
+    fields.iter().any(|field| is_float(field))
+}
+
+/// Whether values of a field are floats or hold some.
+fn is_float(field: &Field) -> bool {
+    match field.data_type() {
         DataType::Float32 | DataType::Float64 => true,
         DataType::Struct(fields) => has_floats(fields),
+        DataType::List(element) => is_float(element),
         _ => false,
-    };
-    fields.iter().any(|f| is_float(f))
+    }
 }

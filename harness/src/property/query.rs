@@ -62,6 +62,8 @@ fn windows() -> impl Strategy<Value = Job> {
     let aggregates = select(vec![
         "count(*) AS c, sum(new_scotsmen) AS s, avg(new_scotsmen) AS a",
         "count(new_scotsmen) AS c, min(new_scotsmen) AS low, max(timestamp) AS last",
+        "count_if(new_scotsmen > 2) AS c, sum(new_scotsmen) FILTER (WHERE district = 'Porto') AS s, every(new_scotsmen > 0) AS e",
+        "max(sqrt(new_scotsmen)) AS high, min(sqrt(new_scotsmen)) AS low", // of negative numbers NaN
     ]);
     let keys = select(vec![", district", ""]);
     let having = select(vec!["", " HAVING count(*) > 1"]);
@@ -82,6 +84,10 @@ fn groups() -> impl Strategy<Value = Job> {
     let changing = select(vec![
         "SELECT district, count(*) AS c, sum(new_scotsmen) AS s FROM s GROUP BY district",
         "SELECT DISTINCT district FROM s",
+        "SELECT sqrt(new_scotsmen) AS root, count(*) AS c FROM s GROUP BY sqrt(new_scotsmen)",
+        // Windows of a time that is not the event time: the condition sinks below the watermark.
+        "SELECT w, count(*) AS c FROM (SELECT window(timestamp_seconds(60 * new_scotsmen), '3 minutes') AS w FROM s) \
+         WHERE w.start > '1970-01-01 00:02:00' GROUP BY w",
         "SELECT count(*) AS c, sum(new_scotsmen) AS s, max(timestamp) AS last FROM s",
     ]);
     let final_groups = select(vec![

@@ -6,43 +6,15 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BinaryBuilder, Int32Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder,
     StructBuilder, TimestampMicrosecondBuilder,
 };
-use arrow::datatypes::{
-    DataType, Field, Fields, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
-};
+use arrow::datatypes::{Int32Type, Int64Type, SchemaRef, TimestampMicrosecondType};
+use skirl_engine::source::kafka;
 
 use super::record::Record;
 
 /// The columns of Spark's Kafka source with `includeHeaders`, by its names and types.
 pub fn kafka_schema() -> SchemaRef {
     static SCHEMA: OnceLock<SchemaRef> = OnceLock::new();
-    let fields = || {
-        Schema::new(vec![
-            Field::new("key", DataType::Binary, true),
-            Field::new("value", DataType::Binary, true),
-            Field::new("topic", DataType::Utf8, true),
-            Field::new("partition", DataType::Int32, true),
-            Field::new("offset", DataType::Int64, true),
-            Field::new("timestamp", timestamp_type(), true),
-            Field::new("timestampType", DataType::Int32, true),
-            Field::new("headers", DataType::List(Arc::new(header_field())), true),
-        ])
-    };
-    Arc::clone(SCHEMA.get_or_init(|| Arc::new(fields())))
-}
-
-fn timestamp_type() -> DataType {
-    DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()))
-}
-
-fn header_field() -> Field {
-    Field::new("element", DataType::Struct(header_fields()), true)
-}
-
-fn header_fields() -> Fields {
-    Fields::from(vec![
-        Field::new("key", DataType::Utf8, true),
-        Field::new("value", DataType::Binary, true),
-    ])
+    Arc::clone(SCHEMA.get_or_init(|| kafka::schema(true)))
 }
 
 /// Gathers records of a topic into a batch.
@@ -63,7 +35,7 @@ pub(super) struct Gathered {
 impl Gathered {
     pub fn of(topic: &str) -> Self {
         let (names, values) = (Box::new(StringBuilder::new()), Box::new(BinaryBuilder::new()));
-        let header = StructBuilder::new(header_fields(), vec![names, values]);
+        let header = StructBuilder::new(kafka::header_fields(), vec![names, values]);
         Gathered {
             topic: topic.to_string(),
             records: 0,
@@ -75,7 +47,7 @@ impl Gathered {
             offset: Int64Builder::new(),
             timestamp: TimestampMicrosecondBuilder::new().with_timezone("+00:00"),
             timestamp_type: Int32Builder::new(),
-            headers: ListBuilder::new(header).with_field(header_field()),
+            headers: ListBuilder::new(header).with_field(kafka::header()),
         }
     }
 

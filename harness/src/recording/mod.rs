@@ -11,7 +11,7 @@
 //! only records, and its stream is those: `scotsmen/000000.parquet`.
 //!
 //! [`request`] says what to record; [`capture`] reads topics into a [`spill`], which keeps the partitions apart; its merge gives the records in one order,
-//! which [`store`] cuts into micro-batches. [`put_back`] reads a recording and writes it to topics.
+//! which [`store`] cuts into micro-batches. [`put_back()`] reads a recording and writes it to topics.
 
 pub mod capture;
 mod columns;

@@ -8,7 +8,7 @@ use skirl_engine::error::SKIRL_UNSUPPORTED;
 use skirl_engine::sql::{Catalog, columns_read};
 
 use super::Scenario;
-use super::mistake::Mistakes;
+use super::mistake::{Mistakes, suggestion};
 use crate::job::View;
 use crate::shape::Shape;
 
@@ -30,8 +30,12 @@ pub(super) fn analyse(scenario: &Scenario, spans: &SqlSpans, mistakes: &Mistakes
     let refused = |error: Error, span: &Range<usize>| {
         // What Skirl does not run yet is no mistake of the file.
         if scenario.expect.error.is_none() && error.condition() != Some(SKIRL_UNSUPPORTED) {
-            let help = "correct the SQL, or wait for the refusal in [expect.error]";
             let message = error.to_string();
+            let help = match error.condition() {
+                Some("TABLE_OR_VIEW_NOT_FOUND") => other_name(scenario, &message),
+                _ => None,
+            };
+            let help = help.unwrap_or_else(|| "correct the SQL, or wait for the refusal in [expect.error]".to_string());
             mistakes.note_with_help(narrowed(span, &scenario.text, &message), message, help);
         }
     };
@@ -92,6 +96,18 @@ fn narrowed(span: &Range<usize>, text: &str, message: &str) -> Range<usize> {
         (Some(only), None) => span.start + only..span.start + only + name.len(),
         _ => span.clone(),
     }
+}
+
+/// What a name that is neither stream nor table nor view may mean.
+fn other_name(scenario: &Scenario, message: &str) -> Option<String> {
+    let wanted = message.split('`').nth(1)?;
+    let streams = scenario.streams.iter().map(|stream| stream.name.as_str());
+    let tables = scenario.tables.iter().map(|(name, _)| name.as_str());
+    let views = scenario.views.iter().map(|view| view.name.as_str());
+    Some(suggestion(
+        wanted,
+        &streams.chain(tables).chain(views).collect::<Vec<_>>(),
+    ))
 }
 
 fn name_inputs(catalog: &mut Catalog, scenario: &Scenario) -> skirl_engine::Result<()> {

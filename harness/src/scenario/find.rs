@@ -6,6 +6,14 @@ use std::path::{Path, PathBuf};
 /// What can go wrong when scenarios are looked for.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
+    /// There is nothing at a path.
+    #[error("there is no file or directory {}; give a {extension} file, or a directory of them", .path.display())]
+    Missing {
+        /// Where.
+        path: PathBuf,
+        /// What was looked for, with its dot.
+        extension: String,
+    },
     /// A path cannot be read.
     #[error("cannot read {}", .path.display())]
     Io {
@@ -39,6 +47,12 @@ pub enum FindError {
 pub fn find(paths: &[PathBuf], extension: &str) -> Result<Vec<PathBuf>, FindError> {
     let mut found = Vec::new();
     for path in paths {
+        if !path.exists() {
+            return Err(FindError::Missing {
+                path: path.clone(),
+                extension: format!(".{extension}"),
+            });
+        }
         let before = found.len();
         collect(path, extension, &mut found)?;
         if found.len() == before {

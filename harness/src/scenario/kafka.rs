@@ -20,6 +20,7 @@ pub struct InTopics {
 
 /// Reads `[kafka]`, if it is there.
 pub(super) fn read(root: &mut Section) -> Option<InTopics> {
+    root.hide_texts(|key, _| key != "kafka"); // an address, written where a section belongs
     let mut section = root.section("kafka")?;
     section.hide_texts(|key, text| key == "address" && !text.contains('@'));
     let mut topics = InTopics {

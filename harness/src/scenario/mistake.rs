@@ -117,7 +117,9 @@ impl WrongScenario {
             1 => " (and one more mistake)".to_string(),
             more => format!(" (and {more} more mistakes)"),
         };
-        format!("{}:{line}:{column}: {}{help}{more}", self.path.display(), first.message)
+        // Spark's messages are whole sentences.
+        let message = first.message.trim_end_matches('.');
+        format!("{}:{line}:{column}: {message}{help}{more}", self.path.display())
     }
 
     /// The mistakes as people read them: `file:line:column`, the offending line, what to write instead.
@@ -216,9 +218,10 @@ impl SourceCode for Pointed<'_> {
 
 /// ``did you mean `delay`?`` if one of `known` is close to `word`, else the list of what is known.
 pub(crate) fn suggestion(word: &str, known: &[&str]) -> String {
-    match closest(word, known.iter().copied()) {
-        Some(name) => format!("did you mean `{name}`?"),
-        None => format!("write one of {}", listed(known)),
+    match (closest(word, known.iter().copied()), known) {
+        (Some(name), _) => format!("did you mean `{name}`?"),
+        (None, [only]) => format!("write `{only}`"),
+        (None, _) => format!("write one of {}", listed(known)),
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct Tokens<'a> {
     pub text: &'a [u8],
     pub at: usize,
     pub lenient: Lenient,
-    depth: usize,
+    pub depth: usize,
 }
 
 impl<'a> Tokens<'a> {

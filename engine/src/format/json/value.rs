@@ -6,7 +6,7 @@ use arrow::datatypes::Fields;
 
 use super::JsonOptions;
 use super::base64::decode_base64;
-use super::token::{Number, Parse, Tokens, double_of};
+use super::token::{Number, Parse, Stop, Tokens, double_of};
 use crate::Result;
 use crate::format::column::{Column, Values, last};
 use crate::format::number::{parse_decimal, parse_grouped_decimal, parse_integer};
@@ -28,6 +28,9 @@ pub(super) struct ValueReader<'a> {
     pub tokens: Tokens<'a>,
     options: &'a JsonOptions,
     raw: bool,
+    /// How many of the arrays this is in have an element that does not fit. Spark has given those up, and with them the
+    /// patience for what is no JSON.
+    spoilt: usize,
 }
 
 impl<'a> ValueReader<'a> {
@@ -36,6 +39,7 @@ impl<'a> ValueReader<'a> {
             tokens: Tokens::new(text, options.lenient),
             options,
             raw,
+            spoilt: 0,
         }
     }
 
@@ -63,6 +67,7 @@ impl<'a> ValueReader<'a> {
     #[inline]
     pub fn object(&mut self, fields: &Fields, columns: &mut [Column], skip: Option<usize>, row: usize) -> Parse<Fit> {
         self.tokens.enter()?;
+        let inside = self.tokens.depth;
         let mut all = Fit::Whole;
         let mut expected = 0;
         let mut first = true;
@@ -73,8 +78,21 @@ impl<'a> ValueReader<'a> {
                 continue;
             };
             expected = index + 1;
-            if self.member(&mut columns[index], row)? != Fit::Whole {
-                all = Fit::Partly;
+            let column = &mut columns[index];
+            let (start, before) = (self.tokens.at, column.len());
+            match self.member(column, row) {
+                Ok(Fit::Whole) => {}
+                Ok(Fit::Partly | Fit::Not) => all = Fit::Partly,
+                Err(Stop::Malformed) if self.spoilt == 0 && self.is_inside(column, start) => {
+                    column.truncate(before);
+                    all = Fit::Partly;
+                    let goes_on = self.tokens.recover(start)?;
+                    self.tokens.depth = inside;
+                    if !goes_on {
+                        break;
+                    }
+                }
+                Err(stop) => return Err(stop),
             }
         }
         self.tokens.leave();
@@ -84,6 +102,17 @@ impl<'a> ValueReader<'a> {
             }
         }
         Ok(all)
+    }
+
+    /// Whether a syntax error in the value at `start` is one inside a value the column takes.
+    fn is_inside(&self, column: &Column, start: usize) -> bool {
+        let value = self.tokens.text[start..].trim_ascii_start().first();
+        match column.values {
+            Values::Struct(..) | Values::Map(..) => value == Some(&b'{'),
+            Values::List(..) => value == Some(&b'['),
+            Values::Bytes(_, is_text) => is_text && matches!(value, Some(b'{' | b'[')),
+            _ => false,
+        }
     }
 
     /// Reads a member; the last of the same name counts, unless it does not fit.
@@ -183,10 +212,12 @@ impl<'a> ValueReader<'a> {
                 self.tokens.skip_value()?;
             } else {
                 all = worst(all, self.value(elements)?);
+                self.spoilt += usize::from(all == Fit::Not);
             }
         }
         self.tokens.leave();
         if all == Fit::Not {
+            self.spoilt -= 1;
             elements.truncate(start);
         } else {
             offsets.push(elements.len() as i32);

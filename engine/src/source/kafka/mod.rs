@@ -39,7 +39,7 @@ use start::Side;
 
 pub use journal::initial_offsets;
 pub use offsets::{Offsets, TopicPartition};
-pub use rows::schema;
+pub use rows::{header, header_fields, schema};
 
 /// Rows from which on operators work while the source still reads.
 const MANY_ROWS: i64 = 1 << 17;

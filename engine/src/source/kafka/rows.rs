@@ -37,11 +37,13 @@ pub fn schema(include_headers: bool) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn header() -> Arc<Field> {
+/// An element of `headers`.
+pub fn header() -> Arc<Field> {
     Arc::new(Field::new("element", DataType::Struct(header_fields()), true))
 }
 
-fn header_fields() -> Fields {
+/// A header: its key and its value.
+pub fn header_fields() -> Fields {
     Fields::from(vec![
         Field::new("key", DataType::Utf8, true),
         Field::new("value", DataType::Binary, true),

@@ -6,7 +6,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::functions_aggregate as udaf;
 use datafusion::logical_expr::expr::{AggregateFunction, NullTreatment};
-use datafusion::logical_expr::{AggregateUDF, Expr, lit};
+use datafusion::logical_expr::{AggregateUDF, Expr, Operator, binary_expr, lit};
 
 use super::operator::unexpected;
 use super::{Exprs, mismatch};
@@ -119,8 +119,18 @@ impl Exprs<'_> {
         let mut filter = None;
         if let Some(condition) = &call.filter {
             let typed = self.plan(condition)?;
+            if typed.data_type != DataType::Boolean {
+                return Err(Error::spark(
+                    "INVALID_AGGREGATE_FILTER.NOT_BOOLEAN",
+                    format!(
+                        "The FILTER expression \"{}\" in an aggregate function is invalid. Expected a FILTER expression of \
+                         the BOOLEAN type.",
+                        typed.name
+                    ),
+                ));
+            }
             text.push_str(&format!(" FILTER (WHERE {})", typed.name));
-            filter = Some(Box::new(self.cast(&typed, &DataType::Boolean)));
+            filter = Some(Box::new(typed.expr));
         }
         let Some(Aggregate {
             function,
@@ -233,18 +243,19 @@ impl Exprs<'_> {
             "variance" | "var_samp" => Aggregate::of(udaf::variance::var_samp_udaf(), number(double.clone())?, double),
             "var_pop" => Aggregate::of(udaf::variance::var_pop_udaf(), number(double.clone())?, double),
             "count_if" => {
-                // Rows that are not true must not count: NULL them.
+                // `count(nullif(condition, false))`, as Spark has it.
+                let condition = boolean()?.remove(0);
+                let fails = binary_expr(condition.clone(), Operator::Eq, lit(false));
                 let hit = Expr::Case(datafusion::logical_expr::Case {
                     expr: None,
-                    when_then_expr: vec![(Box::new(boolean()?.remove(0)), Box::new(lit(1i64)))],
-                    else_expr: None,
+                    when_then_expr: vec![(Box::new(fails), Box::new(lit(ScalarValue::Boolean(None))))],
+                    else_expr: Some(Box::new(condition)),
                 });
                 Aggregate::of(udaf::count::count_udaf(), vec![hit], DataType::Int64)
             }
-            "bool_and" | "every" => Aggregate::of(udaf::bool_and_or::bool_and_udaf(), boolean()?, DataType::Boolean),
-            "bool_or" | "some" | "any" => {
-                Aggregate::of(udaf::bool_and_or::bool_or_udaf(), boolean()?, DataType::Boolean)
-            }
+            // False is less than true, and Spark makes of these what they then are.
+            "bool_and" | "every" => Aggregate::of(udaf::min_max::min_udaf(), boolean()?, DataType::Boolean),
+            "bool_or" | "some" | "any" => Aggregate::of(udaf::min_max::max_udaf(), boolean()?, DataType::Boolean),
             "median" => Aggregate::of(udaf::median::median_udaf(), number(double.clone())?, double),
             "corr" | "covar_pop" | "covar_samp" => {
                 let function = match name {

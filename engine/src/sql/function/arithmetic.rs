@@ -13,7 +13,7 @@ use arrow::error::ArrowError;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ColumnarValue;
 
-use super::{Kernel, SparkFn, columnar, datum};
+use super::{Kernel, SparkFn, binary_opt, columnar, datum};
 use crate::sql::types::{is_decimal, is_floating};
 use crate::{Error, Result};
 
@@ -368,26 +368,17 @@ pub fn try_whole(op: Op, returns: DataType) -> SparkFn {
         macro_rules! integers {
             ($($variant:ident => $type:ty),*) => {
                 match arrays[0].data_type() {
-                    $(DataType::$variant => try_of::<$type>(arrays, |a, b| match op {
+                    $(DataType::$variant => Ok(Arc::new(binary_opt::<$type, $type, $type>(arrays, |a, b| match op {
                         Op::Add => a.checked_add(b),
                         Op::Subtract => a.checked_sub(b),
                         _ => a.checked_mul(b),
-                    }),)*
+                    }))),)*
                     other => Err(Error::Invalid(format!("{} takes whole numbers, not {other}", op.forgiving()))),
                 }
             };
         }
         integers!(Int8 => Int8Type, Int16 => Int16Type, Int32 => Int32Type, Int64 => Int64Type)
     })
-}
-
-fn try_of<T: ArrowPrimitiveType>(
-    arrays: &[ArrayRef],
-    op: impl Fn(T::Native, T::Native) -> Option<T::Native>,
-) -> Result<ArrayRef> {
-    let (left, right) = (arrays[0].as_primitive::<T>(), arrays[1].as_primitive::<T>());
-    let values = left.iter().zip(right).map(|(a, b)| op(a?, b?));
-    Ok(Arc::new(values.collect::<PrimitiveArray<T>>()))
 }
 
 // ---- one operand

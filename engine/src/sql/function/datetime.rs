@@ -2,20 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, DurationMicrosecondArray, Float64Array, Int32Array, Int64Array,
-    TimestampMicrosecondArray,
-};
+use arrow::array::{Array, ArrayRef, AsArray, Date32Array, Float64Array, Int32Array, TimestampMicrosecondArray};
 use arrow::compute::unary;
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
+    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Float64Type, Int32Type, Int64Type,
+    TimestampMicrosecondType,
 };
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, Timelike};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, lit};
 
 use super::arithmetic::overflow_error;
-use super::{Kernel, SparkFn, unary_opt};
+use super::{Kernel, SparkFn, binary_opt, unary_opt};
 
 use crate::sql::catalog::BatchTime;
 use crate::sql::timestamp_type;
@@ -257,15 +255,8 @@ pub fn last_day() -> SparkFn {
 pub fn add_days(name: &'static str) -> SparkFn {
     let sign = if name == "date_sub" { -1 } else { 1 };
     SparkFn::owned(name, DataType::Date32, move |_, arrays| {
-        let (days, by) = (
-            arrays[0].as_primitive::<Date32Type>(),
-            arrays[1].as_primitive::<Int32Type>(),
-        );
-        let each = days
-            .iter()
-            .zip(by)
-            .map(|(day, by)| Some(day?.wrapping_add(by?.wrapping_mul(sign))));
-        Ok(Arc::new(each.collect::<Date32Array>()))
+        let moved = |day: i32, by: i32| Some(day.wrapping_add(by.wrapping_mul(sign)));
+        Ok(Arc::new(binary_opt::<Date32Type, Int32Type, Date32Type>(arrays, moved)))
     })
 }
 
@@ -275,15 +266,10 @@ pub fn date_diff() -> SparkFn {
         "datediff",
         DataType::Int32,
         Kernel::Arrays(|_, arrays| {
-            let (end, start) = (
-                arrays[0].as_primitive::<Date32Type>(),
-                arrays[1].as_primitive::<Date32Type>(),
-            );
-            let each = end
-                .iter()
-                .zip(start)
-                .map(|(end, start)| Some(end?.wrapping_sub(start?)));
-            Ok(Arc::new(each.collect::<Int32Array>()))
+            let between = |end: i32, start: i32| Some(end.wrapping_sub(start));
+            Ok(Arc::new(binary_opt::<Date32Type, Date32Type, Int32Type>(
+                arrays, between,
+            )))
         }),
     )
 }
@@ -294,15 +280,9 @@ pub fn days_between(returns: DataType) -> SparkFn {
         "subtract_dates",
         returns,
         Kernel::Arrays(|_, arrays| {
-            let (end, start) = (
-                arrays[0].as_primitive::<Date32Type>(),
-                arrays[1].as_primitive::<Date32Type>(),
-            );
-            let each = end
-                .iter()
-                .zip(start)
-                .map(|(end, start)| Some((end? as i64 - start? as i64) * DAY_US));
-            Ok(Arc::new(each.collect::<DurationMicrosecondArray>()))
+            let between = |end: i32, start: i32| Some((i64::from(end) - i64::from(start)) * DAY_US);
+            let between = binary_opt::<Date32Type, Date32Type, DurationMicrosecondType>(arrays, between);
+            Ok(Arc::new(between))
         }),
     )
 }
@@ -313,15 +293,10 @@ pub fn add_months() -> SparkFn {
         "add_months",
         DataType::Date32,
         Kernel::Arrays(|_, arrays| {
-            let (days, months) = (
-                arrays[0].as_primitive::<Date32Type>(),
-                arrays[1].as_primitive::<Int32Type>(),
-            );
-            let each = days
-                .iter()
-                .zip(months)
-                .map(|(day, by)| Some(shift_months(calendar_day(day?)?, by?)?.to_epoch_days()));
-            Ok(Arc::new(each.collect::<Date32Array>()))
+            let shifted = |day, by| Some(shift_months(calendar_day(day)?, by)?.to_epoch_days());
+            Ok(Arc::new(binary_opt::<Date32Type, Int32Type, Date32Type>(
+                arrays, shifted,
+            )))
         }),
     )
 }
@@ -406,14 +381,13 @@ pub fn timestamp_diff(unit: String) -> SparkFn {
         "timestampdiff",
         DataType::Int64,
         Kernel::Arrays(|f, arrays| {
-            let starts = arrays[0].as_primitive::<TimestampMicrosecondType>();
-            let ends = arrays[1].as_primitive::<TimestampMicrosecondType>();
             let size = unit_size(f.text(0));
-            let each = starts.iter().zip(ends).map(|(start, end)| match size {
-                Size::Micros(size) => Some((end? - start?) / size),
-                Size::Months(size) => Some(whole_months(start?, end?)? / size as i64),
-            });
-            Ok(Arc::new(each.collect::<Int64Array>()))
+            let units = |start: i64, end: i64| match size {
+                Size::Micros(size) => Some((end - start) / size),
+                Size::Months(size) => Some(whole_months(start, end)? / size as i64),
+            };
+            let units = binary_opt::<TimestampMicrosecondType, TimestampMicrosecondType, Int64Type>(arrays, units);
+            Ok(Arc::new(units))
         }),
     )
     .params([ScalarValue::from(unit)])

@@ -11,7 +11,7 @@ use datafusion::logical_expr::ColumnarValue;
 
 use super::arithmetic::{fits, out_of_range, overflow_error};
 use super::cast::{change_scale, unscaled};
-use super::{Kernel, SparkFn, unary_opt};
+use super::{Kernel, SparkFn, binary_opt, unary_opt};
 use crate::format::number::double_to_string;
 use crate::sql::types::{is_decimal, is_floating, is_integral};
 use crate::{Error, Result};
@@ -67,12 +67,9 @@ pub fn binary(name: &str) -> SparkFn {
         _ => ("log", |base, v| Some(positive(v)?.ln() / positive(base)?.ln())),
     };
     SparkFn::owned(name, DataType::Float64, move |_, arrays| {
-        let (left, right) = (
-            arrays[0].as_primitive::<Float64Type>(),
-            arrays[1].as_primitive::<Float64Type>(),
-        );
-        let values = left.iter().zip(right).map(|(l, r)| function(l?, r?));
-        Ok(Arc::new(values.collect::<Float64Array>()))
+        Ok(Arc::new(binary_opt::<Float64Type, Float64Type, Float64Type>(
+            arrays, function,
+        )))
     })
 }
 
@@ -161,7 +158,11 @@ fn round_array(f: &SparkFn, array: &ArrayRef, digits: i64, even: bool) -> Result
         let wide = cast(array, &DataType::Int64)?;
         let round = |v: i64| {
             let rounded = round_unscaled(v as i128, -digits.max(-38), even);
-            i64::try_from(rounded).ok()
+            if f.ansi {
+                i64::try_from(rounded).ok()
+            } else {
+                Some(wrapped(rounded, array.data_type()))
+            }
         };
         let rounded: ArrayRef = Arc::new(unary_opt::<_, _, Int64Type>(wide.as_primitive::<Int64Type>(), round));
         let options = arrow::compute::CastOptions {
@@ -194,6 +195,16 @@ fn round_array(f: &SparkFn, array: &ArrayRef, digits: i64, even: bool) -> Result
     });
     let values = values.collect::<Result<arrow::array::Decimal128Array>>()?;
     Ok(Arc::new(values.with_precision_and_scale(precision, to)?))
+}
+
+/// The last bits of a number, as many as the type has: what Java makes of one that is too large.
+fn wrapped(value: i128, data_type: &DataType) -> i64 {
+    match data_type {
+        DataType::Int8 => value as i8 as i64,
+        DataType::Int16 => value as i16 as i64,
+        DataType::Int32 => value as i32 as i64,
+        _ => value as i64,
+    }
 }
 
 /// Sets the last `cut` digits to zero, rounding.

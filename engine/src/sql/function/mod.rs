@@ -21,8 +21,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use arrow::array::{ArrayRef, ArrowPrimitiveType, Datum, PrimitiveArray, new_empty_array};
-use arrow::datatypes::DataType;
+use arrow::array::{ArrayRef, ArrowPrimitiveType, AsArray, Datum, PrimitiveArray, new_empty_array};
+use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use datafusion::common::{Result as DfResult, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
@@ -140,6 +140,10 @@ impl SparkFn {
     }
 
     fn run(&self, values: &[ColumnarValue], rows: usize) -> Result<ColumnarValue> {
+        Ok(with_one_nan(self.compute(values, rows)?))
+    }
+
+    fn compute(&self, values: &[ColumnarValue], rows: usize) -> Result<ColumnarValue> {
         if rows == 0 {
             // Constants that fail do so for rows that ask for them.
             return Ok(new_empty_array(&self.returns).into());
@@ -161,12 +165,54 @@ impl SparkFn {
     }
 }
 
+/// NaN as the JVM has it: one value, larger than every other. The NaN that a processor makes of `infinity - infinity` has
+/// a sign, by which Arrow would order it below everything.
+fn with_one_nan(value: ColumnarValue) -> ColumnarValue {
+    match value {
+        ColumnarValue::Array(array) => match array.data_type() {
+            DataType::Float64 => {
+                with_one_nan_of::<Float64Type>(array, f64::NAN, |v| v.is_nan() && v.is_sign_negative())
+            }
+            DataType::Float32 => {
+                with_one_nan_of::<Float32Type>(array, f32::NAN, |v| v.is_nan() && v.is_sign_negative())
+            }
+            _ => array,
+        }
+        .into(),
+        ColumnarValue::Scalar(ScalarValue::Float64(Some(v))) if v.is_nan() => ScalarValue::from(f64::NAN).into(),
+        ColumnarValue::Scalar(ScalarValue::Float32(Some(v))) if v.is_nan() => ScalarValue::from(f32::NAN).into(),
+        scalar => scalar,
+    }
+}
+
+fn with_one_nan_of<T: ArrowPrimitiveType>(
+    array: ArrayRef,
+    nan: T::Native,
+    has_sign: fn(T::Native) -> bool,
+) -> ArrayRef {
+    let values = array.as_primitive::<T>();
+    if !values.values().iter().any(|v| has_sign(*v)) {
+        return array;
+    }
+    let unsigned: PrimitiveArray<T> = values.unary(|v| if has_sign(v) { nan } else { v });
+    Arc::new(unsigned)
+}
+
 /// Applies `one` to every value; None makes a NULL.
 pub(super) fn unary_opt<S: ArrowPrimitiveType, F: Fn(S::Native) -> Option<T::Native>, T: ArrowPrimitiveType>(
     values: &PrimitiveArray<S>,
     one: F,
 ) -> PrimitiveArray<T> {
     values.unary_opt(one)
+}
+
+/// Applies `one` to each pair of values of two arrays; NULL where either is, or where it gives None.
+pub(super) fn binary_opt<L: ArrowPrimitiveType, R: ArrowPrimitiveType, T: ArrowPrimitiveType>(
+    arrays: &[ArrayRef],
+    one: impl Fn(L::Native, R::Native) -> Option<T::Native>,
+) -> PrimitiveArray<T> {
+    let (left, right) = (arrays[0].as_primitive::<L>(), arrays[1].as_primitive::<R>());
+    left.iter().zip(right).map(|(l, r)| one(l?, r?)).collect()
 }
 
 /// One side of an arrow kernel that takes arrays and scalars.
@@ -188,7 +234,7 @@ pub(super) fn columnar(result: ArrayRef, values: &[ColumnarValue]) -> Result<Col
 }
 
 /// Whether evaluating `expr` for a row can be an error, so that Spark's short circuits must be kept.
-pub(super) fn is_fallible(expr: &Expr) -> bool {
+pub fn is_fallible(expr: &Expr) -> bool {
     use datafusion::common::tree_node::TreeNode;
     expr.exists(|e| {
         Ok(matches!(e, Expr::ScalarFunction(f) if f.func.inner().downcast_ref::<SparkFn>().is_some_and(|f| f.fallible)))

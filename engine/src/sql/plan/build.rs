@@ -128,8 +128,8 @@ pub(super) fn project_as(plan: LogicalPlan, items: Vec<Typed>, fresh: bool) -> R
 /// An alias that remembers Spark's name, if the plan needs another.
 pub(super) fn named(expr: Expr, unique: &str, name: &str) -> Expr {
     let alias = AliasExpr::new(expr, None::<TableReference>, unique);
-    // The remembered name of a column that is renamed must not come along.
-    let inherits = matches!(&*alias.expr, Expr::Column(column) if column.name.contains('#'));
+    // The remembered name of what is renamed must not come along. Whether it has one, only its plan knows.
+    let inherits = matches!(&*alias.expr, Expr::Column(_) | Expr::Cast(_) | Expr::ScalarSubquery(_));
     if unique == name && !inherits {
         return Expr::Alias(alias);
     }

@@ -41,10 +41,11 @@ impl Planner<'_> {
         let mut correlated = vec![];
         let mut semi = vec![];
         let mut below = vec![];
+        let (rel, window) = self.filter_window(rel, filter, env, outer)?;
         {
             let scope = Scope::new(&rel, outer);
             for conjunct in conjuncts(filter) {
-                let exprs = Exprs::new(self, env, &scope);
+                let exprs = Exprs::new(self, env, &scope).with_window(window.as_ref());
                 if let Some(join) = exprs.subquery_filter(&conjunct, false)? {
                     below.append(&mut exprs.joins.borrow_mut());
                     semi.push(join);
@@ -170,7 +171,12 @@ impl Planner<'_> {
             correlated,
         } = shape;
         let keys = self.keys(select, &items, exprs)?;
-        let having = select.having.as_ref().map(|ast| exprs.condition(ast)).transpose()?;
+        window::check_windows_above_groups(select, order_by, &items)?;
+        // A bare NULL is a condition here, unlike in WHERE.
+        let having = match &select.having {
+            Some(Ast::Null) => Some(lit(ScalarValue::Boolean(None))),
+            other => other.as_ref().map(|ast| exprs.condition(ast)).transpose()?,
+        };
         let mut sort = sort_keys(order_by, &items, exprs, select.distinct)?;
         let hidden = hidden_columns(&correlated);
         let defaults = items.iter().map(|item| default_of(&item.expr)).collect::<Result<_>>()?;

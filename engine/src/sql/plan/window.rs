@@ -40,14 +40,66 @@ impl Planner<'_> {
         for ast in select_expressions(select, order_by) {
             window_calls(ast, &mut calls);
         }
-        let Some(first) = calls.first() else {
+        if calls.is_empty() {
             return Ok((rel, None));
+        }
+        let refused = |error, exprs: &Exprs| self.window_error(error, select, exprs);
+        let (rel, attr) = self.window_below(rel, &calls, refused, env, outer)?;
+        let mut by_time = false;
+        let keys = keys(select);
+        for key in keys {
+            visit(key, &mut |ast| {
+                by_time |=
+                    matches!(ast, Ast::Call(call) if call.name.eq_ignore_ascii_case(window_function::WINDOW_TIME));
+            });
+        }
+        let column = WindowColumn {
+            attr,
+            groups_without_time: !keys.is_empty() && !by_time,
         };
+        Ok((rel, Some(column)))
+    }
+
+    /// Puts the window column of the `window(...)` calls in a WHERE below it. It stays, before all other columns.
+    pub(super) fn filter_window(
+        &self,
+        rel: Rel,
+        filter: &Ast,
+        env: &Env,
+        outer: Option<&Scope>,
+    ) -> Result<(Rel, Option<WindowColumn>)> {
+        let mut calls: Vec<&Call> = vec![];
+        window_calls(filter, &mut calls);
+        if calls.is_empty() {
+            return Ok((rel, None));
+        }
+        let (mut rel, attr) = self.window_below(rel, &calls, |error, _| error, env, outer)?;
+        let mut visible = rel.attrs.pop().expect("the window column is the last");
+        if visible.reach == Reach::ByName {
+            visible.reach = Reach::Everywhere;
+        }
+        rel.attrs.insert(0, visible);
+        let column = WindowColumn {
+            attr,
+            groups_without_time: false,
+        };
+        Ok((rel, Some(column)))
+    }
+
+    /// A relation with the window column that `calls` ask for, the last of its columns.
+    fn window_below(
+        &self,
+        rel: Rel,
+        calls: &[&Call],
+        refused: impl Fn(Error, &Exprs) -> Error,
+        env: &Env,
+        outer: Option<&Scope>,
+    ) -> Result<(Rel, Attr)> {
         let scope = Scope::new(&rel, outer);
         let exprs = Exprs::new(self, env, &scope);
-        let spec = match self.window_spec(first, &exprs) {
+        let spec = match self.window_spec(calls[0], &exprs) {
             Ok(spec) => spec,
-            Err(error) => return Err(self.window_error(error, select, &exprs)),
+            Err(error) => return Err(refused(error, &exprs)),
         };
         for call in &calls[1..] {
             if self.window_spec(call, &exprs)? != spec {
@@ -94,19 +146,7 @@ impl Planner<'_> {
         };
         let plan = LogicalPlan::Extension(Extension { node });
         let attrs = rel.attrs.iter().cloned().chain([attr.clone()]).collect();
-        let mut by_time = false;
-        let keys = keys(select);
-        for key in keys {
-            visit(key, &mut |ast| {
-                by_time |=
-                    matches!(ast, Ast::Call(call) if call.name.eq_ignore_ascii_case(window_function::WINDOW_TIME));
-            });
-        }
-        let column = WindowColumn {
-            attr,
-            groups_without_time: !keys.is_empty() && !by_time,
-        };
-        Ok((Rel { plan, attrs }, Some(column)))
+        Ok((Rel { plan, attrs }, attr))
     }
 
     /// A window Spark's type check refuses is no column, so `window.start` is the first thing it cannot resolve.
@@ -193,6 +233,35 @@ impl Planner<'_> {
             }
         }
     }
+}
+
+/// A window in HAVING or ORDER BY is one of what the groups make, not of what they are made of.
+pub(super) fn check_windows_above_groups(select: &Select, order_by: &[Order], items: &[Typed]) -> Result<()> {
+    let attr = |item: &Typed| Attr {
+        qualifier: None,
+        name: item.column_name().to_string(),
+        column: Column::new_unqualified(item.column_name()),
+        data_type: item.data_type.clone(),
+        reach: Reach::Everywhere,
+    };
+    let above = Rel {
+        plan: LogicalPlan::default(),
+        attrs: items.iter().map(attr).collect(),
+    };
+    let scope = Scope::new(&above, None);
+    let mut calls = vec![];
+    for ast in select.having.iter().chain(order_by.iter().map(|order| &order.expr)) {
+        window_calls(ast, &mut calls);
+    }
+    let mut wrong = None;
+    for arg in calls.iter().filter_map(|call| call.args.first()) {
+        visit(arg, &mut |ast| {
+            if let Ast::Name(parts) = ast {
+                wrong = wrong.take().or_else(|| scope.resolve(parts).err());
+            }
+        });
+    }
+    wrong.map_or(Ok(()), Err)
 }
 
 fn check_count(call: &Call, wanted: std::ops::RangeInclusive<usize>, counts: &str) -> Result<()> {

@@ -25,6 +25,7 @@ use skirl_engine::storage::DirStorage;
 use skirl_engine::{BatchProgress, Session};
 use skirl_generator::trace::TRACE_FILE;
 
+use super::refusal::explained;
 use super::{Request, SinkPlace, SourceRequest, StreamRequest, TableSource, topic};
 use crate::scenario::format_schema;
 
@@ -65,9 +66,12 @@ pub(super) fn execute(request: &Request) -> Result<ExitCode> {
     }
     for view in &request.views {
         let made = session.create_view(&view.name, &view.sql, view.watermark.as_ref());
+        let made = made.map_err(|error| explained(&error, request));
         made.with_context(|| format!("view `{}`", view.name))?;
     }
-    let mut writer = session.write_stream(&request.sql)?.output_mode(request.output_mode);
+    let explain = |error| explained(&error, request);
+    let writer = session.write_stream(&request.sql).map_err(explain)?;
+    let mut writer = writer.output_mode(request.output_mode);
     if let Some(name) = &request.name {
         writer = writer.query_name(name);
     }
@@ -75,7 +79,7 @@ pub(super) fn execute(request: &Request) -> Result<ExitCode> {
         writer = writer.checkpoint(DirStorage::new(dir)?);
     }
     let table = MemoryTable::new(writer.schema());
-    let mut query = writer.start(sink_of(request, &table)?)?;
+    let mut query = writer.start(sink_of(request, &table)?).map_err(explain)?;
     let stop = query.stop_signal();
     ctrlc::set_handler(move || stop.raise()).context("cannot listen for Ctrl-C")?;
     query.run(request.trigger.unwrap_or_default(), |batch| report(&batch))?;
@@ -147,10 +151,15 @@ fn add_directory(
         .to_string();
     let order = FileOrder::ModificationTime;
     refuse_trace(&stream.name, dir)?;
-    let files = FileSource::list(&path, options, order)?;
+    let files = FileSource::list(&path, options, order).map_err(|error| match error.condition() {
+        Some("PATH_NOT_FOUND") => {
+            anyhow!("{error}; give a directory of files, `socket://HOST:PORT` or `kafka://HOST:PORT/TOPIC`")
+        }
+        _ => anyhow!(error),
+    })?;
     let format = match &stream.format {
         Some(format) => format.clone(),
-        None => format_of(files.first().map(PathBuf::as_path), dir)?,
+        None => format_of_files(&stream.name, &files, dir)?.to_string(),
     };
     let columns = match &stream.schema {
         Some(schema) => Arc::clone(schema),
@@ -221,34 +230,36 @@ fn inferred(
     Ok(FileFormat::new(format, options, today)?.infer_schema(files)?)
 }
 
-/// The format a file's extension names, that of its compression aside.
-fn format_of(file: Option<&Path>, dir: &Path) -> Result<String> {
-    let Some(file) = file else {
-        bail!(
-            "{} has no files to tell a format from; give it: `--format NAME=csv|json|parquet|text`",
-            dir.display()
-        );
+fn format_of_files(stream: &str, files: &[PathBuf], dir: &Path) -> Result<&'static str> {
+    let give = format!("give it: `--format {stream}=csv`, or json, parquet or text");
+    let Some(file) = files.first() else {
+        bail!("{} has no files to tell a format from; {give}", dir.display());
     };
+    format_of(file).ok_or_else(|| anyhow!("the name of {} tells no format; {give}", file.display()))
+}
+
+/// The format a file's extension names, that of its compression aside.
+fn format_of(file: &Path) -> Option<&'static str> {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let plain = without_compression(&name);
-    Ok(match plain.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("csv") => "csv",
-        Some("json" | "jsonl" | "ndjson") => "json",
-        Some("parquet") => "parquet",
-        Some("txt" | "text" | "log") => "text",
-        _ => bail!(
-            "the name of {} tells no format; give it: `--format NAME=csv|json|parquet|text`",
-            file.display()
-        ),
+    match without_compression(&name).rsplit_once('.')?.1 {
+        "csv" => Some("csv"),
+        "json" | "jsonl" | "ndjson" => Some("json"),
+        "parquet" => Some("parquet"),
+        "txt" | "text" | "log" => Some("text"),
+        _ => None,
     }
-    .to_string())
 }
 
 fn read_table(file: &Path, today: i32) -> Result<RecordBatch> {
     std::fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let format = format_of(Some(file), file)?;
+    let Some(format) = format_of(file) else {
+        bail!(
+            "the name of {} tells no format; let it end in .csv, .json, .parquet or .txt",
+            file.display()
+        );
+    };
     let options = BTreeMap::from([("header".to_string(), "true".to_string())]);
-    let format = FileFormat::new(&format, &options, today)?;
+    let format = FileFormat::new(format, &options, today)?;
     let files = [file.to_path_buf()];
     let schema = format.infer_schema(&files)?;
     Ok(concat_batches(&schema, &format.read(&files, &schema, &Columns::All)?)?)

@@ -14,6 +14,7 @@ use super::{
     Aggregation, Call, Condition, From, JoinKey, Op, Partners, StaticRows, Step, Steps, StreamJoin, TableJoin,
     has_own_state, has_state,
 };
+use crate::oracle::advance;
 use crate::oracle::conjuncts::equality;
 use crate::oracle::member::{Membership, question, questions};
 use crate::oracle::scalar::Compiler;
@@ -76,9 +77,9 @@ impl Builder<'_> {
             }
             Kind::Project { input, exprs } => {
                 let schema = self.compiler.schema(&input.output);
-                let exprs = self.compiler.scalars(exprs, &schema)?;
                 Op::Project {
-                    exprs,
+                    in_advance: self.compiler.scalars(&advance::of_columns(exprs), &schema)?,
+                    exprs: self.compiler.scalars(exprs, &schema)?,
                     input: Box::new(self.step(input)?),
                 }
             }
@@ -404,6 +405,9 @@ impl Builder<'_> {
             keys: self.compiler.scalars(keys, &schema)?,
             key_types: node.output[..keys.len()].iter().map(|a| a.data_type.clone()).collect(),
             tag: tags.first().map(|id| position(node, *id)),
+            in_advance: self
+                .compiler
+                .scalars(&advance::of_calls(aggregates, &schema), &schema)?,
             calls,
             input: self.step(input)?,
         })))

@@ -95,6 +95,11 @@ impl Exprs<'_> {
             }
             "timestamp_seconds" => {
                 let [value] = call.numbers()?;
+                if is_integral(&value.data_type) {
+                    // Too many seconds are an error, where a cast stops at the last timestamp.
+                    let seconds = self.cast(&value, &Int64);
+                    return typed(datetime::from_epoch(1_000_000).call(vec![seconds]), timestamp_type());
+                }
                 // NaN and the infinities are no time.
                 let mode = if is_floating(&value.data_type) {
                     Mode::Try

@@ -113,7 +113,8 @@ impl Exprs<'_> {
         }
         name.push_str(" END");
         for condition in &conditions {
-            if !matches!(condition.data_type, DataType::Boolean | DataType::Null) {
+            // A bare NULL is no condition either, though `if(NULL, ...)` takes it.
+            if condition.data_type != DataType::Boolean {
                 return Err(unexpected(&name, "first", "BOOLEAN", condition));
             }
         }
