@@ -53,8 +53,13 @@ fn constants(node: &Node) -> BTreeMap<Id, Expr> {
                 JoinKind::Right => (false, true),
                 JoinKind::Full | JoinKind::Mark => (false, false),
             };
-            let mut known = if keeps_left { constants(left) } else { BTreeMap::new() };
-            known.extend(keeps_right.then(|| constants(right)).unwrap_or_default());
+            let mut known = BTreeMap::new();
+            if keeps_left {
+                known.extend(constants(left));
+            }
+            if keeps_right {
+                known.extend(constants(right));
+            }
             known
         }
         _ => BTreeMap::new(),

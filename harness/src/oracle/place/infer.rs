@@ -200,11 +200,8 @@ fn is_cast_away(cast: &Expr, condition: &Expr) -> bool {
         let Expr::BinaryExpr(BinaryExpr { left, op, right }) = e else {
             return Ok(false);
         };
-        let sides = [(left, right), (right, left)];
-        let with_constant = |(value, other): &(&Box<Expr>, &Box<Expr>)| {
-            value.as_ref() == cast && matches!(other.as_ref(), Expr::Literal(..))
-        };
-        Ok(op.negate().is_some() && sides.iter().any(with_constant))
+        let with_constant = |value: &Expr, other: &Expr| value == cast && matches!(other, Expr::Literal(..));
+        Ok(op.negate().is_some() && (with_constant(left, right) || with_constant(right, left)))
     };
     matches!(cast, Expr::Cast(_)) && condition.exists(compares).expect("the walk does not fail")
 }
