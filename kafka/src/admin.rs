@@ -148,7 +148,7 @@ impl Admin {
             let mut seen = BTreeSet::new();
             let (now, later): (Vec<_>, Vec<_>) =
                 left.into_iter().partition(|(topic, id, _)| seen.insert((*topic, *id)));
-            for (topic, id, offset) in self.settled(|| self.list_offsets(&now, isolation))? {
+            for (topic, id, offset) in self.settled(|| self.all_offsets(&now, isolation))? {
                 let asked = now.iter().find(|(t, p, _)| *t == topic && *p == id);
                 let (topic, id, position) = asked.expect("only what was asked for is answered");
                 found.insert((*topic, *id, key_of(*position)), offset);
@@ -160,6 +160,19 @@ impl Admin {
             offset.filter(|offset| *offset >= 0)
         };
         Ok(places.iter().map(offset).collect())
+    }
+
+    /// An offset of each place, or an error: of a partition without a leader there may be no word in an answer.
+    fn all_offsets(&self, places: &[&(&str, i32, Position)], isolation: Isolation) -> Result<Vec<(String, i32, i64)>> {
+        let found = self.list_offsets(places, isolation)?;
+        if found.len() < places.len() {
+            return Err(Error::new(
+                "look up offsets",
+                RDKafkaErrorCode::LeaderNotAvailable,
+                format!("of {} partitions {} were answered", places.len(), found.len()),
+            ));
+        }
+        Ok(found)
     }
 
     /// What `request` answers once the partitions have the leaders the client takes for theirs: after an election or a

@@ -80,13 +80,15 @@ fn difference(case: &Value, expected: &Value) -> Result<Option<String>, Failed> 
         wanted.push(serde_json::from_str(last)?);
         assert_ne!(spark_s.as_ref(), wanted.last(), "{name} does not differ from Spark");
     }
-    let found = Case::new(case)?.answer()?;
+    let mut case = Case::new(case)?;
+    let found = case.answer()?;
     let is_same = wanted.len() == found.len() && wanted.iter().zip(&found).all(|(w, f)| agrees(name, w, f));
     Ok((!is_same).then(|| {
         format!(
-            "{name}\n  wanted {}\n  found  {}",
+            "{name}\n  wanted {}\n  found  {}\n  told   {:?}",
             Value::from(wanted),
-            Value::from(found)
+            Value::from(found),
+            case.told
         )
     }))
 }
@@ -110,6 +112,8 @@ struct Case<'a> {
     prefix: String,
     topics: BTreeMap<String, Topic>,
     query: Query,
+    /// What was remarked on while it was read.
+    told: Vec<String>,
 }
 
 impl<'a> Case<'a> {
@@ -129,11 +133,12 @@ impl<'a> Case<'a> {
             prefix,
             topics,
             query,
+            told: Vec::new(),
         })
     }
 
     /// An answer for each `run` and `table`.
-    fn answer(mut self) -> Result<Vec<Value>, Failed> {
+    fn answer(&mut self) -> Result<Vec<Value>, Failed> {
         let mut answers = Vec::new();
         for action in self.case["actions"].as_array().expect("a list of actions") {
             let (kind, argument) = action
@@ -149,7 +154,10 @@ impl<'a> Case<'a> {
                     self.set_options(argument);
                     self.query
                         .table()
-                        .map(|table| json!({ "rows": rows(&[table.rows]) }))
+                        .map(|table| {
+                            self.told.extend(table.remarks);
+                            json!({ "rows": rows(&[table.rows]) })
+                        })
                         .map_err(|e| e.to_string())
                 }
                 _ => {

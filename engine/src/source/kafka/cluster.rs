@@ -6,8 +6,8 @@ use std::time::Duration;
 use skirl_kafka::{Admin, Error as KafkaError, Isolation, Position, Properties};
 
 use super::offsets::{Offsets, TopicPartition};
-use crate::Result;
 use crate::clock::{Clock, StopSignal};
+use crate::{Error, Result};
 
 /// A client that is connected when it is first needed.
 pub(super) struct Cluster {
@@ -119,10 +119,14 @@ impl Cluster {
     ) -> Result<Offsets> {
         let asked: Vec<_> = partitions.iter().map(|partition| (partition.clone(), end)).collect();
         let found = self.positions(clock, &asked)?;
-        Ok(partitions
-            .iter()
-            .cloned()
-            .zip(found.into_iter().map(|offset| offset.unwrap_or(0)))
-            .collect())
+        let end = |(partition, offset): (&TopicPartition, Option<i64>)| match offset {
+            Some(offset) => Ok((partition.clone(), offset)),
+            // An end that is not known is none: rows would be taken for lost.
+            None => Err(Error::Invalid(format!(
+                "{partition} has no {}, says its broker; start the query again",
+                if end == Position::Latest { "end" } else { "beginning" }
+            ))),
+        };
+        partitions.iter().zip(found).map(end).collect()
     }
 }

@@ -127,10 +127,15 @@ impl KafkaSource {
                 place: Place { part, number: 0 },
             })
             .collect();
+        let mut attempt = 1;
         while !left.is_empty() {
             match self.read_on(&mut left, give) {
                 Ok(ControlFlow::Break(())) => return Ok(()),
                 Ok(ControlFlow::Continue(())) => break,
+                Err(error) if attempt < self.cluster.attempts() && self.is_mistaken(&error)? => {
+                    self.reader = None;
+                    attempt += 1;
+                }
                 Err(error) => self.skip_lost(error, &mut left)?,
             }
         }
@@ -164,6 +169,16 @@ impl KafkaSource {
             }
         })?;
         outcome
+    }
+
+    /// Whether a reader takes a topic for deleted that is there: one that has not heard of it for a while does.
+    fn is_mistaken(&mut self, error: &Error) -> Result<bool> {
+        let Error::Kafka(KafkaError::NoSuchTopic { topic, .. }) = error else {
+            return Ok(false);
+        };
+        let now = self.ids(BTreeSet::from([topic.clone()]))?;
+        let known = self.journal.topics().get(topic).map(|known| &known.id);
+        Ok(known.is_some() && known == now.get(topic))
     }
 
     /// Goes on behind rows that are gone, if the error is about such rows.
