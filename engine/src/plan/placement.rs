@@ -22,17 +22,18 @@ use super::conjuncts::conjuncts;
 use super::{event_time, streams};
 use crate::Result;
 use crate::sql::{GroupingSetsNode, TimeWindowNode, WatermarkNode};
-use infer::not_nulls_of_mixed;
+use infer::{infer, not_nulls_of_mixed};
 use join::sink_below_join;
 
 /// The same query with every filter where Spark would evaluate it.
 pub(super) fn place_filters(plan: LogicalPlan) -> Result<LogicalPlan> {
     let sunk = sink(plan, vec![], Pass::Written)?;
-    sink(sunk, vec![], Pass::Inferred)
+    sink(infer(sunk)?, vec![], Pass::Inferred)
 }
 
 /// Spark infers conditions once, from a query whose written conditions have sunk already: below a projection they may
-/// say more, since a column that is a constant there is one in them.
+/// say more, since a column that is a constant there is one in them. What was inferred sinks then, and nothing more is
+/// inferred from it.
 #[derive(Clone, Copy, PartialEq)]
 enum Pass {
     Written,

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use datafusion::common::{Column, JoinType};
+use datafusion::common::{Column, DFSchema, JoinType};
 use datafusion::logical_expr::{Expr, Extension, Join, LogicalPlan, Projection, Union};
 
 use super::streams;
@@ -41,17 +41,7 @@ fn prune(plan: LogicalPlan, needed: HashSet<Column>) -> Result<LogicalPlan> {
             Ok(LogicalPlan::Aggregate(a))
         }
         LogicalPlan::Join(join) => prune_join(join, needed),
-        LogicalPlan::Union(union) => {
-            // Positions must stay the same in every branch, so a union keeps all its columns.
-            let inputs = union.inputs.into_iter().map(|input| {
-                let all = input.schema().columns().into_iter().collect();
-                Ok(Arc::new(prune(Arc::unwrap_or_clone(input), all)?))
-            });
-            Ok(LogicalPlan::Union(Union {
-                inputs: inputs.collect::<Result<_>>()?,
-                schema: union.schema,
-            }))
-        }
+        LogicalPlan::Union(union) => prune_union(union, &needed),
         LogicalPlan::Extension(extension) => prune_extension(extension, needed),
         other => {
             let mut below = needed;
@@ -90,6 +80,44 @@ fn prune_projection(p: Projection, needed: &HashSet<Column>) -> Result<LogicalPl
         )?));
     }
     Ok(LogicalPlan::Projection(Projection::try_new(kept, input)?))
+}
+
+/// The branches keep the same columns in the same places.
+fn prune_union(union: Union, needed: &HashSet<Column>) -> Result<LogicalPlan> {
+    let columns = union.schema.columns();
+    let mut places: Vec<usize> = (0..columns.len()).filter(|i| needed.contains(&columns[*i])).collect();
+    if places.is_empty() {
+        places.push(0);
+    }
+    let inputs = union.inputs.into_iter().map(|input| {
+        let all = input.schema().columns();
+        let kept: Vec<Column> = places.iter().map(|i| all[*i].clone()).collect();
+        let pruned = prune(Arc::unwrap_or_clone(input), kept.iter().cloned().collect())?;
+        if places.len() == columns.len() || pruned.schema().columns() == kept {
+            return Ok(Arc::new(pruned));
+        }
+        let exprs = kept.into_iter().map(Expr::Column).collect();
+        Ok(Arc::new(LogicalPlan::Projection(Projection::try_new(
+            exprs,
+            Arc::new(pruned),
+        )?)))
+    });
+    let inputs = inputs.collect::<Result<Vec<_>>>()?;
+    if places.len() == columns.len() {
+        return Ok(LogicalPlan::Union(Union {
+            inputs,
+            schema: union.schema,
+        }));
+    }
+    let fields = places.iter().map(|i| {
+        let (qualifier, field) = union.schema.qualified_field(*i);
+        (qualifier.cloned(), Arc::clone(field))
+    });
+    let schema = DFSchema::new_with_metadata(fields.collect(), union.schema.metadata().clone())?;
+    Ok(LogicalPlan::Union(Union {
+        inputs,
+        schema: Arc::new(schema),
+    }))
 }
 
 fn prune_extension(extension: Extension, needed: HashSet<Column>) -> Result<LogicalPlan> {

@@ -2,23 +2,23 @@
 
 mod execute;
 mod refusal;
+mod request;
 mod topic;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
-use arrow::datatypes::SchemaRef;
 use clap::Args;
 use skirl_engine::sql::WatermarkSpec;
-use skirl_kafka::Address;
 use skirl_kafka::address::shown;
 
 use crate::cli::kafka::{KafkaArgs, address_of, path_of};
 use crate::job::{OutputMode, SinkFormat, Trigger, View};
 use crate::scenario::{parse_duration_ms, parse_schema, suggestion};
+pub use request::{Request, SinkPlace, SinkRequest, SourceRequest, StreamRequest, TableRequest, TableSource};
 
 /// A query on the command line.
 #[derive(Args)]
@@ -94,112 +94,6 @@ impl std::fmt::Debug for Query {
     }
 }
 
-/// A query as the arguments ask for it, found sound. Options may hold passwords, so none of this is ever printed.
-#[derive(Clone)]
-pub struct Request {
-    /// Spark's SQL.
-    pub sql: String,
-    /// Streams in the order of the arguments.
-    pub streams: Vec<StreamRequest>,
-    /// Static tables.
-    pub tables: Vec<TableRequest>,
-    /// Views in the order of the arguments.
-    pub views: Vec<View>,
-    /// What a batch emits.
-    pub output_mode: OutputMode,
-    /// When a batch runs; `None`: as soon as there are rows.
-    pub trigger: Option<Trigger>,
-    /// Where rows go.
-    pub sink: SinkRequest,
-    /// Where progress and state are kept.
-    pub checkpoint: Option<PathBuf>,
-    /// How brokers are reached.
-    pub kafka: KafkaArgs,
-    /// Spark's settings.
-    pub conf: BTreeMap<String, String>,
-    /// The query's name.
-    pub name: Option<String>,
-}
-
-/// A static table as the arguments describe it.
-#[derive(Clone)]
-pub struct TableRequest {
-    /// Its name in SQL.
-    pub name: String,
-    /// Where its rows come from.
-    pub source: TableSource,
-    /// Its columns, where values are JSON objects.
-    pub schema: Option<SchemaRef>,
-    /// Options of a table of Kafka's, by Spark's names.
-    pub options: BTreeMap<String, String>,
-}
-
-/// Where the rows of a static table come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TableSource {
-    /// A file.
-    File(PathBuf),
-    /// A topic of Kafka, as it is at the start.
-    Topic(Address),
-}
-
-/// A stream as the arguments describe it.
-#[derive(Clone)]
-pub struct StreamRequest {
-    /// Its name in SQL.
-    pub name: String,
-    /// Where its rows come from.
-    pub source: SourceRequest,
-    /// Its columns; `None`: inferred from its files, or `value STRING` of a socket.
-    pub schema: Option<SchemaRef>,
-    /// The format of its files; `None`: their extension says it.
-    pub format: Option<String>,
-    /// A watermark on the stream itself.
-    pub watermark: Option<WatermarkSpec>,
-    /// Options of the source, by Spark's names.
-    pub options: BTreeMap<String, String>,
-}
-
-/// Where the rows of a stream come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SourceRequest {
-    /// The files of a directory.
-    Directory(PathBuf),
-    /// The lines a socket sends.
-    Socket {
-        /// The host to connect to.
-        host: String,
-        /// The port to connect to.
-        port: u16,
-    },
-    /// A topic of Kafka; without one, options say which.
-    Topic(Address),
-}
-
-/// Where rows go.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SinkRequest {
-    /// The place.
-    pub place: SinkPlace,
-    /// Options of the sink, by Spark's names.
-    pub options: BTreeMap<String, String>,
-}
-
-/// The place rows go to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SinkPlace {
-    /// Standard output.
-    Console,
-    /// A table that is shown at the end.
-    Memory,
-    /// Nowhere, as Spark's `noop`: for what a query costs by itself.
-    Noop,
-    /// Files of a format in a directory.
-    Files(SinkFormat, PathBuf),
-    /// A topic of Kafka; without one, rows name theirs.
-    Topic(Address),
-}
-
 impl Query {
     /// Runs the query until its trigger is done or it is interrupted.
     pub fn execute(self) -> Result<ExitCode> {
@@ -208,38 +102,8 @@ impl Query {
 
     /// What the arguments ask for, all of it checked.
     fn into_request(self) -> Result<Request> {
-        let mut streams = Vec::new();
-        for stream in &self.stream {
-            let (name, place) = split("--stream", stream, "weather=data/weather")?;
-            if streams
-                .iter()
-                .any(|known: &StreamRequest| known.name.eq_ignore_ascii_case(&name))
-            {
-                bail!("two streams are called `{name}`; give each a name of its own");
-            }
-            streams.push(StreamRequest {
-                name,
-                source: source_of(&place)?,
-                schema: None,
-                format: None,
-                watermark: None,
-                options: BTreeMap::new(),
-            });
-        }
-        let mut views = Vec::new();
-        for view in &self.view {
-            let (name, sql) = split(
-                "--view",
-                view,
-                "warm='SELECT * FROM weather WHERE max_temperature > 25'",
-            )?;
-            views.push(View {
-                name,
-                sql,
-                watermark: None,
-                drop_duplicates: None,
-            });
-        }
+        let mut streams = streams_of(&self.stream)?;
+        let mut views = self.view.iter().map(|view| view_of(view)).collect::<Result<Vec<_>>>()?;
         let mut sink = sink_of(&self.sink)?;
         let mut tables = self
             .table
@@ -250,17 +114,7 @@ impl Query {
         set_formats(&mut streams, &self.format)?;
         set_watermarks(&mut streams, &mut views, &self.watermark)?;
         set_options(&mut streams, &mut tables, &mut sink, &self.option)?;
-        if sink.place == SinkPlace::Memory && self.name.is_none() {
-            bail!("a memory sink needs `--name`: its table has it");
-        }
-        let whose_batches = match &sink.place {
-            SinkPlace::Files(format, _) => Some((format.name(), "the files have")),
-            SinkPlace::Topic(_) => Some(("kafka", "are written")),
-            SinkPlace::Console | SinkPlace::Memory | SinkPlace::Noop => None,
-        };
-        if let (Some((name, batches)), None) = (whose_batches, &self.checkpoint) {
-            bail!("a {name} sink needs `--checkpoint DIR`: it tells which batches {batches}, also after a stop");
-        }
+        check_sink(&sink.place, self.name.as_deref(), self.checkpoint.as_deref())?;
         Ok(Request {
             tables,
             kafka: self.kafka,
@@ -290,6 +144,52 @@ fn split(option: &str, argument: &str, example: &str) -> Result<(String, String)
             shown(argument)
         ),
     }
+}
+
+fn streams_of(arguments: &[String]) -> Result<Vec<StreamRequest>> {
+    let mut streams: Vec<StreamRequest> = Vec::new();
+    for argument in arguments {
+        let (name, place) = split("--stream", argument, "weather=data/weather")?;
+        if streams.iter().any(|known| known.name.eq_ignore_ascii_case(&name)) {
+            bail!("two streams are called `{name}`; give each a name of its own");
+        }
+        streams.push(StreamRequest {
+            name,
+            source: source_of(&place)?,
+            schema: None,
+            format: None,
+            watermark: None,
+            options: BTreeMap::new(),
+        });
+    }
+    Ok(streams)
+}
+
+fn view_of(argument: &str) -> Result<View> {
+    let example = "warm='SELECT * FROM weather WHERE max_temperature > 25'";
+    let (name, sql) = split("--view", argument, example)?;
+    Ok(View {
+        name,
+        sql,
+        watermark: None,
+        drop_duplicates: None,
+    })
+}
+
+/// What the sink needs beside its place.
+fn check_sink(place: &SinkPlace, query_name: Option<&str>, checkpoint: Option<&Path>) -> Result<()> {
+    if *place == SinkPlace::Memory && query_name.is_none() {
+        bail!("a memory sink needs `--name`: its table has it");
+    }
+    let whose_batches = match place {
+        SinkPlace::Files(format, _) => Some((format.name(), "the files have")),
+        SinkPlace::Topic(_) => Some(("kafka", "are written")),
+        SinkPlace::Console | SinkPlace::Memory | SinkPlace::Noop => None,
+    };
+    if let (Some((name, batches)), None) = (whose_batches, checkpoint) {
+        bail!("a {name} sink needs `--checkpoint DIR`: it tells which batches {batches}, also after a stop");
+    }
+    Ok(())
 }
 
 fn table_of(argument: &str) -> Result<TableRequest> {
@@ -490,6 +390,8 @@ fn stream_of<'a>(streams: &'a mut [StreamRequest], name: &str, option: &str) -> 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+
+    use skirl_kafka::Address;
 
     use super::*;
 

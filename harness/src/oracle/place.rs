@@ -4,6 +4,7 @@
 //! the rules of Spark's optimiser that decide it: predicates are pushed down, an outer join whose missing rows a
 //! condition refuses becomes an inner one, conditions are inferred across equal columns once, and pushed down again.
 
+mod fold;
 mod infer;
 mod prune;
 
@@ -17,6 +18,7 @@ use skirl_engine::sql;
 use super::conjuncts::conjuncts;
 use super::member::{Membership, questions};
 use super::tree::*;
+use fold::folded;
 pub(super) use infer::constraints;
 use infer::{infer, weakened, with_not_null};
 use prune::prune;
@@ -24,6 +26,7 @@ use prune::prune;
 /// The tree as Spark runs it.
 pub(super) fn optimised(root: Node) -> Node {
     let pushed = push(without_limit_zero(root), vec![]);
+    let pushed = push(folded(pushed), vec![]);
     let inferred = infer(pushed);
     let mut root = push(weakened(push(inferred, vec![])), vec![]);
     let needed = root.ids();

@@ -1,55 +1,88 @@
 //! What follows from what is known of rows: columns that are not NULL, and conditions an equality carries over.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, JoinType};
+use datafusion::common::{Column, DataFusionError, JoinType};
 use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator};
 
-use super::join::{JoinConjuncts, Sides, split_on};
-use super::{dedup, substitute};
+use super::join::{Sides, split_on};
+use super::{dedup, filter_above, substitute};
+use crate::Result;
 use crate::plan::conjuncts::conjuncts;
+use crate::plan::streams;
 use crate::sql::is_null_intolerant;
 
-/// What follows from an inner or semi join's condition for one side alone: its columns are not NULL, and whatever is
+/// The same query with filters of what follows from conditions on the sides of its joins.
+pub(super) fn infer(plan: LogicalPlan) -> Result<LogicalPlan> {
+    if !streams(&plan) {
+        return Ok(plan);
+    }
+    let plan = match plan {
+        LogicalPlan::Join(join) => LogicalPlan::Join(with_inferred(join, vec![])?),
+        LogicalPlan::Filter(filter) => match Arc::unwrap_or_clone(filter.input) {
+            // What could not become part of the condition of an inner join, a question to a table, is one all the same.
+            LogicalPlan::Join(join) if join.join_type == JoinType::Inner => {
+                let join = with_inferred(join, conjuncts(filter.predicate.clone()))?;
+                let [left, right] = [join.left, join.right].map(|side| infer(Arc::unwrap_or_clone(side)).map(Arc::new));
+                let join = LogicalPlan::Join(Join {
+                    left: left?,
+                    right: right?,
+                    ..join
+                });
+                return filter_above(join, vec![filter.predicate]);
+            }
+            input => filter_above(input, vec![filter.predicate])?,
+        },
+        other => other,
+    };
+    let infer_below = |child: LogicalPlan| infer(child).map(Transformed::yes).map_err(DataFusionError::from);
+    Ok(plan.map_children(infer_below)?.data)
+}
+
+/// An inner or semi join over what its condition says of one side alone: its columns are not NULL, and whatever is
 /// known of a key holds for the key it equals.
-pub(super) fn infer(placed: &mut JoinConjuncts, sides: &Sides, join: &Join) {
-    let mut known: Vec<Expr> = placed.left.iter().chain(&placed.right).cloned().collect();
-    known.extend(constraints(&join.left));
+fn with_inferred(mut join: Join, above: Vec<Expr>) -> Result<Join> {
+    if !matches!(
+        join.join_type,
+        JoinType::Inner | JoinType::LeftSemi | JoinType::RightSemi
+    ) {
+        return Ok(join);
+    }
+    let sides = Sides::of(&join);
+    let on = [split_on(&join), above].concat();
+    let mut known = constraints(&join.left);
     known.extend(constraints(&join.right));
-    let mut inferred: Vec<Expr> = placed
-        .on
+    let new = following(&on, &known).into_iter().filter(|p| !known.contains(p));
+    let (left, rest): (Vec<Expr>, Vec<Expr>) = new.partition(|p| sides.only_left(p));
+    let right = rest.into_iter().filter(|p| sides.only_right(p)).collect();
+    join.left = Arc::new(filter_above(Arc::unwrap_or_clone(join.left), left)?);
+    join.right = Arc::new(filter_above(Arc::unwrap_or_clone(join.right), right)?);
+    Ok(join)
+}
+
+/// What follows from the condition of a join and what is known of its sides.
+fn following(on: &[Expr], known: &[Expr]) -> Vec<Expr> {
+    let mut inferred: Vec<Expr> = on
         .iter()
-        .chain(&known)
+        .chain(known)
         .flat_map(null_intolerant_columns)
         .map(|c| is_not_null(&c))
         .collect();
-    for equality in &placed.on {
+    for equality in on {
         for (from, to) in replacements(equality) {
             let renamed = HashMap::from([(from.clone(), to)]);
             // A condition on both sides may come to speak of one side alone.
             let carried = known
                 .iter()
-                .chain(&placed.on)
-                .chain(&placed.above)
+                .chain(on)
                 .filter(|p| *p != equality && p.column_refs().contains(&from) && !p.is_volatile());
-            inferred.extend(
-                carried
-                    .filter_map(|p| substitute(vec![p.clone()], &renamed).ok())
-                    .flatten(),
-            );
+            let said = carried.filter_map(|p| substitute(vec![p.clone()], &renamed).ok());
+            inferred.extend(said.flatten());
         }
     }
-    for predicate in dedup(inferred) {
-        if known.contains(&predicate) {
-            continue;
-        }
-        if sides.only_left(&predicate) {
-            placed.left.push(predicate);
-        } else if sides.only_right(&predicate) {
-            placed.right.push(predicate);
-        }
-    }
+    dedup(inferred)
 }
 
 /// What is known below a projection, said in its output columns alone; what cannot be is left out. A computed column
@@ -68,8 +101,10 @@ fn renamed(below: Vec<Expr>, pairs: Vec<(Column, Expr)>) -> Vec<Expr> {
         }
     }
     let say = |predicate: &Expr, with_computed: bool| {
+        let unwrapped = casts_beside_constants(predicate);
+        let stands_for = |e: &Expr| computed.get(e).filter(|_| with_computed && !unwrapped.contains(e));
         let replace = |e: Expr| {
-            let said = plain.get(&e).or_else(|| computed.get(&e).filter(|_| with_computed));
+            let said = plain.get(&e).or_else(|| stands_for(&e));
             Ok(match said {
                 Some(said) => Transformed::new(said.clone(), true, TreeNodeRecursion::Jump),
                 None => Transformed::no(e),
@@ -80,6 +115,26 @@ fn renamed(below: Vec<Expr>, pairs: Vec<(Column, Expr)>) -> Vec<Expr> {
     };
     let said = below.iter().flat_map(|p| [say(p, false), say(p, true)]).flatten();
     dedup(said.chain(constants).collect())
+}
+
+/// The casts a predicate compares with constants. Spark casts the constant instead, so by the time conditions are
+/// inferred such a predicate speaks of the uncast value.
+fn casts_beside_constants(predicate: &Expr) -> Vec<Expr> {
+    let mut casts = vec![];
+    let _ = predicate.apply(|e| {
+        if let Expr::BinaryExpr(BinaryExpr { left, op, right }) = e
+            && op.negate().is_some()
+        {
+            match (&**left, &**right) {
+                (cast @ Expr::Cast(_), Expr::Literal(..)) | (Expr::Literal(..), cast @ Expr::Cast(_)) => {
+                    casts.push(cast.clone());
+                }
+                _ => {}
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    casts
 }
 
 /// What is known to hold for every output row of `plan`, in its output columns.
@@ -133,6 +188,17 @@ fn constraints(plan: &LogicalPlan) -> Vec<Expr> {
             let visible: HashSet<Column> = join.schema.columns().into_iter().collect();
             all.retain(|p| p.column_refs().iter().all(|c| visible.contains(c)));
             all
+        }
+        LogicalPlan::Union(union) => {
+            let outer = union.schema.columns();
+            let of_branch = |input: &Arc<LogicalPlan>| {
+                let below = input.schema().columns().into_iter().map(Expr::Column);
+                renamed(constraints(input), outer.iter().cloned().zip(below).collect())
+            };
+            let branches = union.inputs.iter().map(of_branch);
+            branches
+                .reduce(|all, branch| all.into_iter().filter(|p| branch.contains(p)).collect())
+                .unwrap_or_default()
         }
         LogicalPlan::Sort(_) | LogicalPlan::Limit(_) | LogicalPlan::Extension(_) => plan
             .inputs()

@@ -7,7 +7,6 @@ use datafusion::common::{Column, JoinType, NullEquality};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator};
 
-use super::infer::infer;
 use super::{Pass, dedup, filter_above, partition, sink, substitute};
 use crate::Result;
 use crate::plan::conjuncts::conjuncts;
@@ -16,11 +15,11 @@ use crate::plan::membership::asks;
 
 /// Where the conjuncts of a join and of the filters above it go.
 #[derive(Default)]
-pub(super) struct JoinConjuncts {
-    pub(super) left: Vec<Expr>,
-    pub(super) right: Vec<Expr>,
-    pub(super) on: Vec<Expr>,
-    pub(super) above: Vec<Expr>,
+struct JoinConjuncts {
+    left: Vec<Expr>,
+    right: Vec<Expr>,
+    on: Vec<Expr>,
+    above: Vec<Expr>,
 }
 
 pub(super) fn sink_below_join(join: Join, predicates: Vec<Expr>, pass: Pass) -> Result<LogicalPlan> {
@@ -37,10 +36,15 @@ pub(super) fn sink_below_join(join: Join, predicates: Vec<Expr>, pass: Pass) -> 
     }
     let mut placed = place_join_conjuncts(join_type, &sides, conjuncts, predicates, join.null_aware);
     placed.above.extend(above);
-    if pass == Pass::Inferred && matches!(join_type, JoinType::Inner | JoinType::LeftSemi | JoinType::RightSemi) {
-        infer(&mut placed, &sides, &join);
+    let folded = substitute(std::mem::take(&mut placed.on), &constants_of_sides(&join))?;
+    let folded = folded.into_iter().map(with_constant_sides).collect();
+    let folded = place_join_conjuncts(join_type, &sides, folded, vec![], join.null_aware);
+    placed.left.extend(folded.left);
+    placed.right.extend(folded.right);
+    placed.on = folded.on;
+    if pass == Pass::Inferred {
+        weaken(&mut placed, join_type, &sides);
     }
-    weaken(&mut placed, join_type, &sides);
 
     let left = sink(Arc::unwrap_or_clone(join.left), dedup(placed.left), pass)?;
     let right = sink(Arc::unwrap_or_clone(join.right), dedup(placed.right), pass)?;
@@ -56,6 +60,57 @@ pub(super) fn sink_below_join(join: Join, predicates: Vec<Expr>, pass: Pass) -> 
         join.null_aware,
     )?;
     filter_above(LogicalPlan::Join(rebuilt), placed.above)
+}
+
+/// The columns of a join's sides that a projection makes of a constant. A condition speaks of the constant, and what
+/// was an equality of both sides with it is a condition on one.
+fn constants_of_sides(join: &Join) -> HashMap<Column, Expr> {
+    let mut all = constants_of(&join.left);
+    all.extend(constants_of(&join.right));
+    all
+}
+
+/// A comparison with the value of a side that has one: DataFusion takes two spellings of a constant for two constants.
+fn with_constant_sides(conjunct: Expr) -> Expr {
+    let value = |side: Expr| match side.column_refs().is_empty() && !side.is_volatile() {
+        true => constant(&side).map_or(side, |value| Expr::Literal(value, None)),
+        false => side,
+    };
+    match conjunct {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => binary(value(*left), op, value(*right)),
+        other => other,
+    }
+}
+
+fn constants_of(plan: &LogicalPlan) -> HashMap<Column, Expr> {
+    let through = |columns: Vec<Column>, exprs: Vec<Expr>, below: HashMap<Column, Expr>| {
+        let pairs = columns.into_iter().zip(exprs);
+        pairs
+            .filter_map(|(column, expr)| match expr.unalias() {
+                Expr::Column(inner) => Some((column, below.get(&inner)?.clone())),
+                constant @ Expr::Literal(..) => Some((column, constant)),
+                _ => None,
+            })
+            .collect()
+    };
+    match plan {
+        LogicalPlan::Projection(p) => through(p.schema.columns(), p.expr.clone(), constants_of(&p.input)),
+        LogicalPlan::Aggregate(a) => through(a.schema.columns(), a.group_expr.clone(), constants_of(&a.input)),
+        LogicalPlan::SubqueryAlias(a) => {
+            let below = a.input.schema().columns().into_iter().map(Expr::Column).collect();
+            through(a.schema.columns(), below, constants_of(&a.input))
+        }
+        LogicalPlan::Filter(filter) => constants_of(&filter.input),
+        LogicalPlan::Sort(sort) => constants_of(&sort.input),
+        LogicalPlan::Limit(limit) => constants_of(&limit.input),
+        LogicalPlan::Join(join) => match join.join_type {
+            JoinType::Inner => constants_of_sides(join),
+            JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti => constants_of(&join.left),
+            JoinType::Right | JoinType::RightSemi | JoinType::RightAnti => constants_of(&join.right),
+            JoinType::Full | JoinType::LeftMark | JoinType::RightMark => HashMap::default(),
+        },
+        _ => HashMap::default(),
+    }
 }
 
 /// What a condition on both sides says of each side alone: of `(a > 1 AND b > 1) OR (a < 0 AND b < 0)`, that
@@ -142,7 +197,7 @@ pub(super) struct Sides {
 }
 
 impl Sides {
-    fn of(join: &Join) -> Self {
+    pub(super) fn of(join: &Join) -> Self {
         let columns = |plan: &LogicalPlan| plan.schema().columns().into_iter().collect();
         Self {
             left: columns(&join.left),

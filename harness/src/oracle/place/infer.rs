@@ -184,12 +184,26 @@ fn renamed(mut known: Vec<Expr>, output: &[Attribute], exprs: &[Expr]) -> Vec<Ex
             continue;
         }
         let new = column(attribute.id);
-        let replaced: Vec<Expr> = known.iter().map(|c| replaced(c, expr, &new)).collect();
+        let sayable = known.iter().filter(|c| !is_cast_away(expr, c));
+        let replaced: Vec<Expr> = sayable.map(|c| replaced(c, expr, &new)).collect();
         known = union_of(known, replaced);
         let same = BinaryExpr::new(Box::new(expr.clone()), Operator::IsNotDistinctFrom, Box::new(new));
         known.push(Expr::BinaryExpr(same));
     }
     known
+}
+
+/// Whether `cast` is the cast of a value that `condition` compares with a constant: Spark has then cast the constant,
+/// and the condition speaks of the value itself.
+fn is_cast_away(cast: &Expr, condition: &Expr) -> bool {
+    let compares = |e: &Expr| {
+        let Expr::BinaryExpr(BinaryExpr { left, op, right }) = e else {
+            return Ok(false);
+        };
+        let with_constant = |value: &Expr, other: &Expr| value == cast && matches!(other, Expr::Literal(..));
+        Ok(op.negate().is_some() && (with_constant(left, right) || with_constant(right, left)))
+    };
+    matches!(cast, Expr::Cast(_)) && condition.exists(compares).expect("the walk does not fail")
 }
 
 /// What holds in every branch of a union.
