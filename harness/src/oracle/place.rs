@@ -290,6 +290,14 @@ fn simplified(predicate: Expr) -> Option<Expr> {
     }
 }
 
+/// An expression without the names it has.
+fn unnamed(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Alias(alias) => unnamed(&alias.expr),
+        other => other,
+    }
+}
+
 /// A predicate on `output`, said in what its columns are made of.
 fn through(predicate: &Expr, output: &[Attribute], exprs: &[Expr]) -> Expr {
     substitute(predicate, &|id| {

@@ -12,6 +12,7 @@ use crate::Result;
 use crate::plan::conjuncts::conjuncts;
 use crate::plan::expr::constant;
 use crate::plan::membership::asks;
+use crate::plan::streams;
 
 /// Where the conjuncts of a join and of the filters above it go.
 #[derive(Default)]
@@ -63,8 +64,12 @@ pub(super) fn sink_below_join(join: Join, predicates: Vec<Expr>, pass: Pass) -> 
 }
 
 /// The columns of a join's sides that a projection makes of a constant. A condition speaks of the constant, and what
-/// was an equality of both sides with it is a condition on one.
+/// was an equality of both sides with it is a condition on one. Where rows are kept from batch to batch, in a join of
+/// streams or an aggregation, Spark leaves columns as they are.
 fn constants_of_sides(join: &Join) -> HashMap<Column, Expr> {
+    if streams(&join.left) && streams(&join.right) {
+        return HashMap::default();
+    }
     let mut all = constants_of(&join.left);
     all.extend(constants_of(&join.right));
     all
@@ -95,7 +100,9 @@ fn constants_of(plan: &LogicalPlan) -> HashMap<Column, Expr> {
     };
     match plan {
         LogicalPlan::Projection(p) => through(p.schema.columns(), p.expr.clone(), constants_of(&p.input)),
-        LogicalPlan::Aggregate(a) => through(a.schema.columns(), a.group_expr.clone(), constants_of(&a.input)),
+        LogicalPlan::Aggregate(a) if !streams(plan) => {
+            through(a.schema.columns(), a.group_expr.clone(), constants_of(&a.input))
+        }
         LogicalPlan::SubqueryAlias(a) => {
             let below = a.input.schema().columns().into_iter().map(Expr::Column).collect();
             through(a.schema.columns(), below, constants_of(&a.input))
@@ -105,6 +112,7 @@ fn constants_of(plan: &LogicalPlan) -> HashMap<Column, Expr> {
         LogicalPlan::Limit(limit) => constants_of(&limit.input),
         LogicalPlan::Join(join) => match join.join_type {
             JoinType::Inner => constants_of_sides(join),
+            _ if streams(&join.left) && streams(&join.right) => HashMap::default(),
             JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti => constants_of(&join.left),
             JoinType::Right | JoinType::RightSemi | JoinType::RightAnti => constants_of(&join.right),
             JoinType::Full | JoinType::LeftMark | JoinType::RightMark => HashMap::default(),

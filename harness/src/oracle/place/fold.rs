@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
-use super::map_inputs;
+use super::{map_inputs, unnamed};
 use crate::oracle::tree::*;
 
-/// The tree with constants for the columns a projection makes of them, in filters and joins up to the next watermark
-/// or union. An equality of two sides may so become a condition on one.
+/// The tree with constants for the columns a projection makes of them, in filters and joins up to the next watermark,
+/// union, or relation that is kept from batch to batch: an aggregation of a stream, a join of streams. An equality of two sides may so become a condition on one.
 pub(super) fn folded(node: Node) -> Node {
     let Node { output, mut kind } = map_inputs(node, folded);
     let fold = |conditions: &mut Vec<Expr>, known: &BTreeMap<Id, Expr>| {
@@ -20,7 +20,7 @@ pub(super) fn folded(node: Node) -> Node {
         Kind::Filter { input, predicates } => fold(predicates, &constants(input)),
         Kind::Join {
             left, right, condition, ..
-        } => {
+        } if !(left.is_streaming() && right.is_streaming()) => {
             let mut known = constants(left);
             known.extend(constants(right));
             fold(condition, &known);
@@ -34,7 +34,7 @@ pub(super) fn folded(node: Node) -> Node {
 fn constants(node: &Node) -> BTreeMap<Id, Expr> {
     let of = |input: &Node, exprs: &[Expr]| {
         let below = constants(input);
-        let value = |expr: &Expr| match expr {
+        let value = |expr: &Expr| match unnamed(expr) {
             Expr::Literal(..) => Some(expr.clone()),
             other => below.get(&column_id(other)?).cloned(),
         };
@@ -44,9 +44,9 @@ fn constants(node: &Node) -> BTreeMap<Id, Expr> {
     match &node.kind {
         Kind::Static { known, .. } => known.iter().filter_map(constant_column).collect(),
         Kind::Project { input, exprs } => of(input, exprs),
-        Kind::Aggregate { input, keys, .. } => of(input, keys),
+        Kind::Aggregate { input, keys, .. } if !input.is_streaming() => of(input, keys),
         Kind::Filter { input, .. } | Kind::Sort { input, .. } | Kind::Limit { input, .. } => constants(input),
-        Kind::Join { left, right, kind, .. } => {
+        Kind::Join { left, right, kind, .. } if !(left.is_streaming() && right.is_streaming()) => {
             let (keeps_left, keeps_right) = match kind {
                 JoinKind::Inner | JoinKind::Cross => (true, true),
                 JoinKind::Left | JoinKind::Semi | JoinKind::Anti => (true, false),
@@ -73,7 +73,7 @@ fn constant_column(known: &Expr) -> Option<(Id, Expr)> {
             left,
             op: Operator::IsNotDistinctFrom,
             right,
-        }) if matches!(**left, Expr::Literal(..)) => Some((column_id(right)?, left.as_ref().clone())),
+        }) if matches!(unnamed(left), Expr::Literal(..)) => Some((column_id(right)?, unnamed(left).clone())),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use skirl_engine::sql;
 
-use super::map_inputs;
+use super::{map_inputs, unnamed};
 use crate::oracle::tree::*;
 
 /// Adds what follows from conditions and equal columns: at filters, and on the sides of joins that may lose rows.
@@ -203,7 +203,7 @@ fn is_cast_away(cast: &Expr, condition: &Expr) -> bool {
         let with_constant = |value: &Expr, other: &Expr| value == cast && matches!(other, Expr::Literal(..));
         Ok(op.negate().is_some() && (with_constant(left, right) || with_constant(right, left)))
     };
-    matches!(cast, Expr::Cast(_)) && condition.exists(compares).expect("the walk does not fail")
+    matches!(unnamed(cast), Expr::Cast(_)) && condition.exists(compares).expect("the walk does not fail")
 }
 
 /// What holds in every branch of a union.
