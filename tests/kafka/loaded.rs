@@ -1,7 +1,7 @@
 //! A load test under way, so that a test can break something meanwhile.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ pub struct Running {
     thread: JoinHandle<skirl::load::Result<Outcome>>,
     queued: Arc<AtomicU64>,
     acknowledged: Arc<AtomicU64>,
+    /// Set when it is over: why it could not run, if it could not.
+    ended: Arc<OnceLock<String>>,
 }
 
 impl Running {
@@ -65,8 +67,19 @@ impl Running {
             q.store(view.counts.queued, Ordering::Relaxed);
             a.store(view.counts.acknowledged, Ordering::Relaxed);
         };
-        let thread = std::thread::spawn(move || run(&plan, &AtomicBool::new(false), &mut watch));
+        let ended = Arc::new(OnceLock::new());
+        let told = Arc::clone(&ended);
+        let thread = std::thread::spawn(move || {
+            let outcome = run(&plan, &AtomicBool::new(false), &mut watch);
+            let why = outcome
+                .as_ref()
+                .err()
+                .map_or_else(String::new, |error| format!("{error:?}"));
+            told.get_or_init(|| why);
+            outcome
+        });
         Running {
+            ended,
             thread,
             queued,
             acknowledged,
@@ -84,9 +97,14 @@ impl Running {
     }
 
     fn wait(&self, count: &AtomicU64, rows: u64) {
-        let there = || (count.load(Ordering::Relaxed) >= rows || self.thread.is_finished()).then_some(());
+        let there = || (count.load(Ordering::Relaxed) >= rows || self.ended.get().is_some()).then_some(());
         assert!(until(PATIENCE, there).is_some(), "{rows} rows in {PATIENCE:?}");
-        assert!(!self.thread.is_finished(), "it is over before {rows} rows");
+        let ended = self.ended.get();
+        assert!(
+            ended.is_none(),
+            "it is over before {rows} rows: {}",
+            ended.map_or("", String::as_str)
+        );
     }
 
     /// What it came to.
