@@ -60,7 +60,7 @@ fn a_broker_that_stands_still_is_seen_by_every_row_that_was_due() -> Outcome {
     let figure = |text: &str| outcome.figure(Figure::parse(text).expect("a figure"));
     let (p999, p50) = (figure("p99.9")?, figure("p50")?);
     assert!(p999 >= 1_900_000.0, "p99.9 {p999} us");
-    assert!(p50 < p999 / 2.0, "p50 {p50} us: most rows had nothing to do with it");
+    assert!(p50 < 500_000.0, "p50 {p50} us: most rows had nothing to do with it");
     // Ten percent of the rows were due while it stood still: a tool that waits would have seen it once.
     assert!(figure("p92")? > 100_000.0, "p92 {:?}", figure("p92"));
     assert_eq!(
