@@ -327,6 +327,9 @@ fn set_watermarks(streams: &mut [StreamRequest], views: &mut [View], watermarks:
     for watermark in watermarks {
         let (name, rest) = split("--watermark", watermark, "weather='timestamp,30 seconds'")?;
         let Some((column, delay)) = rest.split_once(',') else {
+            if let Some((name, column)) = name.split_once('.') {
+                bail!("`--watermark {watermark}`: no comma; write `--watermark {name}='{column},{rest}'`");
+            }
             bail!("`--watermark {watermark}` has no delay; write `--watermark {name}='{rest},30 seconds'`");
         };
         let spec = WatermarkSpec {
@@ -463,6 +466,7 @@ mod tests {
             vec!["--stream=w=d", "--trigger=soon"],
             vec!["--stream=w=d", "--trigger", "-5 seconds"],
             vec!["--stream=w=d", "--watermark=w=t"],
+            vec!["--stream=w=d", "--watermark=w.t=30 seconds"],
             vec!["--stream=w=d", "--option=header=true"],
             vec!["--stream=w=socket://nowhere"],
             vec!["--stream=w=kafka://nowhere/t"],
@@ -492,6 +496,7 @@ mod tests {
         `soon` is no trigger; write `once`, `available-now` or an interval such as `10 seconds`
         `-5 seconds` is no trigger; write `once`, `available-now` or an interval such as `10 seconds`
         `--watermark w=t` has no delay; write `--watermark w='t,30 seconds'`
+        `--watermark w.t=30 seconds`: no comma; write `--watermark w='t,30 seconds'`
         `--option header=...` names no stream; write `--option w.header=...`
         `socket://nowhere` is no socket; write `socket://localhost:9999`
         `nowhere` in `kafka://nowhere/t` has no host and port; write `kafka://host:port/topic`
