@@ -1,9 +1,10 @@
 //! Kafka: every row a message, its value a line of JSON or CSV, partitioned by a column of the row.
 //!
 //! A thread for each stream makes rows ([`rows`]); this one merges them in order of arrival ([`merge`]), waits until they
-//! are due ([`schedule`]) and queues them, while librdkafka's threads send. The producer is idempotent, so rows of a key
+//! are due ([`schedule`]) and queues them ([`dispatch`]), while librdkafka's threads send. The producer is idempotent, so rows of a key
 //! keep their order whatever happens, and a row counts as sent once every replica that is in sync has it.
 
+mod dispatch;
 mod merge;
 mod rows;
 mod schedule;
@@ -12,13 +13,13 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::mpsc::sync_channel;
 use std::thread;
-use std::time::Duration;
 
 use skirl_kafka::{Existing, NewTopic, Outbox, Outcome, Properties, Row, TopicHandle, Topics, partition_of};
 
+pub use dispatch::{Dispatch, Ending};
 pub use merge::{Lanes, Pieces, Timed};
 pub use rows::{Maker, Piece};
-pub use schedule::{Clock, Due, Schedule, SendPace};
+pub use schedule::{Clock, Due, SendPace};
 
 use crate::card::DisorderCard;
 use crate::encode::Format;
@@ -33,6 +34,7 @@ pub const PARTITIONS_DEFAULT: i32 = 4;
 
 /// Pieces that may wait to be queued.
 const PIECES_AHEAD: usize = 4;
+
 /// Which streams to send, and where to.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SendRequest {
@@ -95,28 +97,6 @@ pub struct Sent {
     pub ending: Ending,
 }
 
-/// How sending ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
-    /// With the last row.
-    Complete,
-    /// Before the last row, because somebody wanted it to.
-    Interrupted,
-    /// Before the last row, because it could not go on: a topic that is gone, a broker that refuses.
-    Trouble(String),
-}
-
-impl Ending {
-    /// Waits until what was queued is acknowledged or given up: not for long, once there is trouble.
-    pub fn settled(self, outbox: &mut Outbox, interrupted: &dyn Fn() -> bool) -> Ending {
-        let trouble = matches!(self, Ending::Trouble(_));
-        match outbox.settle(&|| trouble || interrupted()) {
-            Err(error) if !trouble => Ending::Trouble(error.to_string()),
-            _ => self,
-        }
-    }
-}
-
 impl Sent {
     /// Whether every row was acknowledged.
     pub fn is_complete(&self) -> bool {
@@ -157,7 +137,9 @@ pub fn send(
     let makers = makers(request)?;
     let mut topics = Topics::connect(&request.properties)?;
     let partitions = open_topics(request, &mut topics, clock)?;
-    let mut sender = Sender::new(request, &partitions, clock)?;
+    let mut outbox = Outbox::connect(&request.properties)?;
+    let mut sender = Sender::new(request, &partitions, &mut outbox)?;
+    let mut dispatch = Dispatch::new(outbox, &request.pace, request.seed, clock);
     let (cards, outcome) = thread::scope(|scope| {
         let (mut threads, mut pieces) = (vec![], vec![]);
         for (maker, (_, spec)) in makers.into_iter().zip(&request.specs) {
@@ -167,7 +149,11 @@ pub fn send(
             pieces.push(taken);
         }
         // The lanes end with this call, so that makers whose rows nobody takes any more end too.
-        let outcome = sender.send_all(Lanes::new(pieces), interrupted, progress);
+        let outcome = dispatch.send_all(Lanes::new(pieces), interrupted, |outbox, piece, stream, rows| {
+            let queued = sender.queue(outbox, piece, stream, rows, interrupted)?;
+            progress.rows(&sender.title, sender.done(), sender.rows);
+            Ok(queued)
+        });
         let cards: Vec<DisorderCard> = threads
             .into_iter()
             .map(|thread| thread.join().expect("a maker gives its errors to the sender"))
@@ -189,9 +175,9 @@ pub fn send(
         });
     Ok(Sent {
         streams: streams.collect(),
-        outcome: sender.outbox.outcome(),
-        lasted_us: clock.now_us() - sender.started,
-        behind_us: sender.schedule.behind(),
+        outcome: dispatch.outlet().outcome(),
+        lasted_us: dispatch.lasted_us(),
+        behind_us: dispatch.behind_us(),
         ending,
     })
 }
@@ -273,15 +259,11 @@ fn arrivals_between(request: &SendRequest, index: usize) -> Result<Option<(i64, 
     Ok(between)
 }
 
-/// Queues rows as they become due.
-struct Sender<'a> {
-    outbox: Outbox,
+/// Queues rows of the streams for their topics.
+struct Sender {
     topics: Vec<TopicHandle>,
     /// How many partitions each topic has; `None` where a `partitioner` of one's own places rows.
     partitions: Vec<Option<i32>>,
-    clock: &'a dyn Clock,
-    schedule: Schedule,
-    started: i64,
     timestamps: Timestamps,
     /// What is shown beside the progress, and of how many rows.
     title: String,
@@ -295,22 +277,16 @@ struct Count {
     bytes: u64,
 }
 
-impl<'a> Sender<'a> {
-    fn new(request: &SendRequest, partitions: &[usize], clock: &'a dyn Clock) -> Result<Self> {
+impl Sender {
+    fn new(request: &SendRequest, partitions: &[usize], outbox: &mut Outbox) -> Result<Self> {
         let own = request.properties.get("partitioner").is_some();
         let known = |partitions: &usize| i32::try_from(*partitions).ok().filter(|_| !own);
-        let mut outbox = Outbox::connect(&request.properties)?;
         let topics = request.topics.iter().map(|topic| outbox.topic(topic));
         let topics = topics.collect::<skirl_kafka::Result<_>>()?;
         let names: Vec<&str> = request.specs.iter().map(|(name, _)| name.as_str()).collect();
-        let started = clock.now_us();
         Ok(Sender {
-            outbox,
             topics,
             partitions: partitions.iter().map(known).collect(),
-            clock,
-            schedule: Schedule::new(&request.pace, request.seed),
-            started,
             timestamps: request.timestamps,
             title: names.join(", "),
             rows: request.specs.iter().map(|(_, spec)| spec.rows).sum(),
@@ -318,60 +294,20 @@ impl<'a> Sender<'a> {
         })
     }
 
-    /// Sends rows until there are no more, and waits for their acknowledgements.
-    fn send_all(
-        &mut self,
-        mut lanes: Lanes<Piece, Error>,
-        interrupted: &dyn Fn() -> bool,
-        progress: &mut dyn Progress,
-    ) -> Result<Ending> {
-        let ending = match self.send_rows(&mut lanes, interrupted, progress) {
-            Ok(()) if lanes.next_arrival()?.is_some() => Ending::Interrupted,
-            Ok(()) => Ending::Complete,
-            Err(Error::Kafka(error)) => Ending::Trouble(error.to_string()),
-            Err(other) => return Err(other),
-        };
-        drop(lanes);
-        Ok(ending.settled(&mut self.outbox, interrupted))
-    }
-
-    fn send_rows(
-        &mut self,
-        lanes: &mut Lanes<Piece, Error>,
-        interrupted: &dyn Fn() -> bool,
-        progress: &mut dyn Progress,
-    ) -> Result<()> {
-        while let Some(next_arrival) = lanes.next_arrival()? {
-            if interrupted() {
-                break;
-            }
-            let now = self.clock.now_us();
-            let due = self.schedule.due(now, next_arrival);
-            if due.rows == 0 {
-                self.outbox.poll(self.schedule.wait(now, next_arrival))?;
-                continue;
-            }
-            let mut sent = 0;
-            for (stream, rows) in lanes.take(due) {
-                sent += rows.len();
-                self.queue(lanes, stream, rows, interrupted)?;
-            }
-            self.schedule.sent(sent);
-            self.outbox.poll(Duration::ZERO)?;
-            let done = self.counts.iter().map(|count| count.rows).sum::<u64>();
-            progress.rows(&self.title, done.min(self.rows), self.rows);
-        }
-        Ok(())
+    /// Rows queued so far; copies may make them more than there are.
+    fn done(&self) -> u64 {
+        let rows = self.counts.iter().map(|count| count.rows).sum::<u64>();
+        rows.min(self.rows)
     }
 
     fn queue(
         &mut self,
-        lanes: &Lanes<Piece, Error>,
+        outbox: &mut Outbox,
+        piece: &Piece,
         stream: usize,
         range: Range<usize>,
         interrupted: &dyn Fn() -> bool,
-    ) -> Result<()> {
-        let piece = lanes.piece(stream);
+    ) -> skirl_kafka::Result<usize> {
         let placed = match self.partitions[stream] {
             Some(partitions) => by_partition(piece, range, partitions),
             None => range.map(|row| (row, None)).collect(),
@@ -382,11 +318,11 @@ impl<'a> Sender<'a> {
             ..piece.row(row, stream)
         };
         let rows: Vec<Row> = placed.into_iter().map(row).collect();
-        let done = self.outbox.send(&self.topics[stream], &rows, interrupted)?;
+        let done = outbox.send(&self.topics[stream], &rows, interrupted)?;
         self.counts[stream].rows += done as u64;
         let bytes = rows[..done].iter().map(|row| row.value.map_or(0, <[u8]>::len) as u64);
         self.counts[stream].bytes += bytes.sum::<u64>();
-        Ok(())
+        Ok(done)
     }
 }
 

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::thread;
-use std::time::Duration;
 
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
-use skirl_generator::target::kafka::{Clock, Ending, Lanes, Pieces, Schedule, SendPace, Timestamps};
+use skirl_generator::target::kafka::{Clock, Dispatch, Ending, Lanes, Pieces, SendPace, Timestamps};
 use skirl_generator::trace::{TRACE_FILE, TraceFile, TraceStream, TraceTopic};
 use skirl_kafka::{Existing, NewTopic, Outbox, Outcome, Properties, Row, TopicHandle, Topics};
 
@@ -114,7 +113,9 @@ pub fn put_back(
         let _ = topics.delete_made();
     }
     let opened = opened?;
-    let mut sender = Sender::new(request, &recordings, &opened, clock)?;
+    let mut outbox = Outbox::connect(&request.properties)?;
+    let mut sender = Sender::new(request, &recordings, &opened, &mut outbox)?;
+    let mut dispatch = Dispatch::new(outbox, &request.pace, 0, clock);
     let ending = thread::scope(|scope| {
         let mut pieces = Vec::new();
         for recording in &recordings {
@@ -127,7 +128,12 @@ pub fn put_back(
             let taken: Pieces<Records, Error> = Box::new(take.into_iter());
             pieces.push(taken);
         }
-        sender.send_all(Lanes::new(pieces), interrupted, progress)
+        dispatch.send_all(Lanes::new(pieces), interrupted, |outbox, piece, stream, range| {
+            let records: Vec<Record> = range.map(|row| record(&piece.batch, row)).collect();
+            let queued = sender.queue(outbox, stream, &records, interrupted)?;
+            progress(sender.counts.iter().sum(), sender.all);
+            Ok(queued)
+        })
     })?;
     let streams = recordings.iter().zip(&opened).zip(&sender.counts);
     let streams = streams.map(|((recording, partitions), records)| PutBackStream {
@@ -139,9 +145,9 @@ pub fn put_back(
     });
     Ok(PutBack {
         streams: streams.collect(),
-        outcome: sender.outbox.outcome(),
-        lasted_us: clock.now_us() - sender.started,
-        behind_us: sender.schedule.behind(),
+        outcome: dispatch.outlet().outcome(),
+        lasted_us: dispatch.lasted_us(),
+        behind_us: dispatch.behind_us(),
         ending,
     })
 }
@@ -253,14 +259,10 @@ fn open(request: &PutBackRequest, topics: &mut Topics, recording: &Recording, cl
     Ok(opened)
 }
 
-/// Queues records as they become due.
+/// Queues records of the streams for their topics.
 struct Sender<'a> {
     request: &'a PutBackRequest,
-    outbox: Outbox,
     topics: Vec<(TopicHandle, Placing)>,
-    clock: &'a dyn Clock,
-    schedule: Schedule,
-    started: i64,
     counts: Vec<u64>,
     all: u64,
 }
@@ -278,9 +280,8 @@ impl<'a> Sender<'a> {
         request: &'a PutBackRequest,
         recordings: &[Recording],
         opened: &[usize],
-        clock: &'a dyn Clock,
+        outbox: &mut Outbox,
     ) -> Result<Self> {
-        let mut outbox = Outbox::connect(&request.properties)?;
         let mut topics = Vec::new();
         for (recording, partitions) in recordings.iter().zip(opened) {
             let placing = match request.repartition {
@@ -290,66 +291,21 @@ impl<'a> Sender<'a> {
             };
             topics.push((outbox.topic(&recording.to)?, placing));
         }
-        let started = clock.now_us();
         Ok(Sender {
             request,
-            outbox,
             topics,
-            clock,
-            schedule: Schedule::new(&request.pace, 0),
-            started,
             counts: vec![0; recordings.len()],
             all: recordings.iter().map(|recording| recording.records).sum(),
         })
     }
 
-    /// Sends records until there are no more, and waits for their acknowledgements.
-    fn send_all(
+    fn queue(
         &mut self,
-        mut lanes: Lanes<Records, Error>,
+        outbox: &mut Outbox,
+        stream: usize,
+        records: &[Record],
         interrupted: &dyn Fn() -> bool,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Ending> {
-        let ending = match self.send_records(&mut lanes, interrupted, progress) {
-            Ok(()) if lanes.next_arrival()?.is_some() => Ending::Interrupted,
-            Ok(()) => Ending::Complete,
-            Err(Error::Kafka(error)) => Ending::Trouble(error.to_string()),
-            Err(other) => return Err(other),
-        };
-        drop(lanes);
-        Ok(ending.settled(&mut self.outbox, interrupted))
-    }
-
-    fn send_records(
-        &mut self,
-        lanes: &mut Lanes<Records, Error>,
-        interrupted: &dyn Fn() -> bool,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<()> {
-        while let Some(next) = lanes.next_arrival()? {
-            if interrupted() {
-                break;
-            }
-            let now = self.clock.now_us();
-            let due = self.schedule.due(now, next);
-            if due.rows == 0 {
-                self.outbox.poll(self.schedule.wait(now, next))?;
-                continue;
-            }
-            let mut sent = 0;
-            for (stream, range) in lanes.take(due) {
-                sent += range.len();
-                let records: Vec<Record> = range.map(|row| record(&lanes.piece(stream).batch, row)).collect();
-                self.queue(stream, &records, interrupted)?;
-            }
-            self.schedule.sent(sent);
-            self.outbox.poll(Duration::ZERO)?;
-            progress(self.counts.iter().sum(), self.all);
-        }
-        Ok(())
-    }
-
-    fn queue(&mut self, stream: usize, records: &[Record], interrupted: &dyn Fn() -> bool) -> Result<()> {
+    ) -> skirl_kafka::Result<usize> {
         let (topic, placing) = &self.topics[stream];
         let row = |record: &'_ Record<'_>| -> (Option<i32>, Option<i64>) {
             let partition = match placing {
@@ -374,7 +330,8 @@ impl<'a> Sender<'a> {
                 }
             })
             .collect();
-        self.counts[stream] += self.outbox.send(topic, &rows, interrupted)? as u64;
-        Ok(())
+        let queued = outbox.send(topic, &rows, interrupted)?;
+        self.counts[stream] += queued as u64;
+        Ok(queued)
     }
 }
