@@ -5,10 +5,9 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use skirl_benches::{Kept, WINDOW_QUERY, rows, start};
+use skirl_benches::{Kept, WINDOW_QUERY, parse_topic, rows, start};
 use skirl_engine::format::json::{JsonOptions, from_json, write_json_lines};
 use skirl_engine::source::MemoryStream;
-use skirl_engine::sql::WatermarkSpec;
 use skirl_engine::{OutputMode, Session, Trigger};
 
 const CHUNK_ROWS: usize = 1 << 16;
@@ -82,15 +81,7 @@ fn session(source: &MemoryStream) -> Session {
             Ok(Box::new(made.source(Some(1))))
         })
         .expect("the stream is new");
-    let parsed = "SELECT value.* FROM (SELECT from_json(CAST(value AS STRING), \
-                  'district STRING, new_scotsmen INT, timestamp TIMESTAMP') AS value FROM topic)";
-    let watermark = WatermarkSpec {
-        column: "timestamp".into(),
-        delay: "30 seconds".into(),
-    };
-    session
-        .create_view("s", parsed, Some(&watermark))
-        .expect("the view is sound");
+    parse_topic(&mut session);
     session
 }
 

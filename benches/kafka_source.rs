@@ -6,11 +6,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use skirl_benches::{Kept, WINDOW_QUERY, rows};
+use skirl_benches::{Kept, WINDOW_QUERY, parse_topic, rows};
 use skirl_engine::format::json::{JsonOptions, write_json_lines};
 use skirl_engine::source::Source;
 use skirl_engine::source::kafka::KafkaSource;
-use skirl_engine::sql::WatermarkSpec;
 use skirl_engine::{OutputMode, Session, Trigger};
 use skirl_kafka::{Admin, Isolation, NewTopic, Position, Properties, Reader, Reports, Row, Span, Writer};
 
@@ -174,15 +173,7 @@ impl Topic {
         session
             .read_stream("topic", schema, move || Ok(Box::new(make()?)))
             .expect("the stream is new");
-        let parsed = "SELECT value.* FROM (SELECT from_json(CAST(value AS STRING), \
-                      'district STRING, new_scotsmen INT, timestamp TIMESTAMP') AS value FROM topic)";
-        let watermark = WatermarkSpec {
-            column: "timestamp".into(),
-            delay: "30 seconds".into(),
-        };
-        session
-            .create_view("s", parsed, Some(&watermark))
-            .expect("the view is sound");
+        parse_topic(&mut session);
         let kept = Kept::default();
         let mut query = skirl_benches::start(&session, WINDOW_QUERY, OutputMode::Append, &kept);
         let measured = measured(self.rows, || {

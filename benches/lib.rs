@@ -71,6 +71,19 @@ pub fn rows(count: &str, first: usize, rows: usize, step_us: i64) -> RecordBatch
     RecordBatch::try_new(schema(count), columns).expect("columns fit the schema")
 }
 
+/// Makes the stream `s` of [`WINDOW_QUERY`] of the JSON values of the stream `topic`, in Kafka's columns.
+pub fn parse_topic(session: &mut Session) {
+    let parsed = "SELECT value.* FROM (SELECT from_json(CAST(value AS STRING), \
+                  'district STRING, new_scotsmen INT, timestamp TIMESTAMP') AS value FROM topic)";
+    let watermark = WatermarkSpec {
+        column: "timestamp".into(),
+        delay: "30 seconds".into(),
+    };
+    session
+        .create_view("s", parsed, Some(&watermark))
+        .expect("the view is sound");
+}
+
 /// Keeps what a query emits; clones share it.
 #[derive(Clone, Default)]
 pub struct Kept(Arc<Mutex<Vec<RecordBatch>>>);
