@@ -13,9 +13,10 @@ const SLICE: Duration = Duration::from_millis(5);
 /// librdkafka's default of `message.timeout.ms`, after which it gives a row up, and what is waited beyond it.
 const MESSAGE_TIMEOUT_MS: u64 = 300_000;
 const BEYOND: Duration = Duration::from_secs(5);
-/// Rows that may be queued, unless `queue.buffering.max.messages` says otherwise: enough for a second of most brokers, and so
-/// few that they stay in a core's caches, which halves what a row costs.
+/// Rows and KiB that may be queued, unless `queue.buffering.max.messages` and `queue.buffering.max.kbytes` say otherwise:
+/// enough to keep brokers busy, and so few that they stay in a core's caches, which halves what a short row costs.
 const QUEUED_ROWS: &str = "100000";
+const QUEUED_KBYTES: &str = "16384";
 /// How long rows in flight are waited for once one wants to stop.
 const PATIENCE_WHEN_STOPPED: Duration = Duration::from_secs(5);
 
@@ -62,6 +63,7 @@ impl Outbox {
         let mut properties = properties.clone();
         properties.set_default("enable.idempotence", "true")?;
         properties.set_default("queue.buffering.max.messages", QUEUED_ROWS)?;
+        properties.set_default("queue.buffering.max.kbytes", QUEUED_KBYTES)?;
         let timeout = properties
             .get("message.timeout.ms")
             .or(properties.get("delivery.timeout.ms"));

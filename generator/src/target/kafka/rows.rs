@@ -13,8 +13,10 @@ use crate::encode::{Encoder, Format};
 use crate::error::{Error, Result};
 use crate::generate::Stream;
 
-/// Rows of a piece, at most: enough to share the cost of a call, few enough to stay in a core's cache.
+/// Rows of a piece, at most, and bytes of its values, about: enough to share the cost of a call, few enough to stay in a
+/// core's cache.
 const PIECE_ROWS: usize = 4_096;
+const PIECE_BYTES: usize = 1 << 18;
 
 /// Some consecutive rows of a stream, ready to be queued.
 pub struct Piece {
@@ -92,6 +94,7 @@ impl Maker {
     /// Gives all pieces to `sender`, and the card in the end; ends early once nobody takes them.
     pub fn run(mut self, rows: u64, sender: &SyncSender<Result<Piece>>) -> DisorderCard {
         let mut count = DisorderCount::default();
+        let mut piece_rows = PIECE_ROWS;
         loop {
             let arrived = match self.stream.next_arrivals() {
                 Ok(Some(arrived)) => arrived,
@@ -102,11 +105,17 @@ impl Maker {
                 }
             };
             count.add(&arrived);
-            for start in (0..arrived.len()).step_by(PIECE_ROWS) {
-                let piece = self.piece(&arrived.part(start..arrived.len().min(start + PIECE_ROWS)));
+            let mut start = 0;
+            while start < arrived.len() {
+                let end = arrived.len().min(start + piece_rows);
+                let piece = self.piece(&arrived.part(start..end));
+                if let Ok(piece) = &piece {
+                    piece_rows = (PIECE_BYTES * (end - start) / piece.bytes.len().max(1)).clamp(1, PIECE_ROWS);
+                }
                 if sender.send(piece).is_err() {
                     return count.card(self.stream.rows_made());
                 }
+                start = end;
             }
         }
     }
@@ -169,4 +178,30 @@ fn keys(rows: &RecordBatch, column: usize) -> Keys {
 
 fn numbers<T: std::fmt::Display>(values: impl Iterator<Item = Option<T>>) -> Vec<Option<String>> {
     values.map(|value| value.map(|value| value.to_string())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+    use crate::spec::StreamSpec;
+
+    #[test]
+    fn long_rows_come_in_small_pieces() {
+        let long = format!(
+            "kind = \"custom\"\nrows = 6000\ncolumns = [{{ name = \"x\", type = \"string\", template = \"{}\" }}]",
+            "a".repeat(10_000)
+        );
+        let specs = [("s".to_string(), StreamSpec::from_toml(&long).unwrap())];
+        let stream = Stream::new("s", &specs, 7).unwrap();
+        let maker = Maker::new("s", stream, Format::Json, &KeyColumn::None).unwrap();
+        let (give, take) = sync_channel(10_000);
+        maker.run(6_000, &give);
+        drop(give);
+        let pieces: Vec<Piece> = take.into_iter().map(Result::unwrap).collect();
+        assert_eq!(pieces.iter().map(|piece| piece.ends.len()).sum::<usize>(), 6_000);
+        // The first piece shows how long rows are.
+        assert!(pieces[1..].iter().all(|piece| piece.bytes.len() <= PIECE_BYTES));
+    }
 }
