@@ -1,5 +1,6 @@
 //! A column at work: from a row's number to its value.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Float64Array, StringArray, StringBuilder, UInt32Array};
@@ -250,21 +251,25 @@ impl Column {
     fn texts(&self, numbers: &Numbers, rows: &[u64]) -> StringArray {
         let plain = [Part::Value];
         let template = self.template.as_deref().unwrap_or(&plain);
-        let mut builder = StringBuilder::with_capacity(rows.len(), rows.len() * 12);
-        let mut text = String::new();
-        let mut digits = itoa::Buffer::new();
-        let mut decimal = zmij::Buffer::new();
+        let bytes = template.iter().map(Part::usual_bytes).sum::<usize>();
+        let mut builder = StringBuilder::with_capacity(rows.len(), rows.len() * bytes);
+        let (mut row_digits, mut digits, mut decimal) = (itoa::Buffer::new(), itoa::Buffer::new(), zmij::Buffer::new());
         for (index, &row) in rows.iter().enumerate() {
-            text.clear();
+            let row = row_digits.format(row);
+            let value = match numbers {
+                Numbers::Units(whole) | Numbers::Whole(whole) => digits.format(whole[index]),
+                Numbers::Real(reals) => decimal.format(reals[index]),
+            };
             for part in template {
-                text.push_str(match (part, numbers) {
-                    (Part::Text(text), _) => text,
-                    (Part::Row, _) => digits.format(row),
-                    (Part::Value, Numbers::Units(whole) | Numbers::Whole(whole)) => digits.format(whole[index]),
-                    (Part::Value, Numbers::Real(reals)) => decimal.format(reals[index]),
-                });
+                let text = match part {
+                    Part::Text(text) => text,
+                    Part::Row => row,
+                    Part::Value => value,
+                };
+                builder.write_str(text).expect("a builder takes every text");
             }
-            builder.append_value(&text);
+            // Ends the value that was written.
+            builder.append_value("");
         }
         builder.finish()
     }

@@ -27,4 +27,12 @@ impl Part {
         parts.push(Part::Text(rest.to_owned()));
         Ok(parts)
     }
+
+    /// About how long its texts are.
+    pub fn usual_bytes(&self) -> usize {
+        match self {
+            Part::Text(text) => text.len(),
+            Part::Row | Part::Value => 12,
+        }
+    }
 }
