@@ -1,7 +1,6 @@
 //! What became of rows at the broker: when each was acknowledged, or why it could not be written.
 //!
-//! A row that could not be written counts too, with the time after which it was given up: leaving it out would make a
-//! broker look the better the fewer rows it takes.
+//! A row that could not be written has no latency: figures take it for one that took forever (`Outcome::figure`).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,9 +39,9 @@ pub struct Acknowledged {
     pub in_window: u64,
     /// Rows that could not be written, by the reason.
     pub failed: BTreeMap<String, u64>,
-    /// From the intended time to the report.
+    /// From the intended time to the acknowledgement.
     pub latency: LatencyLog,
-    /// From the send to the report.
+    /// From the send to the acknowledgement.
     pub service: LatencyLog,
     /// When the last report came.
     pub last: Moment,
@@ -63,19 +62,18 @@ impl Acks {
     /// Notes a row that was sent at `sent` and reported at `now`; `failure` says why it could not be written.
     #[inline]
     pub fn note(&mut self, now: Moment, stamp: Stamp, sent: Moment, failure: Option<String>) {
+        self.outcome.last = now;
+        if let Some(reason) = failure {
+            *self.outcome.failed.entry(reason).or_default() += 1;
+            return;
+        }
         let intended = Moment(stamp.intended_ns.saturating_sub(self.start_wall_ns));
         if intended.0 >= 0 {
             self.latency.record(now, now.since(intended));
             self.service.record(now, now.since(sent));
         }
-        self.outcome.last = now;
-        match failure {
-            None => {
-                self.outcome.rows.insert(stamp.sequence);
-                self.outcome.in_window += u64::from((Moment(0)..self.end).contains(&now));
-            }
-            Some(reason) => *self.outcome.failed.entry(reason).or_default() += 1,
-        }
+        self.outcome.rows.insert(stamp.sequence);
+        self.outcome.in_window += u64::from((Moment(0)..self.end).contains(&now));
     }
 
     /// Everything that was noted.
@@ -189,11 +187,11 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_could_not_be_written_count_with_the_time_they_took_to_fail() {
-        let noted = noted(&[(0, 0, 5_000, false), (1, 1, 2, true)]);
+    fn rows_that_could_not_be_written_have_no_latency() {
+        let noted = noted(&[(0, 0, 1, false), (1, 1, 2, true)]);
         assert_eq!((noted.rows.len(), noted.failed["no room"]), (1, 1));
-        let latency = noted.latency.total().unwrap();
-        assert!(latency.equivalent(latency.max(), 5_000_000), "{}", latency.max());
+        assert_eq!(noted.latency.total().unwrap().len(), 1);
+        assert_eq!(noted.service.total().unwrap().len(), 1);
     }
 
     #[test]

@@ -152,9 +152,10 @@ pub fn shown(value: f64, unit: Unit) -> String {
     }
 }
 
-/// Microseconds in the unit that fits.
+/// Microseconds in the unit that fits; `never` for what has no end.
 pub fn shown_micros(micros: f64) -> String {
     match micros {
+        f64::INFINITY => "never".into(),
         micros if micros < 1_000.0 => format!("{micros:.0} us"),
         micros if micros < 10_000.0 => format!("{:.2} ms", micros / 1e3),
         micros if micros < 100_000.0 => format!("{:.1} ms", micros / 1e3),
@@ -233,10 +234,13 @@ mod tests {
 
     #[test]
     fn values_are_shown_in_the_unit_that_fits() {
-        let shown: Vec<String> = [0.0, 950.0, 4_204.0, 20_000.0, 340_000.0, 2_007_000.0]
+        let shown: Vec<String> = [0.0, 950.0, 4_204.0, 20_000.0, 340_000.0, 2_007_000.0, f64::INFINITY]
             .map(shown_micros)
             .into();
-        assert_eq!(shown, ["0 us", "950 us", "4.20 ms", "20.0 ms", "340 ms", "2.01 s"]);
+        assert_eq!(
+            shown,
+            ["0 us", "950 us", "4.20 ms", "20.0 ms", "340 ms", "2.01 s", "never"]
+        );
         assert_eq!(
             (shown_count(1_234_567.0), shown_count(12.0)),
             ("1,234,567".into(), "12".into())

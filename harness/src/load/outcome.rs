@@ -162,7 +162,8 @@ pub struct Sample {
 }
 
 impl Outcome {
-    /// A figure.
+    /// A figure. A row that was due in the measured part and has no value of a span took forever: figures it reaches into
+    /// are infinite. Leaving it out would make a broker look the better the fewer rows it takes.
     ///
     /// # Errors
     /// A sentence that says why it is not known.
@@ -172,11 +173,11 @@ impl Outcome {
         }
         match figure {
             Figure::Quantile(span, _) | Figure::Max(span) | Figure::Mean(span) => {
-                let total = self.span(span)?.total()?;
-                if total.is_empty() {
-                    return Err(format!("no row has a value of `{}`", span.name()));
+                let values = self.span(span)?.total()?;
+                if values.is_empty() && self.rows.offered == 0 {
+                    return Err(no_value(span));
                 }
-                Ok(value_of(&total, figure))
+                Ok(value_of(&values, self.rows.offered, figure))
             }
             Figure::Throughput => Ok(self.rows.acknowledged_in_window as f64 / self.setup.seconds.max(f64::EPSILON)),
             Figure::Failed => Ok((self.rows.failed() + self.rows.unsent) as f64),
@@ -197,11 +198,10 @@ impl Outcome {
     }
 
     fn span(&self, span: Span) -> Result<&LatencyLog, String> {
-        let log = self.spans.get(&span).filter(|log| !log.intervals().is_empty());
-        log.ok_or_else(|| format!("no row has a value of `{}`", span.name()))
+        self.spans.get(&span).ok_or_else(|| no_value(span))
     }
 
-    /// The figure of each tenth of the measured part; nothing where it has none.
+    /// The figure of each tenth of the measured part, of the rows that have a value; nothing where it has none.
     pub fn parts(&self, figure: Figure) -> Vec<f64> {
         let Ok(log) = (match figure {
             Figure::Quantile(span, _) | Figure::Max(span) | Figure::Mean(span) => self.span(span),
@@ -213,17 +213,35 @@ impl Outcome {
         let part_of = |index: u64| (index * PARTS as u64 / intervals.max(1)).min(PARTS as u64 - 1);
         let part = |part: u64| {
             let values = log.sum(|index| part_of(index) == part).ok()?;
-            (!values.is_empty()).then(|| value_of(&values, figure))
+            (!values.is_empty()).then(|| value_of(&values, values.len(), figure))
         };
         (0..PARTS as u64).map_while(part).collect()
     }
 }
 
-fn value_of(values: &hdrhistogram::Histogram<u64>, figure: Figure) -> f64 {
+fn no_value(span: Span) -> String {
+    format!("no row has a value of `{}`", span.name())
+}
+
+/// A figure of so many rows, of which those without a value took forever.
+fn value_of(values: &hdrhistogram::Histogram<u64>, rows: u64, figure: Figure) -> f64 {
+    let have = values.len();
+    if rows <= have {
+        return match figure {
+            Figure::Quantile(_, percent) => values.value_at_quantile(percent / 100.0) as f64,
+            Figure::Mean(_) => values.mean(),
+            _ => values.max() as f64,
+        };
+    }
     match figure {
-        Figure::Quantile(_, percent) => values.value_at_quantile(percent / 100.0) as f64,
-        Figure::Mean(_) => values.mean(),
-        _ => values.max() as f64,
+        Figure::Quantile(_, percent) => {
+            let rank = (percent / 100.0 * rows as f64).ceil().max(1.0);
+            if rank > have as f64 {
+                return f64::INFINITY;
+            }
+            values.value_at_quantile(rank / have as f64) as f64
+        }
+        _ => f64::INFINITY,
     }
 }
 
@@ -291,6 +309,21 @@ pub(super) mod tests {
             figure("end_to_end.p99"),
             Err("no row has a value of `end_to_end`".into())
         );
+    }
+
+    #[test]
+    fn rows_that_were_not_written_took_forever() {
+        let mut outcome = outcome(10, |second| second as i64 + 1);
+        // A hundred more were due: 90.9 % have a value.
+        outcome.rows.offered += 100;
+        let figure = |text: &str| outcome.figure(Figure::parse(text).unwrap()).unwrap();
+        let ms = |text: &str| (figure(text) / 1_000.0).round();
+        assert_eq!((ms("p50"), ms("p90"), ms("p90.9")), (6.0, 10.0, 10.0));
+        for text in ["p91", "p99", "max", "mean"] {
+            assert_eq!(figure(text), f64::INFINITY, "{text}");
+        }
+        outcome.spans = BTreeMap::from([(Span::Latency, LatencyLog::default())]);
+        assert_eq!(outcome.figure(Figure::Quantile(Span::Latency, 0.0)), Ok(f64::INFINITY));
     }
 
     #[test]

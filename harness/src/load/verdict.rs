@@ -37,7 +37,7 @@ pub enum Ending {
     Passed,
     /// An objective was missed.
     Failed,
-    /// The rate was not offered; whatever the objectives say.
+    /// The rate was not offered, or no row was written; whatever the objectives say.
     Invalid,
 }
 
@@ -71,7 +71,7 @@ impl Verdict {
         let mut remarks = outcome.remarks.clone();
         remarks.extend(remarks_on(outcome));
         Verdict {
-            invalid: missed_rate(outcome),
+            invalid: nothing_written(outcome).or_else(|| missed_rate(outcome)),
             slos: slos.iter().map(judge).collect(),
             remarks,
             changes: baseline.map_or_else(Vec::new, |baseline| changes(outcome, baseline)),
@@ -90,7 +90,8 @@ impl Verdict {
 
 fn changes(outcome: &Outcome, baseline: &Outcome) -> Vec<Change> {
     let change = |figure: Figure| {
-        let (now, then) = (outcome.figure(figure).ok()?, baseline.figure(figure).ok()?);
+        let finite = |run: &Outcome| run.figure(figure).ok().filter(|value| value.is_finite());
+        let (now, then) = (finite(outcome)?, finite(baseline)?);
         Some(Change::of(
             figure,
             now,
@@ -100,6 +101,16 @@ fn changes(outcome: &Outcome, baseline: &Outcome) -> Vec<Change> {
         ))
     };
     COMPARED.into_iter().filter_map(change).collect()
+}
+
+/// Why no row was written, if so.
+fn nothing_written(outcome: &Outcome) -> Option<String> {
+    let rows = &outcome.rows;
+    (rows.acknowledged == 0 && rows.offered > 0).then(|| {
+        let most = rows.failed.iter().max_by_key(|(_, count)| **count);
+        let why = most.map_or_else(String::new, |(reason, _)| format!(": {reason}"));
+        format!("no row was written{why}")
+    })
 }
 
 /// Why rows were not offered as intended, if so.
@@ -163,10 +174,7 @@ fn remarks_on(outcome: &Outcome) -> Vec<String> {
     remarks.extend(near_ceiling(outcome));
     remarks.extend(own_lateness(outcome));
     if outcome.rows.failed() + outcome.rows.unsent > 0 {
-        remarks.push(
-            "rows that failed or were never queued count in the latencies with the time after which they were given up"
-                .into(),
-        );
+        remarks.push("rows that failed or were never queued count in the latencies as if they took forever".into());
     }
     if let Some(received) = &outcome.received {
         if received.comparison.failed_but_there > 0 {
@@ -220,7 +228,7 @@ fn near_ceiling(outcome: &Outcome) -> Vec<String> {
 fn own_lateness(outcome: &Outcome) -> Option<String> {
     let p99 = |span| outcome.figure(Figure::Quantile(span, 99.0)).ok();
     let (own, latency) = (p99(Span::Schedule)?, p99(Span::Latency)?);
-    (own >= OWN_LATENESS_US && own >= latency * OWN_SHARE).then(|| {
+    (own.is_finite() && own >= OWN_LATENESS_US && own >= latency * OWN_SHARE).then(|| {
         format!(
             "one row in a hundred was queued {} late or more: of the p99 of {}, so much is the wait before the send",
             shown_micros(own),
@@ -238,6 +246,16 @@ mod tests {
     fn verdict(outcome: &Outcome, slos: &[&str]) -> Verdict {
         let slos: Vec<Slo> = slos.iter().map(|slo| Slo::parse(slo).unwrap()).collect();
         Verdict::of(outcome, &slos, None)
+    }
+
+    #[test]
+    fn a_run_that_wrote_nothing_is_invalid_and_says_why() {
+        let mut outcome = outcome(10, |_| 5);
+        outcome.rows.acknowledged = 0;
+        outcome.rows.failed.insert("no room".into(), 1_000);
+        let verdict = verdict(&outcome, &["lost == 0"]);
+        assert_eq!(verdict.ending(), Ending::Invalid);
+        assert_eq!(verdict.invalid.as_deref(), Some("no row was written: no room"));
     }
 
     #[test]

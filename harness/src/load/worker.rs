@@ -136,7 +136,7 @@ impl Worker {
             rows: sent.queued,
             cost: measured,
         };
-        Work::of(part.index, sent, acknowledged, ceiling, producer, clock)
+        Ok(Work::of(part.index, sent, acknowledged, ceiling, producer, clock))
     }
 }
 
@@ -158,13 +158,12 @@ impl Work {
         ceiling: Ceiling,
         producer: BTreeMap<String, String>,
         clock: &MachineClock,
-    ) -> Result<Work> {
+    ) -> Work {
         let mut failed = acknowledged.failed;
         if sent.too_large > 0 {
             failed.insert("larger than `message.max.bytes` allows".into(), sent.too_large);
         }
-        let latency = LatencyLog::merged(&[&acknowledged.latency, &sent.unsent_for]).map_err(Error::File)?;
-        Ok(Work {
+        Work {
             worker,
             rows: RowCounts {
                 offered: sent.offered,
@@ -179,14 +178,14 @@ impl Work {
                 rows_awaited_ns: sent.rows_awaited_ns,
             },
             acknowledged: acknowledged.rows,
-            latency,
+            latency: acknowledged.latency,
             service: acknowledged.service,
             schedule: sent.schedule,
             measured: Duration::from_nanos(u64::try_from(sent.ended.0).unwrap_or(0)),
             ceiling,
             producer,
             clock_error: clock.error(),
-        })
+        }
     }
 }
 

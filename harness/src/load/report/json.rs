@@ -71,7 +71,7 @@ pub fn render(report: &Report) -> String {
     text
 }
 
-/// Figures by name; times in microseconds.
+/// Figures by name; times in microseconds, `null` for what has no end.
 fn figures(outcome: &Outcome) -> Value {
     let mut figures = Map::new();
     let mut note = |figure: Figure| {
