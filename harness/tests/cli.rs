@@ -449,7 +449,7 @@ fn numbers_below_zero_are_answered_by_what_they_are_for() {
     });
     insta::assert_snapshot!(told.join("\n"), @r#"
     error: invalid value '-4' for '--rows <N>': `-4` is not a number of rows; write for example 2000, 50k, 1M or 1.5M
-    error: `batch` must be longer than nothing, such as "5s"
+    error: invalid value '-3s' for '--batch <SPAN|N>': `-3s` is not longer than nothing
     error: `start`: `-1` is not a time; write for example "2024-01-01T10:00:00Z"
     "#);
 }
@@ -714,7 +714,7 @@ fn wrong_words_about_kafka_say_what_to_write() {
     error: kafka.properties, line 1: there is no property `sasl.pasword`; did you mean `sasl.password`?
     error: `localhost:9092` is no Kafka address; write `kafka://host:port/topic`
     error: `--from` names the topic `x` and `--topics` others; name all there
-    error: invalid value '0' for '--batch <SPAN|N>': a micro-batch of 0 records would hold none
+    error: invalid value '0' for '--batch <SPAN|N>': a micro-batch of 0 rows would hold none
     error: invalid value '{"x":1}' for '--until-offsets <JSON>': `{"x":1}` holds no offsets: invalid type: integer `1`, expected a map at line 1 column 6; write for example {"scotsmen":{"0":12,"1":-1}}
     error: schema of `x`: `n INTT` is no schema: Unsupported data type "INTT".; write `name TYPE` for each column, of STRING, INT, BIGINT, DOUBLE, BOOLEAN, TIMESTAMP, DATE, DECIMAL(10, 2) and Spark's other types
     error: invalid value '0' for '--speed <FACTOR|max>': `0` is no number above 0; write for example 10 or 0.5

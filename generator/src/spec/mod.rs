@@ -123,6 +123,26 @@ pub enum Cut {
     Rows(u64),
 }
 
+impl Cut {
+    /// Reads a span, `90s` or `5m`, or a number of rows, `2000`, `50k` or `1M`: a small `m` is minutes, as everywhere.
+    ///
+    /// # Errors
+    /// A sentence that says what was found and what to write instead.
+    pub fn parse(text: &str) -> Result<Cut, String> {
+        match parse_rows(text) {
+            Ok(0) => Err("a micro-batch of 0 rows would hold none".into()),
+            Ok(rows) if !text.trim().ends_with('m') => Ok(Cut::Rows(rows)),
+            _ => match Micros::parse(text) {
+                Ok(span) if span.0 > 0 => Ok(Cut::Every(span)),
+                Ok(_) => Err(format!("`{text}` is not longer than nothing")),
+                Err(_) => Err(format!(
+                    "`{text}` is neither a span of time such as 90s or 5m nor a number of rows such as 2000, 50k or 1M"
+                )),
+            },
+        }
+    }
+}
+
 impl StreamSpec {
     /// A stream of `rows` rows with everything else at its default: one row a second from 2024-01-01T00:00:00Z (weather:
     /// one a day), nothing late, a micro-batch for every [`BATCH_ROWS_DEFAULT`] rows.
@@ -316,6 +336,25 @@ mod tests {
             format!("{place}\n  {}", mistake.message)
         });
         told.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn micro_batches_end_after_a_span_or_after_so_many_rows() {
+        let minutes = |minutes: i64| Ok(Cut::Every(Micros::seconds(minutes * 60)));
+        for (text, wanted) in [
+            ("1m", minutes(1)),
+            ("5 m", minutes(5)),
+            ("1h30m", minutes(90)),
+            ("90s", Ok(Cut::Every(Micros::seconds(90)))),
+            ("2000", Ok(Cut::Rows(2_000))),
+            ("50k", Ok(Cut::Rows(50_000))),
+            ("1M", Ok(Cut::Rows(1_000_000))),
+        ] {
+            assert_eq!(Cut::parse(text), wanted, "{text}");
+        }
+        for text in ["0", "0s", "-3s", "many", "0.5"] {
+            assert!(Cut::parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
+use skirl_generator::spec::Cut;
 use skirl_generator::{Bars, Format, GenerateRequest, Kind, Shard, StreamSpec, Target};
 
 use super::kafka::path_of;
@@ -32,8 +33,8 @@ pub struct Generate {
     lateness: Option<String>,
 
     /// A micro-batch for every such span of arrival time, or for so many rows.
-    #[arg(long, value_name = "SPAN|N", allow_hyphen_values = true)]
-    batch: Option<String>,
+    #[arg(long, value_name = "SPAN|N", allow_hyphen_values = true, value_parser = Cut::parse)]
+    batch: Option<Cut>,
 
     /// Event time of the first row.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
@@ -111,13 +112,9 @@ impl Generate {
         let kind = self.kind.clone().unwrap_or_default();
         Kind::parse(&kind).map_err(anyhow::Error::msg)?;
         let mut table = format!("kind = {kind:?}\nrows = {}\n", self.rows);
-        match self
-            .batch
-            .as_deref()
-            .map(|batch| (batch, skirl_generator::parse_rows(batch)))
-        {
-            Some((_, Ok(rows))) => table += &format!("batch_rows = {rows}\n"),
-            Some((span, Err(_))) => table += &format!("batch = {span:?}\n"),
+        match self.batch {
+            Some(Cut::Rows(rows)) => table += &format!("batch_rows = {rows}\n"),
+            Some(Cut::Every(span)) => table += &format!("batch = \"{span}\"\n"),
             None => {}
         }
         if let Some(start) = &self.start {

@@ -53,7 +53,7 @@ pub struct Record {
     until_offsets: Option<Offsets>,
 
     /// A micro-batch for every such span of timestamps, or for so many records of all topics together.
-    #[arg(long, value_name = "SPAN|N", default_value = "1s", value_parser = cut)]
+    #[arg(long, value_name = "SPAN|N", default_value = "1s", value_parser = Cut::parse)]
     batch: Cut,
 
     /// The columns of a topic's values; without, they are inferred from the first 10,000 and shown.
@@ -162,14 +162,6 @@ fn span(text: &str) -> Result<Micros, String> {
     match Micros::parse(text)? {
         span if span.0 > 0 => Ok(span),
         _ => Err(format!("`{text}` is not longer than nothing")),
-    }
-}
-
-fn cut(text: &str) -> Result<Cut, String> {
-    match parse_rows(text) {
-        Ok(0) => Err("a micro-batch of 0 records would hold none".into()),
-        Ok(rows) => Ok(Cut::Rows(rows)),
-        Err(_) => span(text).map(Cut::Every),
     }
 }
 
