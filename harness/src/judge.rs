@@ -141,11 +141,11 @@ pub fn judge(trial: &Trial, system: &mut dyn System) -> Outcome {
         Trigger::Once => as_available_now(&job, &trace),
         Trigger::AvailableNow | Trigger::ProcessingTime(_) => (job, trace),
     };
-    judge_replay(trial, &job, &trace, replay, system.promises())
+    judge_replay(trial, fed.micro_batches.len(), &job, &trace, replay, system.promises())
 }
 
 /// Judges what a system did by what the oracle derives for `job` over `trace`.
-fn judge_replay(trial: &Trial, job: &Job, trace: &Trace, replay: Replay, promises: Promises) -> Outcome {
+fn judge_replay(trial: &Trial, fed: usize, job: &Job, trace: &Trace, replay: Replay, promises: Promises) -> Outcome {
     let expectation = &oracle::expect(job, trace);
     let planned = trial.shape.is_none().then(|| Shape::of_job(job).ok()).flatten();
     let answers: Vec<Answer> = trial
@@ -161,6 +161,7 @@ fn judge_replay(trial: &Trial, job: &Job, trace: &Trace, replay: Replay, promise
         promises,
         expectation,
         shape: trial.shape.as_ref().or(planned.as_ref()),
+        fed,
         expect: &trial.expect,
         answers: &answers,
         stored: &replay.stored,
@@ -391,6 +392,28 @@ output_rows = "> 0"
             "{}",
             terminal::render(&report, Paint::PLAIN)
         );
+    }
+
+    #[test]
+    fn restarts_and_questions_that_never_come_fail() {
+        let text = SCENARIO.replace("[[follow_up]]", "[[follow_up]]\nafter_batch = 77");
+        let text = format!("restart_before = [99]\n{text}");
+        let scenario = Scenario::parse(Path::new("counts.toml"), &text).expect("the scenario is right");
+        let trial = Trial::of(&scenario, 0).expect("its rows are given");
+        let outcome = judge(&trial, &mut Embedded::default());
+        let claims: Vec<_> = outcome
+            .verdicts
+            .iter()
+            .filter_map(|(check, verdict)| match verdict {
+                Verdict::Failed(findings) => Some(findings.iter().map(move |finding| finding.headline(check))),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        insta::assert_snapshot!(claims.join("\n"), @"
+        follow-up: a question is asked after batch 77, and the last one is 3
+        guards: the query is to be started again before micro-batch 99; there are 4, and before 0 it is started anyway
+        ");
     }
 
     #[test]

@@ -30,7 +30,18 @@ impl Check for FollowUps {
     }
 
     fn judge(&self, evidence: &Evidence) -> Verdict {
-        Verdict::of(evidence.answers.iter().filter_map(judge_answer).collect())
+        let last = evidence.expectation.run.batches.last().map(|batch| batch.batch_id);
+        let judge = |answer: &Answer| match answer.after_batch {
+            // At the end the table may hold the same rows by chance.
+            Some(after) if Some(after) > last && evidence.incomparable().is_none() => {
+                let last = last.map_or("none ran".to_string(), |last| format!("the last one is {last}"));
+                Some(Finding::of_run(format!(
+                    "a question is asked after batch {after}, and {last}"
+                )))
+            }
+            _ => judge_answer(answer),
+        };
+        Verdict::of(evidence.answers.iter().filter_map(judge).collect())
     }
 }
 

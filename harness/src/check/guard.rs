@@ -32,6 +32,7 @@ impl Check for Guards {
             }
             _ => {}
         }
+        findings.extend(restarts_that_never_are(evidence));
         for guard in &evidence.expect.guards {
             let number = count(guard.quantity, evidence);
             if !guard.comparison.holds(number) {
@@ -42,6 +43,19 @@ impl Check for Guards {
         }
         Verdict::of(findings)
     }
+}
+
+/// Restarts before micro-batches there are not, or before the first: nothing would be proved by them.
+fn restarts_that_never_are(evidence: &Evidence) -> Vec<Finding> {
+    let restarts = evidence.expect.restarts.iter();
+    let never = restarts.filter(|position| !(1..evidence.fed).contains(position));
+    let finding = |position: &usize| {
+        Finding::of_run(format!(
+            "the query is to be started again before micro-batch {position}; there are {}, and before 0 it is started anyway",
+            evidence.fed
+        ))
+    };
+    never.map(finding).collect()
 }
 
 fn wrong_error(wanted: &ExpectedError, actual: Option<&Failure>) -> Option<Finding> {

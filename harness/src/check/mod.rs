@@ -64,6 +64,8 @@ pub struct Evidence<'a> {
     pub expectation: &'a Expectation,
     /// How the query's output is made up, if the query can be planned.
     pub shape: Option<&'a Shape>,
+    /// Micro-batches the system was fed; its own cut is in `trace`.
+    pub fed: usize,
     /// What the scenario waits for; empty for a case that only the oracle judges.
     pub expect: &'a Expect,
     /// Answers to the follow-up queries.

@@ -20,6 +20,7 @@ pub(super) struct SqlSpans {
 
 /// Where a view's parts stand.
 pub(super) struct ViewSpans {
+    pub name: Range<usize>,
     pub sql: Range<usize>,
     pub watermark: Option<Range<usize>>,
 }

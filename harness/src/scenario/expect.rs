@@ -15,6 +15,8 @@ pub struct Expect {
     pub guards: Vec<Guard>,
     /// The refusal or failure that must come.
     pub error: Option<ExpectedError>,
+    /// The micro-batches before which the query must be started again, from `restart_before`.
+    pub restarts: Vec<usize>,
 }
 
 /// A number that must come out.

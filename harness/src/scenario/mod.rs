@@ -46,7 +46,7 @@ pub use stream::{Stream, StreamSource};
 use crate::job::{BatchClock, Feed, Job, Sink, Trigger, View};
 use crate::shape::Shape;
 use crate::trace::{MicroBatch, Trace};
-use analysis::SqlSpans;
+use analysis::{SqlSpans, ViewSpans};
 use mistake::Mistakes;
 use section::Section;
 
@@ -211,13 +211,20 @@ pub struct Rows {
 fn read_root(mut root: Section, path: &Path, text: &str, mistakes: &Mistakes) -> Option<(Scenario, SqlSpans)> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let title = root.required_text("title", "\"Rows later than the watermark allows are dropped\"");
+    if let Some(title) = title.as_ref().filter(|title| title.get_ref().trim().is_empty()) {
+        mistakes.note(title.span(), "the title is empty; say what the scenario proves");
+    }
     let seed = read_seed(&mut root);
     let streams = read_streams(&mut root, directory);
     let tables = read_tables(&mut root, directory);
-    let (expect, guarded) = read_expect(&mut root);
+    let (mut expect, guarded) = read_expect(&mut root);
     let (views, view_spans) = query::read_views(&mut root, expect.error.is_some());
+    note_taken_names(&streams, &tables, &views, &view_spans, mistakes);
     let query = query::read(&mut root);
     let feed = query::read_feed(&mut root);
+    if let Feed::RestartBefore(positions) = &feed {
+        expect.restarts.clone_from(positions);
+    }
     let trigger = query::read_trigger(&mut root);
     let clock = query::read_clock(&mut root, trigger);
     let sink = query::read_sink(
@@ -268,6 +275,28 @@ fn read_root(mut root: Section, path: &Path, text: &str, mistakes: &Mistakes) ->
             query: query_span,
         },
     ))
+}
+
+/// Notes views whose name a stream, a table or a view before has: Spark would put the one in the place of the other, and
+/// with it its watermark.
+fn note_taken_names(
+    streams: &[Stream],
+    tables: &[(String, RecordBatch)],
+    views: &[View],
+    spans: &[ViewSpans],
+    mistakes: &Mistakes,
+) {
+    let streams = streams.iter().map(|stream| ("stream", stream.name.as_str()));
+    let tables = tables.iter().map(|(name, _)| ("table", name.as_str()));
+    let mut taken: Vec<(&str, &str)> = streams.chain(tables).collect();
+    for (view, spans) in views.iter().zip(spans) {
+        let before = taken.iter().find(|(_, name)| name.eq_ignore_ascii_case(&view.name));
+        if let Some((what, name)) = before {
+            let message = format!("there is a {what} `{name}` already, whose place this view would take");
+            mistakes.note_with_help(spans.name.clone(), message, "give the view a name of its own");
+        }
+        taken.push(("view", &view.name));
+    }
 }
 
 fn read_seed(root: &mut Section) -> u64 {

@@ -71,14 +71,15 @@ fn read_view(mut section: Section, refusal_expected: bool) -> Option<(View, View
         within_watermark: within_watermark.unwrap_or(false),
     });
     section.finish();
-    let sql = sql?;
+    let (name, sql) = (name?, sql?);
     let spans = ViewSpans {
+        name: name.span(),
         sql: sql.span(),
         watermark: watermark_span,
     };
     Some((
         View {
-            name: name?.into_inner(),
+            name: name.into_inner(),
             sql: sql.into_inner(),
             watermark,
             drop_duplicates,

@@ -296,6 +296,25 @@ fn a_clock_does_not_contradict_its_trigger() {
 }
 
 #[test]
+fn a_view_takes_nobodys_name() {
+    let again = "[[views]]\nname = \"S\"\nsql = \"SELECT * FROM scotsmen\"\n[[views]]\nname = \"scotsmen\"\nsql = \"SELECT 1\"\n";
+    insta::assert_snapshot!(mistakes(&SOUND.replace("[query]", &format!("{again}[query]"))), @r#"
+     × there is a view `s` already, whose place this view would take
+       ╭─[scenarios/late.toml:18:8]
+    18 │ name = "S"
+       ·        ───
+       ╰────
+     help: give the view a name of its own
+     × there is a stream `scotsmen` already, whose place this view would take
+       ╭─[scenarios/late.toml:21:8]
+    21 │ name = "scotsmen"
+       ·        ──────────
+       ╰────
+     help: give the view a name of its own
+    "#);
+}
+
+#[test]
 fn a_sink_has_what_it_needs_unless_its_refusal_is_what_a_scenario_waits_for() {
     let memory = "[sink]\nformat = \"memory\"";
     let files = "[sink]\nformat = \"csv\"\ncheckpoint = false";
