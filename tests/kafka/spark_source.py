@@ -2,7 +2,7 @@
 """Asks real Spark's Kafka source what it reads, for the cases of tests/fixtures/kafka/cases.json.
 
 Writes the answers to tests/fixtures/kafka/expected.json, to which `spark.rs` holds Skirl's source. Needed:
-PySpark 4.3.0, and the jars of the connector:
+PySpark 4.3.0, and the jars of the connector, of 4.2.0, which works with it and was the newest on Maven Central:
 
     skirl broker start                                  # prints the address
     mvn dependency:copy -DoutputDirectory=jars -Dartifact=org.apache.spark:spark-sql-kafka-0-10_2.13:4.2.0

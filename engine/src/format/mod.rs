@@ -6,6 +6,7 @@
 //!
 //! To add a format, write `format/<name>.rs` and give it a variant in [`FileFormat`].
 
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) mod column;
@@ -27,6 +28,15 @@ pub(crate) mod vectors;
 
 pub use compression::without_compression;
 pub use file::FileFormat;
+
+/// Appends bytes as Spark shows them: `[01 FF]`.
+pub(crate) fn write_hex(bytes: &[u8], out: &mut String) {
+    out.push('[');
+    for (index, byte) in bytes.iter().enumerate() {
+        let _ = write!(out, "{}{byte:02X}", if index > 0 { " " } else { "" });
+    }
+    out.push(']');
+}
 
 /// Applies `work` to every item on up to `threads` threads; the results keep the order of the items.
 pub(crate) fn in_order<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {

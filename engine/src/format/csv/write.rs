@@ -138,7 +138,7 @@ impl<'a> Printer<'a> {
                 write_decimal_java(array.as_primitive::<Decimal128Type>().value(row), *scale, out);
             }
             DataType::Utf8 => out.push_str(array.as_string::<i32>().value(row)),
-            DataType::Binary => crate::sink::show::write_hex(array.as_binary::<i32>().value(row), out),
+            DataType::Binary => crate::format::write_hex(array.as_binary::<i32>().value(row), out),
             DataType::Date32 => {
                 let days = array.as_primitive::<Date32Type>().value(row);
                 match &options.date_format {

@@ -1,7 +1,7 @@
 //! Partition directories: every row of `district=Porto/rows.json` has `Porto` in its column `district`.
 //!
 //! Which directories count, which column has which type and what conflicts are Spark 4.3's rules, asked of Spark itself
-//! (`tests/fixtures/spark_files.json`).
+//! (`tests/fixtures/spark_files.jsonl`).
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
