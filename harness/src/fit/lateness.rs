@@ -31,6 +31,14 @@ pub(super) fn fit(observed: &Observed, moments: &Moments, remarks: &mut Vec<Stri
         } else {
             "delays are measured against the latest event time that arrived before, as a watermark does".into()
         });
+        if moments.order_of_sending {
+            remarks.push(
+                "Kafka's timestamps do not follow event time, as where rows are sent faster than they happened: the order \
+                 of partitions among each other is that of sending, and rows may seem late by it (`skirl generate \
+                 --timestamps original` keeps the stream's own)"
+                    .into(),
+            );
+        }
         layers.extend(delays(moments, remarks));
     }
     layers.extend(duplicates(moments));

@@ -21,6 +21,8 @@ const ROUNDING_US: i64 = 2_000;
 pub(super) struct Moments {
     /// Whether arrivals were measured.
     pub live: bool,
+    /// Whether rows of several partitions were put in order by timestamps that tell no arrivals.
+    pub order_of_sending: bool,
     /// In the order of arrival, one for each row that was seen.
     pub rows: Vec<Moment>,
 }
@@ -63,7 +65,11 @@ impl Moments {
         for (row, first) in copies(&observed.seen) {
             rows[row].copied_us = Some((rows[row].arrival_us - rows[first].arrival_us).max(0));
         }
-        Moments { live, rows }
+        Moments {
+            live,
+            order_of_sending: !live && are_merged(&observed.seen),
+            rows,
+        }
     }
 
     /// The rows that happened: copies are none.
@@ -140,6 +146,13 @@ fn is_live(seen: &[Seen]) -> bool {
         && written > 0.0
         && (0.8..=1.25).contains(&(happened / written))
         && after as f64 >= both.len() as f64 * 0.98
+}
+
+/// Whether Kafka's timestamps put rows of several partitions in order.
+fn are_merged(seen: &[Seen]) -> bool {
+    let mut written = seen.iter().filter(|seen| seen.written_us.is_some());
+    let first = written.next();
+    first.is_some_and(|first| written.any(|other| other.partition != first.partition))
 }
 
 /// Rows that are copies, each with the row it is a copy of: rows alike in everything, unless so many rows share an event time
@@ -229,5 +242,16 @@ mod tests {
             .collect();
         let sent_at_once: Vec<Seen> = (0..100).map(|n| row(n * 1_000_000, 200_000_000 + n)).collect();
         assert!(is_live(&live) && !is_live(&sent_at_once));
+        assert!(!are_merged(&sent_at_once));
+        let partition = |row: &Seen| Seen { partition: 1, ..*row };
+        assert!(are_merged(&[sent_at_once[0], partition(&sent_at_once[1])]));
+        let of_files = [
+            seen(0, 0),
+            Seen {
+                partition: 1,
+                ..seen(1, 0)
+            },
+        ];
+        assert!(!are_merged(&of_files));
     }
 }

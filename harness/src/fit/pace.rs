@@ -137,7 +137,11 @@ mod tests {
             }
         };
         let rows = (0..rows).map(row).collect();
-        fit(&Moments { live: false, rows })
+        fit(&Moments {
+            live: false,
+            order_of_sending: false,
+            rows,
+        })
     }
 
     #[test]
