@@ -5,6 +5,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::Builder;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use skirl_engine::error::in_full;
@@ -38,6 +39,9 @@ pub(super) struct Broker {
 /// Where failures are saved, below the working directory.
 const FAILURES: &str = "target/failures";
 
+/// What a trial may need: deep plans are gone through by recursion, and a thread has less by default than a command.
+const STACK: usize = 16 << 20;
+
 /// Runs everything planned and saves what failed.
 pub(super) fn run_all(planned: Vec<Planned>, broker: &Broker) -> Report {
     let progress = progress(planned.len());
@@ -48,7 +52,7 @@ pub(super) fn run_all(planned: Vec<Planned>, broker: &Broker) -> Report {
         .min(planned.len().max(1));
     std::thread::scope(|scope| {
         for _ in 0..workers {
-            scope.spawn(|| {
+            let work = || {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
                     let Some(planned) = planned.get(n) else { break };
@@ -56,7 +60,9 @@ pub(super) fn run_all(planned: Vec<Planned>, broker: &Broker) -> Report {
                         Some(run_caught(planned, broker));
                     progress.inc(1);
                 }
-            });
+            };
+            let worker = Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+            worker.expect("a thread can be started");
         }
     });
     progress.finish_and_clear();
