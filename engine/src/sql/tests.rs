@@ -582,3 +582,23 @@ fn long_chains_are_too_complex_and_those_of_a_few_hundred_are_not() {
     let refused = planned("SELECT * FROM v1999".into(), 2000);
     assert_eq!(refused, Err("FAILED_TO_PARSE_TOO_COMPLEX".to_string()));
 }
+
+#[test]
+fn a_row_has_at_most_a_million_windows() {
+    let windows = |sizes: &str| format!("SELECT count(*) FROM scotsmen GROUP BY window(timestamp, {sizes})");
+    let catalog = catalog(true);
+    for most in [
+        "'1 day', '1 second'",
+        "'1 second', '1 microsecond'",
+        "'10 seconds', '3 seconds'",
+    ] {
+        assert!(catalog.plan(&windows(most)).is_ok(), "{most}");
+    }
+    let error = catalog.plan(&windows("'3 minutes', '1 microsecond'")).unwrap_err();
+    assert_eq!(error.condition(), Some(crate::error::SKIRL_UNSUPPORTED));
+    assert_eq!(
+        error.to_string(),
+        "each row would be in 180000000 windows, since one begins every 1 us and lasts 180000000 us; Skirl makes at most \
+         1000000 windows of a row: slide further, or make windows shorter"
+    );
+}
