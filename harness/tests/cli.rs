@@ -100,6 +100,56 @@ fn a_report_for_programs_is_json() {
 }
 
 #[test]
+fn whoever_stops_reading_ends_a_command_without_a_word() {
+    let dir = directory(&[
+        ("counts.toml", SCENARIO),
+        ("wrong.toml", &SCENARIO.replace("title", "titel")),
+    ]);
+    let rows = directory(&[("rows/0.jsonl", "{\"n\": 1}\n")]);
+    let query = ["query", "SELECT n FROM rows", "--stream=rows=rows", "--trigger=once"];
+    for (dir, arguments) in [
+        (&dir, &["list", "counts.toml"][..]),
+        (&dir, &["run", "counts.toml"]),
+        (&dir, &["run", "counts.toml", "--report=json"]),
+        (&dir, &["generate", "weather"]),
+        (&rows, &query),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command(dir.path(), arguments).stdout(writer).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output));
+        let said = text(&output);
+        assert!(
+            !said.contains("panicked") && !said.contains("error"),
+            "{arguments:?}: {said}"
+        );
+    }
+    // Nobody is there to hear of mistakes; the rest is printed.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command(dir.path(), &["run", "."]).stderr(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output).contains("2 scenarios: 1 passed, 1 could not run"),
+        "{}",
+        text(&output)
+    );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_an_error() {
+    let dir = directory(&[("counts.toml", SCENARIO)]);
+    for arguments in [&["list", "."][..], &["run", "."], &["generate", "weather"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = command(dir.path(), arguments).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output));
+        let wanted = "error: cannot write standard output: No space left on device";
+        assert!(text(&output).contains(wanted), "{arguments:?}: {}", text(&output));
+    }
+}
+
+#[test]
 fn scenarios_are_listed_with_their_titles() {
     let dir = directory(&[("counts.toml", SCENARIO)]);
     assert_eq!(
@@ -767,13 +817,13 @@ fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 fn skirl(dir: &Path, arguments: &[&str]) -> Output {
+    command(dir, arguments).output().unwrap()
+}
+
+fn command(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skirl"));
+    command.args(arguments).current_dir(dir).env("NO_COLOR", "1");
     command
-        .args(arguments)
-        .current_dir(dir)
-        .env("NO_COLOR", "1")
-        .output()
-        .unwrap()
 }
 
 /// A help text without the blanks clap leaves at the ends of lines.

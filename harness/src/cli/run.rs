@@ -9,6 +9,7 @@ use skirl_engine::error::in_full;
 
 use crate::case;
 use crate::cli::kafka::{KafkaArgs, brokers};
+use crate::cli::out;
 use crate::cli::trials::{Broker, Planned, run_all};
 use crate::judge::Trial;
 use crate::report::{self, Paint, Report};
@@ -92,7 +93,7 @@ impl Run {
         if let Some(path) = &self.junit {
             write(path, &report::junit::render(&report))?;
         }
-        print(&report, self.report);
+        out::print(rendered(&report, self.report))?;
         Ok(ExitCode::from(report.exit_code()))
     }
 }
@@ -120,7 +121,7 @@ fn not_run(path: &Path, error: ReadError, colours: Paint) -> Planned {
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let reason = match &error {
         ReadError::Wrong(wrong) => {
-            eprint!("{}", wrong.render(colours.has_colours()));
+            out::remark(wrong.render(colours.has_colours()));
             wrong.summary()
         }
         error => in_full(error),
@@ -153,10 +154,10 @@ fn is_wanted(name: &str, title: &str, filter: Option<&str>) -> bool {
     filter.is_none_or(|text| name.contains(text) || title.contains(text))
 }
 
-fn print(report: &Report, format: Format) {
+fn rendered(report: &Report, format: Format) -> String {
     match format {
-        Format::Text => print!("{}", report::terminal::render(report, Paint::of(&std::io::stdout()))),
-        Format::Json => print!("{}", report::json::render(report)),
+        Format::Text => report::terminal::render(report, Paint::of(&std::io::stdout())),
+        Format::Json => report::json::render(report),
     }
 }
 

@@ -21,6 +21,7 @@ use skirl_kafka::{Admin, NewTopic, Properties, Reports, Row, Writer};
 use tempfile::TempDir;
 
 use super::inlet::Inlet;
+use crate::cli::out::remark;
 use crate::cut::Cut;
 use crate::job::Job;
 use crate::scenario::format_schema;
@@ -304,7 +305,7 @@ impl Drop for Topics {
     fn drop(&mut self) {
         for stream in &self.streams {
             if let Err(error) = self.admin.delete(&stream.topic) {
-                eprintln!("topic `{}` is left: {error}", stream.topic);
+                remark(format_args!("topic `{}` is left: {error}\n", stream.topic));
             }
         }
     }
