@@ -150,6 +150,15 @@ fn a_full_disk_is_an_error() {
 }
 
 #[test]
+fn what_repeats_a_failure_is_quoted_for_a_shell() {
+    let failing = SCENARIO.replace("output_rows = 3", "output_rows = 4");
+    let dir = directory(&[("naive name'; x.toml", &failing)]);
+    let output = skirl(dir.path(), &["run", "."]);
+    let wanted = r"again: skirl replay 'target/failures/naive name'\''; x-0'";
+    assert!(text(&output).contains(wanted), "{}", text(&output));
+}
+
+#[test]
 fn scenarios_are_listed_with_their_titles() {
     let dir = directory(&[("counts.toml", SCENARIO)]);
     assert_eq!(

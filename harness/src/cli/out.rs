@@ -1,5 +1,6 @@
 //! What commands print. `print!` and its like panic where nobody reads any more or a disk is full; these do not.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
@@ -23,6 +24,15 @@ pub fn print(text: impl Display) -> anyhow::Result<()> {
 /// Prints a remark to standard error, as it is. Where that takes nothing, there is nobody to tell.
 pub fn remark(text: impl Display) {
     let _ = write!(io::stderr().lock(), "{text}");
+}
+
+/// An argument of a command that is printed, as a shell takes it: in quotes where it holds more than plain letters.
+pub fn quoted(argument: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:,=@%+".contains(c);
+    match !argument.is_empty() && argument.chars().all(is_plain) {
+        true => argument.into(),
+        false => format!("'{}'", argument.replace('\'', r"'\''")).into(),
+    }
 }
 
 /// Whether a command failed because whoever read its standard output has gone, as `head` does: no news to anybody.

@@ -13,6 +13,7 @@ use skirl_engine::error::in_full;
 use skirl_kafka::Address;
 
 use super::kafka::KafkaArgs;
+use super::out::quoted;
 use crate::judge::{Status, Trial, judge};
 use crate::report::{Entry, Report};
 use crate::scenario::{Scenario, save, save_case};
@@ -126,7 +127,7 @@ fn run_trial(trial: &Trial, save: impl Fn(&Path) -> Result<(), crate::scenario::
     let again = (outcome.status == Status::Failed).then(|| {
         let dir = Path::new(FAILURES).join(format!("{}-{}", trial.name, trial.seed));
         match save(&dir) {
-            Ok(()) => format!("skirl replay {}", dir.display()),
+            Ok(()) => format!("skirl replay {}", quoted(&dir.to_string_lossy())),
             Err(error) => format!("(not saved: {})", in_full(&error)),
         }
     });
@@ -169,10 +170,12 @@ fn run_over(
     let topics = topics.map_err(|error| in_full(&error))?;
     let outcome = Box::new(judge(&trial, &mut Engine::over(topics)));
     let again = (outcome.status == Status::Failed).then(|| {
-        let (path, bootstrap) = (scenario.path.display(), settings.properties.bootstrap());
+        let (path, bootstrap) = (scenario.path.to_string_lossy(), settings.properties.bootstrap());
         format!(
-            "skirl run {path} --seed {} --kafka {bootstrap}{}",
+            "skirl run {} --seed {} --kafka {}{}",
+            quoted(&path),
             trial.seed,
+            quoted(bootstrap),
             properties.again()
         )
     });
