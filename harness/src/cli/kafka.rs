@@ -172,6 +172,11 @@ impl Interrupt {
         &self.0
     }
 
+    /// What says whether it was, for somebody else to keep.
+    pub fn shared(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
     /// Whether it was.
     pub fn is_raised(&self) -> bool {
         self.0.load(Ordering::Relaxed)

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use skirl_engine::error::in_full;
 
 use crate::case;
-use crate::cli::kafka::{KafkaArgs, brokers};
+use crate::cli::kafka::{Interrupt, KafkaArgs, brokers};
 use crate::cli::out;
 use crate::cli::trials::{Broker, Planned, run_all};
 use crate::judge::Trial;
@@ -80,13 +80,17 @@ impl Run {
                 self.filter.unwrap_or_default()
             );
         }
-        let report = run_all(
-            planned,
-            &Broker {
-                address,
-                properties: self.properties.clone(),
-            },
-        );
+        let over_topics = planned.iter().any(|planned| planned.is_over_topics(address.as_ref()));
+        let interrupt = match over_topics {
+            true => Interrupt::listen()?,
+            false => Interrupt::default(),
+        };
+        let broker = Broker {
+            address,
+            properties: self.properties.clone(),
+            interrupt,
+        };
+        let report = run_all(planned, &broker);
         if let Some(path) = &self.results {
             write(path, &report::results::render(&report))?;
         }

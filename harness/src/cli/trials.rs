@@ -12,7 +12,7 @@ use skirl_engine::error::in_full;
 
 use skirl_kafka::Address;
 
-use super::kafka::KafkaArgs;
+use super::kafka::{Interrupt, KafkaArgs};
 use super::out::quoted;
 use crate::judge::{Status, Trial, judge};
 use crate::report::{Entry, Report};
@@ -35,10 +35,38 @@ pub(super) struct Broker {
     pub address: Option<Address>,
     /// How they are reached.
     pub properties: KafkaArgs,
+    /// Whether the run is to end before its time, with its topics taken away.
+    pub interrupt: Interrupt,
+}
+
+impl Planned {
+    /// As results call it.
+    fn name(&self) -> &str {
+        match self {
+            Planned::NotRun { name, .. } => name,
+            Planned::Scenario { scenario, .. } => &scenario.name,
+            Planned::Case { trial, .. } => &trial.name,
+        }
+    }
+
+    /// Whether it runs over topics, which must not outlive it.
+    pub fn is_over_topics(&self, address: Option<&Address>) -> bool {
+        matches!(self, Planned::Scenario { scenario, .. } if address.is_some() || scenario.kafka.is_some())
+    }
+
+    fn not_run(&self, reason: impl Into<String>) -> Entry {
+        Entry::NotRun {
+            name: self.name().to_string(),
+            reason: reason.into(),
+        }
+    }
 }
 
 /// Where failures are saved, below the working directory.
 const FAILURES: &str = "target/failures";
+
+/// Why a trial has no result that somebody ended.
+const INTERRUPTED: &str = "interrupted";
 
 /// What a trial may need: deep plans are gone through by recursion, and a thread has less by default than a command.
 const STACK: usize = 16 << 20;
@@ -82,41 +110,25 @@ pub(super) fn run_all(planned: Vec<Planned>, broker: &Broker) -> Report {
 fn run_caught(planned: &Planned, broker: &Broker) -> Entry {
     let run = std::panic::AssertUnwindSafe(|| run_one(planned, broker));
     std::panic::catch_unwind(run).unwrap_or_else(|_| {
-        let name = match planned {
-            Planned::NotRun { name, .. } => name.clone(),
-            Planned::Scenario { scenario, .. } => scenario.name.clone(),
-            Planned::Case { trial, .. } => trial.name.clone(),
-        };
-        Entry::NotRun {
-            name,
-            reason: "Skirl panicked (see above); this is a bug, please report it with this file".into(),
-        }
+        planned.not_run("Skirl panicked (see above); this is a bug, please report it with this file")
     })
 }
 
 fn run_one(planned: &Planned, broker: &Broker) -> Entry {
     match planned {
-        Planned::NotRun { name, reason } => Entry::NotRun {
-            name: name.clone(),
-            reason: reason.clone(),
-        },
+        Planned::NotRun { reason, .. } => planned.not_run(reason),
+        _ if broker.interrupt.is_raised() => planned.not_run(INTERRUPTED),
         Planned::Scenario { scenario, seed } => match scenario.rows(*seed) {
             Ok(rows) => {
                 let trial = Trial::over(scenario, *seed, rows.clone());
                 match topics_of(scenario, broker) {
                     None => run_trial(&trial, |dir| save(dir, scenario, *seed, &rows)),
                     Some(topics) => topics
-                        .and_then(|topics| run_over(&topics, trial, scenario, &broker.properties))
-                        .unwrap_or_else(|reason| Entry::NotRun {
-                            name: scenario.name.clone(),
-                            reason,
-                        }),
+                        .and_then(|topics| run_over(&topics, trial, scenario, broker))
+                        .unwrap_or_else(|reason| planned.not_run(reason)),
                 }
             }
-            Err(reason) => Entry::NotRun {
-                name: scenario.name.clone(),
-                reason,
-            },
+            Err(reason) => planned.not_run(reason),
         },
         Planned::Case { trial, path } => run_trial(trial, |dir| save_case(dir, &trial.name, path)),
     }
@@ -153,22 +165,21 @@ fn topics_of(scenario: &Scenario, broker: &Broker) -> Option<Result<TopicSetting
         let asked = asked.unwrap_or_default();
         settings.partitions = asked.partitions.unwrap_or(settings.partitions);
         settings.options = asked.options;
+        settings.interrupt = broker.interrupt.shared();
         settings
     });
     Some(settings.map_err(|error| format!("{error:#}")))
 }
 
 /// Runs a trial over topics made for it.
-fn run_over(
-    settings: &TopicSettings,
-    trial: Trial,
-    scenario: &Scenario,
-    properties: &KafkaArgs,
-) -> Result<Entry, String> {
+fn run_over(settings: &TopicSettings, trial: Trial, scenario: &Scenario, broker: &Broker) -> Result<Entry, String> {
     let trial = trial.for_another_cut();
     let topics = Topics::connect(settings, trial.read.as_ref().unwrap_or(&trial.trace));
     let topics = topics.map_err(|error| in_full(&error))?;
     let outcome = Box::new(judge(&trial, &mut Engine::over(topics)));
+    if broker.interrupt.is_raised() {
+        return Err(INTERRUPTED.to_string());
+    }
     let again = (outcome.status == Status::Failed).then(|| {
         let (path, bootstrap) = (scenario.path.to_string_lossy(), settings.properties.bootstrap());
         format!(
@@ -176,7 +187,7 @@ fn run_over(
             quoted(&path),
             trial.seed,
             quoted(bootstrap),
-            properties.again()
+            broker.properties.again()
         )
     });
     Ok(Entry::Ran { outcome, again })
