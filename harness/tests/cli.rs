@@ -100,6 +100,27 @@ fn a_report_for_programs_is_json() {
 }
 
 #[test]
+fn a_filter_is_for_files_with_mistakes_too() {
+    let wrong = SCENARIO.replace("\"update\"", "\"updaet\"");
+    let dir = directory(&[
+        ("counts.toml", SCENARIO),
+        ("wrong.toml", &wrong.replace("Every row", "No row")),
+        ("broken.toml", "title = \"Nothing\"\n[streams\n"),
+    ]);
+    for (filter, code, counted) in [
+        ("counts", 0, "1 scenario: 1 passed"),
+        ("wrong", 2, "1 scenario: 0 passed, 1 could not run"),
+        ("No row", 2, "1 scenario: 0 passed, 1 could not run"),
+        ("broken", 2, "1 scenario: 0 passed, 1 could not run"),
+        ("row is counted", 2, "2 scenarios: 1 passed, 1 could not run"),
+    ] {
+        let output = skirl(dir.path(), &["run", ".", "--filter", filter]);
+        assert_eq!(output.status.code(), Some(code), "{filter}: {}", text(&output));
+        assert!(text(&output).contains(counted), "{filter}: {}", text(&output));
+    }
+}
+
+#[test]
 fn whoever_stops_reading_ends_a_command_without_a_word() {
     let dir = directory(&[
         ("counts.toml", SCENARIO),
@@ -225,7 +246,7 @@ fn help_names_every_command() {
 
     Options:
           --filter <TEXT>
-              Run only scenarios whose name or title contains this text
+              Run only scenarios whose name or title contains this text; mistakes in other files do not matter
 
           --seed <N>
               Make random rows from this seed instead of each scenario's own

@@ -22,7 +22,7 @@ pub struct Run {
     #[arg(required_unless_present = "case")]
     paths: Vec<PathBuf>,
 
-    /// Run only scenarios whose name or title contains this text.
+    /// Run only scenarios whose name or title contains this text; mistakes in other files do not matter.
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
 
@@ -115,14 +115,22 @@ fn plan_scenarios(paths: &[PathBuf], filter: Option<&str>, seed: Option<u64>) ->
                 });
             }
             Ok(_) => {}
-            Err(error) => planned.push(not_run(&path, error, colours)),
+            Err(error) => planned.extend(not_run(&path, error, filter, colours)),
         }
     }
     Ok(planned)
 }
 
-fn not_run(path: &Path, error: ReadError, colours: Paint) -> Planned {
+/// A file that cannot be read as a scenario, if one of its name and title is wanted.
+fn not_run(path: &Path, error: ReadError, filter: Option<&str>, colours: Paint) -> Option<Planned> {
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let title = match &error {
+        ReadError::Wrong(wrong) => wrong.title(),
+        ReadError::Io { .. } => None,
+    };
+    if !is_wanted(&name, &title.unwrap_or_default(), filter) {
+        return None;
+    }
     let reason = match &error {
         ReadError::Wrong(wrong) => {
             out::remark(wrong.render(colours.has_colours()));
@@ -130,7 +138,7 @@ fn not_run(path: &Path, error: ReadError, colours: Paint) -> Planned {
         }
         error => in_full(error),
     };
-    Planned::NotRun { name, reason }
+    Some(Planned::NotRun { name, reason })
 }
 
 fn plan_cases(path: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Planned>> {
