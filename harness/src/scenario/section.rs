@@ -275,7 +275,7 @@ fn flattened(name: Spanned<String>, value: Value) -> Result<Vec<(Spanned<String>
             entries.sort_by_key(|(key, _)| key.span().start);
             let mut settings = Vec::new();
             for (key, value) in entries {
-                let name = Spanned::new(name.span(), format!("{}.{}", name.get_ref(), key.get_ref()));
+                let name = Spanned::new(key.span(), format!("{}.{}", name.get_ref(), key.get_ref()));
                 settings.extend(flattened(name, value)?);
             }
             return Ok(settings);

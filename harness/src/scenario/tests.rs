@@ -408,6 +408,42 @@ fn a_saved_scenario_has_the_same_rows() {
     assert_eq!(rows.trace.micro_batches.len(), again.micro_batches.len());
 }
 
+#[test]
+fn what_is_wrong_with_a_setting_is_told_beside_it() {
+    let with = |settings: &str| told(&SOUND.replace("[expect]", &format!("[conf]\n{settings}\n\n[expect]")));
+    assert_eq!(
+        with("\"spark.sql.streaming.noDataMicroBatches.enabld\" = false\n\"spark.sql.shuffle.partitions\" = 4"),
+        [
+            "\"spark.sql.streaming.noDataMicroBatches.enabld\": setting \
+             `spark.sql.streaming.noDataMicroBatches.enabld` changes nothing here; did you mean \
+             `spark.sql.streaming.noDataMicroBatches.enabled`?",
+            "\"spark.sql.shuffle.partitions\": setting `spark.sql.shuffle.partitions` changes nothing here; remove it",
+        ]
+    );
+    let wrong = with("spark.sql.ansi.enabled = \"yes\"\nspark.sql.session.timeZone = \"Europe/Lisbon\"");
+    let places: Vec<&str> = wrong.iter().map(|told| told.split(": ").next().unwrap()).collect();
+    assert_eq!(places, ["enabled", "timeZone"], "{wrong:?}");
+    assert!(wrong[0].contains("The value 'yes' in the config"), "{wrong:?}");
+    assert!(wrong[1].contains("write `UTC`"), "{wrong:?}");
+    let awaited = SOUND.replace(
+        "output_rows = \"> 0\"",
+        "error = { condition = \"INVALID_CONF_VALUE.TYPE_MISMATCH\" }\n[conf]\n\"spark.sql.ansi.enabled\" = \"yes\"",
+    );
+    read(&awaited).unwrap();
+}
+
+/// Each mistake of a text: the place it points to, what it says, what helps.
+#[track_caller]
+fn told(text: &str) -> Vec<String> {
+    let wrong = read(text).expect_err("the scenario is wrong");
+    let told = wrong.mistakes.iter().map(|mistake| {
+        let help = mistake.help.as_ref().map(|help| format!("; {help}"));
+        let place = text.get(mistake.span.clone()).unwrap_or_default();
+        format!("{place}: {}{}", mistake.message, help.unwrap_or_default())
+    });
+    told.collect()
+}
+
 fn read(text: &str) -> Result<Scenario, WrongScenario> {
     Scenario::parse(Path::new("scenarios/late.toml"), text)
 }

@@ -21,6 +21,7 @@ use skirl_engine::sink::{ConsoleSink, FileSink, ForeachBatchSink, MemoryTable, S
 use skirl_engine::source::files::options_in_session;
 use skirl_engine::source::{FileOrder, FileSource, SocketSource, Source};
 use skirl_engine::spelling::closest;
+use skirl_engine::sql::setting_names;
 use skirl_engine::storage::DirStorage;
 use skirl_engine::{BatchProgress, Session};
 use skirl_generator::trace::TRACE_FILE;
@@ -30,19 +31,14 @@ use super::{Request, SinkPlace, SourceRequest, StreamRequest, TableSource, topic
 use crate::cli::out;
 use crate::scenario::format_schema;
 
-/// Spark's settings that change something here.
-const SETTINGS: &[&str] = &[
-    "spark.sql.ansi.enabled",
-    "spark.sql.caseSensitive",
+/// Spark's settings that change how files are read.
+const FILE_SETTINGS: [&str; 6] = [
     "spark.sql.columnNameOfCorruptRecord",
     "spark.sql.csv.parser.columnPruning.enabled",
     "spark.sql.files.ignoreCorruptFiles",
     "spark.sql.files.ignoreMissingFiles",
     "spark.sql.parquet.mergeSchema",
-    "spark.sql.session.timeZone",
     "spark.sql.sources.partitionColumnTypeInference.enabled",
-    "spark.sql.streaming.multipleWatermarkPolicy",
-    "spark.sql.streaming.noDataMicroBatches.enabled",
 ];
 
 /// Milliseconds of a day.
@@ -92,8 +88,9 @@ pub(super) fn execute(request: &Request) -> Result<ExitCode> {
 
 /// Says which settings change nothing here.
 fn remark_on_settings(conf: &BTreeMap<String, String>) {
-    for name in conf.keys().filter(|name| !SETTINGS.contains(&name.as_str())) {
-        let meant = closest(name, SETTINGS.iter().copied());
+    let known = || setting_names().chain(FILE_SETTINGS);
+    for name in conf.keys().filter(|name| known().all(|known| known != *name)) {
+        let meant = closest(name, known());
         let meant = meant
             .map(|meant| format!("; did you mean `{meant}`?"))
             .unwrap_or_default();
