@@ -5,7 +5,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::mistake::{Mistakes, is_close, suggestion};
+use super::mistake::{Mistakes, is_close, listed, suggestion};
 
 /// A TOML value and where it stands.
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
@@ -213,6 +213,17 @@ impl<'i, 'm> Section<'i, 'm> {
         let message = format!("{} has no `{key}`", self.name);
         self.mistakes
             .note_with_help(self.span.clone(), message, format!("add `{key} = {example}`"));
+    }
+
+    /// Reports keys of which one must be there; a misspelt one is reported for what it is.
+    pub fn missing_any(&self, keys: &[&str], example: &str) {
+        let is_one = |(name, _): &(Spanned<String>, Value)| keys.iter().any(|key| is_close(name.get_ref(), key));
+        if self.entries.iter().any(is_one) {
+            return;
+        }
+        let message = format!("{} has neither {}", self.name, listed(keys).replace(" and ", " nor "));
+        self.mistakes
+            .note_with_help(self.span.clone(), message, format!("add `{} = {example}`", keys[0]));
     }
 
     /// Reports every key nobody asked for.

@@ -409,6 +409,24 @@ fn a_saved_scenario_has_the_same_rows() {
 }
 
 #[test]
+fn misspelt_batches_are_told_as_such() {
+    assert_eq!(
+        told(&SOUND.replace("batches =", "batchs =")),
+        ["batchs: [streams.scotsmen] has no key `batchs`; did you mean `batches`?"]
+    );
+    let (before, after) = SOUND.split_once("batches =").unwrap();
+    let (_, after) = after.split_once("]\n\n").unwrap();
+    let nothing = told(&format!("{before}{after}"));
+    let wanted = "[streams.scotsmen] has neither `batches` nor `files`; add `batches = [[[\"Porto\", 3]]]`";
+    assert!(nothing.len() == 1 && nothing[0].ends_with(wanted), "{nothing:?}");
+    let kind = told(&format!("{before}kind = \"weather\"\n\n{after}"));
+    assert!(
+        kind.iter().any(|told| told.contains("has no field `schema`")),
+        "{kind:?}"
+    );
+}
+
+#[test]
 fn what_is_wrong_with_a_setting_is_told_beside_it() {
     let with = |settings: &str| told(&SOUND.replace("[expect]", &format!("[conf]\n{settings}\n\n[expect]")));
     assert_eq!(
