@@ -450,6 +450,29 @@ fn what_is_wrong_with_a_setting_is_told_beside_it() {
     read(&awaited).unwrap();
 }
 
+#[test]
+fn a_wrong_delay_and_a_syntax_error_are_shown_where_they_are() {
+    let delay = told(&SOUND.replace("30 seconds", "30 secnds"));
+    assert!(delay[0].trim_start_matches('"').starts_with("30 secnds"), "{delay:?}");
+    let column = told(&SOUND.replace("column = \"timestamp\"", "column = \"time\""));
+    assert!(column[0].starts_with("time: "), "{column:?}");
+    let view = told(&SOUND.replace("SELECT * FROM scotsmen", "SELECT * FORM scotsmen"));
+    assert!(view[0].starts_with("scotsmen: Syntax error"), "{view:?}");
+    let lines = SOUND.replace(
+        "\"SELECT district, count(*) AS c FROM s GROUP BY district\"",
+        "\"\"\"\nSELECT district,\n  count(*) AS c\nFROM s GROUPED BY district\"\"\"",
+    );
+    assert!(told(&lines)[0].starts_with("BY: Syntax error"), "{:?}", told(&lines));
+    let end = told(&SOUND.replace("FROM s GROUP BY district", "FROM s GROUP BY"));
+    assert!(
+        end[0].starts_with("\": Syntax error at or near end of input"),
+        "{end:?}"
+    );
+    // A position in a text with escapes is none in the file.
+    let escaped = told(&SOUND.replace("SELECT * FROM scotsmen", "SELECT '\\t' FORM FORM scotsmen"));
+    assert!(escaped[0].starts_with("\"SELECT '\\t' FORM"), "{escaped:?}");
+}
+
 /// Each mistake of a text: the place it points to, what it says, what helps.
 #[track_caller]
 fn told(text: &str) -> Vec<String> {
