@@ -180,6 +180,19 @@ fn what_repeats_a_failure_is_quoted_for_a_shell() {
 }
 
 #[test]
+fn a_single_micro_batch_and_a_type_are_told_in_plain_words() {
+    let dir = directory(&[]);
+    let made = skirl(
+        dir.path(),
+        &["generate", "scotsmen", "--rows=3", "--batch=3", "--to=out"],
+    );
+    assert!(text(&made).contains("3 arrivals in 1 micro-batch ("), "{}", text(&made));
+    let fitted = skirl(dir.path(), &["fit", "out", "--event-time=scotsmen=district"]);
+    let wanted = "column `district` of stream `scotsmen` has type STRING, but an event time is a TIMESTAMP";
+    assert!(text(&fitted).contains(wanted), "{}", text(&fitted));
+}
+
+#[test]
 fn scenarios_are_listed_with_their_titles() {
     let dir = directory(&[("counts.toml", SCENARIO)]);
     assert_eq!(

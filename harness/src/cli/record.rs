@@ -204,8 +204,9 @@ fn described(recorded: &Recorded, request: &RecordRequest) -> String {
         }
     }
     text += &format!(
-        "{} micro-batches in {}\n",
+        "{} micro-batch{} in {}\n",
         recorded.micro_batches,
+        if recorded.micro_batches == 1 { "" } else { "es" },
         request.directory.display()
     );
     match &recorded.ended {

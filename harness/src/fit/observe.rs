@@ -7,7 +7,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Int32Type, SchemaRef, TimestampMicrosecondType};
 use skirl_engine::error::in_full;
-use skirl_engine::sql::timestamp_type;
+use skirl_engine::sql::{spark_type_name, timestamp_type};
 use skirl_generator::spec::Micros;
 use skirl_generator::target::kafka::Timed;
 use skirl_generator::trace::{TRACE_FILE, TraceFile, TraceStream};
@@ -303,8 +303,9 @@ fn named_time(source: &Source, name: &str) -> Result<usize> {
     match found.map(|index| (index, source.schema.field(index).data_type())) {
         Ok((index, data_type)) if *data_type == timestamp_type() => Ok(index),
         Ok((_, other)) => Err(Error::Request(format!(
-            "column `{name}` of stream `{}` has type {other}, but an event time is a TIMESTAMP",
-            source.name
+            "column `{name}` of stream `{}` has type {}, but an event time is a TIMESTAMP",
+            source.name,
+            spark_type_name(other).to_uppercase()
         ))),
         Err(_) => {
             let names: Vec<&str> = source

@@ -10,7 +10,7 @@ use super::{Outputs, Screen};
 use crate::cli::kafka::Interrupt;
 use crate::cli::out;
 use crate::load::capacity::{Capacity, Held, Search, find, scaled};
-use crate::load::figure::{Figure, shown, shown_short};
+use crate::load::figure::{Figure, shown, shown_micros, shown_short};
 use crate::load::latency::Span;
 use crate::load::plan::Plan;
 use crate::load::{Error, Outcome, Verdict};
@@ -53,12 +53,12 @@ pub(super) fn execute(
         precision: f64::from(args.precision) / 100.0,
     };
     out::print(format_args!(
-        "searching from {} rows/s up to {}, to {} %: steps of {:.0} s after {:.0} s of warm-up\n",
+        "searching from {} rows/s up to {}, to {} %: steps of {} after {} of warm-up\n",
         shown_short(search.start),
         shown_short(search.up_to),
         args.precision,
-        plan.timing.duration.as_secs_f64(),
-        plan.timing.warm_up.as_secs_f64()
+        shown_micros(plan.timing.duration.as_secs_f64() * 1e6),
+        shown_micros(plan.timing.warm_up.as_secs_f64() * 1e6)
     ))?;
     let mut number = 0;
     let capacity = find(&search, |rate| {
