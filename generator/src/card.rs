@@ -145,9 +145,10 @@ impl fmt::Display for DisorderCard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} arrivals in {} micro-batches ({} empty); {} duplicates, {} lost, {} corrupt, {} without event time",
+            "{} arrivals in {} micro-batch{} ({} empty); {} duplicates, {} lost, {} corrupt, {} without event time",
             self.arrivals,
             self.micro_batches,
+            if self.micro_batches == 1 { "" } else { "es" },
             self.empty_micro_batches,
             self.duplicates,
             self.lost,

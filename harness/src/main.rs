@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use skirl::cli::Command;
+use skirl::cli::{Command, tell};
 
 fn main() -> ExitCode {
     match Command::parse().execute() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            tell(&error);
             ExitCode::from(2)
         }
     }

@@ -100,6 +100,99 @@ fn a_report_for_programs_is_json() {
 }
 
 #[test]
+fn a_filter_is_for_files_with_mistakes_too() {
+    let wrong = SCENARIO.replace("\"update\"", "\"updaet\"");
+    let dir = directory(&[
+        ("counts.toml", SCENARIO),
+        ("wrong.toml", &wrong.replace("Every row", "No row")),
+        ("broken.toml", "title = \"Nothing\"\n[streams\n"),
+    ]);
+    for (filter, code, counted) in [
+        ("counts", 0, "1 scenario: 1 passed"),
+        ("wrong", 2, "1 scenario: 0 passed, 1 could not run"),
+        ("No row", 2, "1 scenario: 0 passed, 1 could not run"),
+        ("broken", 2, "1 scenario: 0 passed, 1 could not run"),
+        ("row is counted", 2, "2 scenarios: 1 passed, 1 could not run"),
+    ] {
+        let output = skirl(dir.path(), &["run", ".", "--filter", filter]);
+        assert_eq!(output.status.code(), Some(code), "{filter}: {}", text(&output));
+        assert!(text(&output).contains(counted), "{filter}: {}", text(&output));
+    }
+}
+
+#[test]
+fn whoever_stops_reading_ends_a_command_without_a_word() {
+    let dir = directory(&[
+        ("counts.toml", SCENARIO),
+        ("wrong.toml", &SCENARIO.replace("title", "titel")),
+    ]);
+    let rows = directory(&[("rows/0.jsonl", "{\"n\": 1}\n")]);
+    let query = ["query", "SELECT n FROM rows", "--stream=rows=rows", "--trigger=once"];
+    for (dir, arguments) in [
+        (&dir, &["list", "counts.toml"][..]),
+        (&dir, &["run", "counts.toml"]),
+        (&dir, &["run", "counts.toml", "--report=json"]),
+        (&dir, &["generate", "weather"]),
+        (&rows, &query),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command(dir.path(), arguments).stdout(writer).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output));
+        let said = text(&output);
+        assert!(
+            !said.contains("panicked") && !said.contains("error"),
+            "{arguments:?}: {said}"
+        );
+    }
+    // Nobody is there to hear of mistakes; the rest is printed.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command(dir.path(), &["run", "."]).stderr(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        text(&output).contains("2 scenarios: 1 passed, 1 could not run"),
+        "{}",
+        text(&output)
+    );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_an_error() {
+    let dir = directory(&[("counts.toml", SCENARIO)]);
+    for arguments in [&["list", "."][..], &["run", "."], &["generate", "weather"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = command(dir.path(), arguments).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output));
+        let wanted = "error: cannot write standard output: No space left on device";
+        assert!(text(&output).contains(wanted), "{arguments:?}: {}", text(&output));
+    }
+}
+
+#[test]
+fn what_repeats_a_failure_is_quoted_for_a_shell() {
+    let failing = SCENARIO.replace("output_rows = 3", "output_rows = 4");
+    let dir = directory(&[("naive name'; x.toml", &failing)]);
+    let output = skirl(dir.path(), &["run", "."]);
+    let wanted = r"again: skirl replay 'target/failures/naive name'\''; x-0'";
+    assert!(text(&output).contains(wanted), "{}", text(&output));
+}
+
+#[test]
+fn a_single_micro_batch_and_a_type_are_told_in_plain_words() {
+    let dir = directory(&[]);
+    let made = skirl(
+        dir.path(),
+        &["generate", "scotsmen", "--rows=3", "--batch=3", "--to=out"],
+    );
+    assert!(text(&made).contains("3 arrivals in 1 micro-batch ("), "{}", text(&made));
+    let fitted = skirl(dir.path(), &["fit", "out", "--event-time=scotsmen=district"]);
+    let wanted = "column `district` of stream `scotsmen` has type STRING, but an event time is a TIMESTAMP";
+    assert!(text(&fitted).contains(wanted), "{}", text(&fitted));
+}
+
+#[test]
 fn scenarios_are_listed_with_their_titles() {
     let dir = directory(&[("counts.toml", SCENARIO)]);
     assert_eq!(
@@ -166,7 +259,7 @@ fn help_names_every_command() {
 
     Options:
           --filter <TEXT>
-              Run only scenarios whose name or title contains this text
+              Run only scenarios whose name or title contains this text; mistakes in other files do not matter
 
           --seed <N>
               Make random rows from this seed instead of each scenario's own
@@ -767,13 +860,13 @@ fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 fn skirl(dir: &Path, arguments: &[&str]) -> Output {
+    command(dir, arguments).output().unwrap()
+}
+
+fn command(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skirl"));
+    command.args(arguments).current_dir(dir).env("NO_COLOR", "1");
     command
-        .args(arguments)
-        .current_dir(dir)
-        .env("NO_COLOR", "1")
-        .output()
-        .unwrap()
 }
 
 /// A help text without the blanks clap leaves at the ends of lines.

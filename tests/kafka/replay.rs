@@ -7,11 +7,12 @@ use skirl_kafka::Row;
 
 use crate::needs::{Outcome, Test, tests};
 use crate::topic::{Found, Topic};
-use crate::trace::{NOON, back_to, everything, files, odd_rows, put, recorded, said, skirl};
+use crate::trace::{NOON, back_to, described, everything, files, odd_rows, put, recorded, said, skirl};
 
 pub const TESTS: &[Test] = tests! {
     Broker:
         odd_rows_come_back_byte_for_byte,
+        a_trace_that_lacks_a_file_leaves_no_topic,
         other_numbers_of_partitions_are_refused_unless_it_is_said_where_records_go,
         timestamps_a_topic_does_not_keep_are_refused;
     Machine:
@@ -41,6 +42,31 @@ fn odd_rows_come_back_byte_for_byte() -> Outcome {
     let again = files(&second)?;
     assert_eq!(files(&first)?, again);
     assert_eq!(again.len(), 2 * 3, "{:?}", again.keys());
+    Ok(())
+}
+
+fn a_trace_that_lacks_a_file_leaves_no_topic() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let trace = directory.path().join("trace");
+    let topic = Topic::with("lacking", 1, &[("retention.ms", "-1")])?;
+    topic.put(0, &["a", "b"])?;
+    recorded(&everything(&topic, &trace))?;
+    topic.delete()?;
+
+    let kept = directory.path().join("kept");
+    let to = format!("kafka://{}/{}", topic.properties.bootstrap(), topic.name);
+    let put = || skirl(&["replay-to", &to, &trace.to_string_lossy(), "--speed", "max"]);
+    let recording = described(&trace)?.streams.remove(0).kafka.expect("a recording");
+    let file = trace.join(recording.records).join("000000.parquet");
+    std::fs::rename(&file, &kept)?;
+    let told = said(&put()?, 2);
+    assert!(
+        told.contains("cannot access") && told.contains("000000.parquet"),
+        "{told}"
+    );
+    assert_eq!(told.matches("os error").count(), 1, "{told}");
+    std::fs::rename(&kept, &file)?;
+    assert!(said(&put()?, 0).contains("2 rows acknowledged"));
     Ok(())
 }
 

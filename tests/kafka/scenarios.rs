@@ -1,7 +1,10 @@
 //! Scenarios whose streams live in topics: the query cuts its own micro-batches, and the oracle is asked about those.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use skirl::judge::{self, Status};
 use skirl::report::{Entry, Paint, Report, terminal};
 use skirl::scenario::{Scenario, find};
@@ -17,6 +20,7 @@ pub const TESTS: &[Test] = tests! {
     Broker:
         the_seed_s_scenarios_give_the_oracle_s_answer,
         scenarios_run_over_topics_by_the_command_line_and_leave_none,
+        a_run_that_is_interrupted_leaves_no_topics,
         a_scenario_may_say_that_its_streams_live_in_topics;
 };
 
@@ -43,11 +47,12 @@ fn the_seed_s_scenarios_give_the_oracle_s_answer() -> Outcome {
     Ok(())
 }
 
-/// Topics that are there for a run.
-fn of_runs(admin: &Admin) -> Result<Vec<String>, skirl_kafka::Error> {
+/// Topics that are there for runs with a stream of this name.
+fn of_runs(admin: &Admin, stream: &str) -> Result<Vec<String>, skirl_kafka::Error> {
+    let stream = format!("-{stream}");
     let names = admin.topic_names()?.into_iter();
     Ok(names
-        .filter(|name| name.starts_with("skirl-run-") && name.ends_with("-by_command_line"))
+        .filter(|name| name.starts_with("skirl-run-") && name.ends_with(&stream))
         .collect())
 }
 
@@ -86,7 +91,7 @@ fn scenarios_run_over_topics_by_the_command_line_and_leave_none() -> Outcome {
     let path = path.to_string_lossy();
     let (passed, said) = skirl(&["run", &path, "--kafka", bystander.properties.bootstrap()])?;
     assert!(passed && said.contains("1 passed"), "{said}");
-    let is_empty = || of_runs(&bystander.admin).ok().filter(Vec::is_empty);
+    let is_empty = || of_runs(&bystander.admin, "by_command_line").ok().filter(Vec::is_empty);
     soon("topics of the run are left", is_empty)?;
     assert_eq!(Query::new(&bystander)?.run()?.rows(), ["0@0 a"]);
 
@@ -109,6 +114,45 @@ fn scenarios_run_over_topics_by_the_command_line_and_leave_none() -> Outcome {
 
     let (passed, said) = skirl(&["run", &path, "--kafka", "127.0.0.1:1"])?;
     assert!(!passed && said.contains("no broker answers at 127.0.0.1:1"), "{said}");
+    Ok(())
+}
+
+/// A row a micro-batch: more of them than anybody waits for.
+const LONG: &str = r#"
+title = "Rows come one by one"
+
+[streams.interrupted]
+kind = "weather"
+rows = 20000
+
+[kafka]
+partitions = 1
+options = { maxOffsetsPerTrigger = 1 }
+
+[query]
+sql = "SELECT count(*) AS c FROM interrupted"
+output_mode = "complete"
+
+[expect]
+batches = "> 0"
+"#;
+
+fn a_run_that_is_interrupted_leaves_no_topics() -> Outcome {
+    let dir = tempfile::tempdir()?;
+    std::fs::write(dir.path().join("first.toml"), LONG)?;
+    std::fs::write(dir.path().join("second.toml"), LONG)?;
+    let admin = Admin::connect(&Properties::new(&shared()?))?;
+    let mut command = Role::Skirl.command();
+    command.arg("run").arg(dir.path()).args(["--kafka", &shared()?]);
+    let running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let topics = || of_runs(&admin, "interrupted").ok();
+    soon("no topic is made", || topics().filter(|topics| !topics.is_empty()))?;
+    kill(Pid::from_raw(i32::try_from(running.id())?), Signal::SIGINT)?;
+    let output = running.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert_eq!(said.matches("interrupted\n").count(), 2, "{said}");
+    soon("topics of the run are left", || topics().filter(Vec::is_empty))?;
     Ok(())
 }
 

@@ -14,11 +14,14 @@ use datafusion::logical_expr::{LogicalPlan, TableScanBuilder};
 use super::execute;
 use super::interval::parse_delay_ms;
 use super::node::StreamTable;
-use super::parse::parse_query;
+use super::parse::{parse_query, too_complex};
 use super::plan::{Env, Planner, attrs_of, watermark_node};
 use super::scope::{Rel, Scope};
 use super::settings;
 use crate::{Error, Result};
+
+/// How tall a plan may be, so that no chain of views, CTEs or joins can exhaust the stack of what goes through it.
+const HEIGHT_MAX: usize = 1_000;
 
 /// The event-time column and delay of a view's `withWatermark`, as a user writes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,7 +178,9 @@ impl Catalog {
         settings::check(&self.conf)?;
         let query = parse_query(sql)?;
         let planner = Planner::new(self);
-        Ok(planner.query(&query, &Env::empty(), None)?.rel)
+        let rel = planner.query(&query, &Env::empty(), None)?.rel;
+        check_height(&rel.plan)?;
+        Ok(rel)
     }
 
     /// Runs a batch query on static tables; the batch's columns have Spark's names.
@@ -207,4 +212,16 @@ impl Catalog {
         debug_assert_eq!(rows, batches.iter().map(RecordBatch::num_rows).sum::<usize>());
         Ok(concat_batches(&schema, &batches)?)
     }
+}
+
+/// Refuses a plan that is too tall, without going down into it.
+fn check_height(plan: &LogicalPlan) -> Result<()> {
+    let mut below = vec![(plan, 1)];
+    while let Some((plan, depth)) = below.pop() {
+        if depth > HEIGHT_MAX {
+            return Err(too_complex());
+        }
+        below.extend(plan.inputs().into_iter().map(|input| (input, depth + 1)));
+    }
+    Ok(())
 }

@@ -54,6 +54,7 @@ pub use interval::{parse_delay_ms, parse_interval_us};
 pub use intolerance::is_null_intolerant;
 pub use node::{GroupingSetsNode, SessionWindowNode, StreamTable, TimeWindowNode, WatermarkNode};
 pub use reads::columns_read;
+pub use settings::{check_setting, setting_names};
 pub use types::{message_type_name, parse_schema_ddl, spark_type_name};
 
 use crate::Error;

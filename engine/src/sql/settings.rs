@@ -35,34 +35,45 @@ const ONLY: [(&str, &[&str]); 9] = [
 
 const POLICY: &str = "spark.sql.streaming.multipleWatermarkPolicy";
 
+/// The names of Spark's settings on which the results of a query depend.
+pub fn setting_names() -> impl Iterator<Item = &'static str> {
+    let refused_mostly = ONLY.iter().map(|(name, _)| *name).filter(|name| !FLAGS.contains(name));
+    FLAGS.into_iter().chain(refused_mostly).chain([POLICY])
+}
+
 /// Refuses values that are none, and values Skirl does not know.
 pub(super) fn check(conf: &BTreeMap<String, String>) -> Result<()> {
-    for (name, value) in conf {
-        let lower = value.to_lowercase();
-        if FLAGS.contains(&name.as_str()) && !matches!(lower.as_str(), "true" | "false") {
-            return Err(Error::spark(
-                "INVALID_CONF_VALUE.TYPE_MISMATCH",
-                format!(
-                    "The value '{value}' in the config \"{name}\" is invalid. It should be a/an 'boolean' value: write \
-                     `true` or `false`."
-                ),
-            ));
-        }
-        if name == POLICY && !matches!(lower.as_str(), "min" | "max") {
-            return Err(Error::spark(
-                "INVALID_CONF_VALUE.REQUIREMENT",
-                format!("The value '{value}' in the config \"{name}\" is invalid: write `min` or `max`."),
-            ));
-        }
-        let known = ONLY.iter().find(|(only, _)| only == name);
-        if let Some((_, values)) =
-            known.filter(|(_, values)| !values.iter().any(|known| known.eq_ignore_ascii_case(value)))
-        {
-            return Err(not_yet(name, value, &format!("write `{}`", values[0])));
-        }
-        if name.starts_with("spark.sql.legacy.") {
-            return Err(not_yet(name, value, "remove the setting"));
-        }
+    conf.iter().try_for_each(|(name, value)| check_setting(name, value))
+}
+
+/// Refuses a value that the setting `name` cannot have, or that Skirl does not know. Other names have any value.
+///
+/// # Errors
+/// `INVALID_CONF_VALUE` as Spark's, or `SKIRL_UNSUPPORTED`.
+pub fn check_setting(name: &str, value: &str) -> Result<()> {
+    let lower = value.to_lowercase();
+    if FLAGS.contains(&name) && !matches!(lower.as_str(), "true" | "false") {
+        return Err(Error::spark(
+            "INVALID_CONF_VALUE.TYPE_MISMATCH",
+            format!(
+                "The value '{value}' in the config \"{name}\" is invalid. It should be a/an 'boolean' value: write \
+                 `true` or `false`."
+            ),
+        ));
+    }
+    if name == POLICY && !matches!(lower.as_str(), "min" | "max") {
+        return Err(Error::spark(
+            "INVALID_CONF_VALUE.REQUIREMENT",
+            format!("The value '{value}' in the config \"{name}\" is invalid: write `min` or `max`."),
+        ));
+    }
+    let known = ONLY.iter().find(|(only, _)| *only == name);
+    if let Some((_, values)) = known.filter(|(_, values)| !values.iter().any(|known| known.eq_ignore_ascii_case(value)))
+    {
+        return Err(not_yet(name, value, &format!("write `{}`", values[0])));
+    }
+    if name.starts_with("spark.sql.legacy.") {
+        return Err(not_yet(name, value, "remove the setting"));
     }
     Ok(())
 }

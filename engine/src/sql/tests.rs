@@ -513,3 +513,85 @@ fn a_stream_is_no_table() {
     assert!(catalog.query_table("SELECT * FROM e").is_ok());
     assert!(catalog.query_table("SELECT * FROM scotsmen").is_err());
 }
+
+/// How planning `sql` over views that read each other ends, on a stack of the size that a command has.
+fn planned(sql: String, views: usize) -> Result<(), String> {
+    let plan = move || {
+        let mut catalog = catalog(true);
+        for view in 0..views {
+            let below = if view == 0 { "u" } else { &format!("v{}", view - 1) };
+            catalog.create_view(&format!("v{view}"), &format!("SELECT * FROM {below}"), None)?;
+        }
+        catalog.plan(&sql)
+    };
+    let thread = std::thread::Builder::new().stack_size(8 << 20).spawn(move || {
+        let planned = plan().map(drop);
+        planned.map_err(|error| error.condition().unwrap_or_default().to_string())
+    });
+    thread.unwrap().join().expect("the stack is large enough")
+}
+
+#[test]
+fn long_chains_are_too_complex_and_those_of_a_few_hundred_are_not() {
+    let chain = |count: usize, one: &str, operator: &str| vec![one; count].join(operator);
+    let from = |items: String| format!("SELECT {items} FROM u");
+    type Long<'a> = &'a dyn Fn(usize) -> String;
+    let long: [(&str, Long); 9] = [
+        ("sum", &|n| from(chain(n, "1", " + "))),
+        ("concatenation", &|n| from(chain(n, "v", " || "))),
+        ("condition", &|n| {
+            format!(
+                "SELECT k FROM u WHERE {} OR {}",
+                chain(n / 2, "k = 1", " AND "),
+                chain(n / 2, "k = 1", " OR ")
+            )
+        }),
+        ("predicates", &|n| from(format!("k{}", " IS NULL".repeat(n)))),
+        ("words", &|n| from(format!("v{}", " LIKE 'a'".repeat(n)))),
+        ("casts", &|n| from(format!("k{}", "::BIGINT".repeat(n)))),
+        ("union", &|n| chain(n, "SELECT k FROM u", " UNION ALL ")),
+        ("comma", &|n| {
+            let tables: Vec<String> = (0..n).map(|number| format!("u AS u{number}")).collect();
+            format!("SELECT 1 FROM {}", tables.join(", "))
+        }),
+        ("type", &|n| {
+            from(format!("CAST(k AS {}INT{})", "ARRAY<".repeat(n), ">".repeat(n)))
+        }),
+    ];
+    for (name, sql) in long {
+        let refused = planned(sql(3000), 0);
+        assert_eq!(refused, Err("FAILED_TO_PARSE_TOO_COMPLEX".to_string()), "{name}");
+        if !["comma", "type"].contains(&name) {
+            assert_ne!(planned(sql(400), 0), refused, "{name}");
+        }
+    }
+    // Terms side by side are no chain, and a long operand of a long chain is taller by that chain only.
+    let wide = chain(300, "(1 + k + 1 = 2)", " OR ");
+    assert_eq!(
+        planned(format!("SELECT {0}, {0}, {0} FROM u WHERE {0}", wide), 0),
+        Ok(())
+    );
+    assert_eq!(planned("SELECT * FROM v249".into(), 250), Ok(()));
+    let refused = planned("SELECT * FROM v1999".into(), 2000);
+    assert_eq!(refused, Err("FAILED_TO_PARSE_TOO_COMPLEX".to_string()));
+}
+
+#[test]
+fn a_row_has_at_most_a_million_windows() {
+    let windows = |sizes: &str| format!("SELECT count(*) FROM scotsmen GROUP BY window(timestamp, {sizes})");
+    let catalog = catalog(true);
+    for most in [
+        "'1 day', '1 second'",
+        "'1 second', '1 microsecond'",
+        "'10 seconds', '3 seconds'",
+    ] {
+        assert!(catalog.plan(&windows(most)).is_ok(), "{most}");
+    }
+    let error = catalog.plan(&windows("'3 minutes', '1 microsecond'")).unwrap_err();
+    assert_eq!(error.condition(), Some(crate::error::SKIRL_UNSUPPORTED));
+    assert_eq!(
+        error.to_string(),
+        "each row would be in 180000000 windows, since one begins every 1 us and lasts 180000000 us; Skirl makes at most \
+         1000000 windows of a row: slide further, or make windows shorter"
+    );
+}

@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 
 use crate::broker::keeper::{self, Report, Request};
 use crate::broker::{Cache, Cluster, NodeId, Options, State, User, prepare, random_id};
+use crate::cli::out;
 
 /// Start and stop a throwaway Apache Kafka on this machine.
 #[derive(Debug, Args)]
@@ -132,7 +133,7 @@ impl Start {
         if self.keeper {
             return self.keep();
         }
-        prepare(&mut |line| eprintln!("{line}"))?;
+        prepare(&mut |line| out::remark(format_args!("{line}\n")))?;
         if self.foreground {
             let until_eof = self.until_eof;
             let cluster = Cluster::start(self.options()?)?;
@@ -205,9 +206,12 @@ impl Start {
 fn announce(report: &Report) -> io::Result<()> {
     writeln!(io::stdout(), "{}", report.bootstrap)?;
     for file in &report.clients {
-        eprintln!("settings of a client: {}", file.display());
+        out::remark(format_args!("settings of a client: {}\n", file.display()));
     }
-    eprintln!("stop it with: skirl broker stop --cluster {}", report.cluster);
+    out::remark(format_args!(
+        "stop it with: skirl broker stop --cluster {}\n",
+        report.cluster
+    ));
     Ok(())
 }
 
@@ -220,7 +224,7 @@ impl Stop {
         };
         for cluster in clusters {
             keeper::ask(&cache, cluster, Request::Stop)?;
-            println!("cluster {cluster} is stopped");
+            out::print(format_args!("cluster {cluster} is stopped\n"))?;
         }
         Ok(())
     }
@@ -230,8 +234,7 @@ impl Node {
     fn ask(self, request: fn(NodeId) -> Request) -> Result<()> {
         let cache = Cache::find()?;
         let cluster = self.which.number(&cache)?;
-        print!("{}", told(&keeper::ask(&cache, cluster, request(self.node))?));
-        Ok(())
+        out::print(told(&keeper::ask(&cache, cluster, request(self.node))?))
     }
 }
 
@@ -259,13 +262,12 @@ fn status() -> Result<()> {
     let cache = Cache::find()?;
     let kept = keeper::kept(&cache);
     if kept.is_empty() {
-        eprintln!(
-            "no cluster runs that was started from here (below {})",
+        out::remark(format_args!(
+            "no cluster runs that was started from here (below {})\n",
             cache.root().display()
-        );
+        ));
     }
-    print!("{}", kept.iter().map(told).collect::<String>());
-    Ok(())
+    out::print(kept.iter().map(told).collect::<String>())
 }
 
 /// How a cluster is, a line a node.

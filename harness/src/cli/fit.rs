@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 
+use crate::cli::out;
 use crate::fit::{FitRequest, fit, look_alikes, scenario_text};
 use crate::scenario::parse_schema;
 
@@ -51,17 +52,16 @@ impl Fit {
         let fitted = fit(&request)?;
         let text = scenario_text(&self.trace.display().to_string(), &fitted);
         for (stream, card) in fitted.iter().zip(look_alikes(&fitted, 0)?) {
-            eprintln!(
-                "{}, measured:\n{}\n{}, the look-alike:\n{card}",
-                stream.name, stream.measured, stream.name
-            );
-            stream
-                .remarks
-                .iter()
-                .for_each(|remark| eprintln!("{}: {remark}", stream.name));
+            out::remark(format_args!(
+                "{0}, measured:\n{1}\n{0}, the look-alike:\n{card}\n",
+                stream.name, stream.measured
+            ));
+            for remark in &stream.remarks {
+                out::remark(format_args!("{}: {remark}\n", stream.name));
+            }
         }
         match &self.to {
-            None => print!("{text}"),
+            None => out::print(text)?,
             Some(path) => std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?,
         }
         Ok(ExitCode::SUCCESS)

@@ -11,6 +11,7 @@ use skirl_generator::spec::Cut;
 use skirl_generator::{Bars, Format, GenerateRequest, Kind, Shard, StreamSpec, Target};
 
 use super::kafka::path_of;
+use super::out;
 use crate::scenario::{Scenario, StreamSource};
 
 /// Make streams with rows that come late, twice or never.
@@ -99,9 +100,9 @@ impl Generate {
             );
             // Standard output may be taken by the rows.
             if is_file {
-                println!("{card}")
+                out::print(format_args!("{card}\n"))?;
             } else {
-                eprintln!("{card}")
+                out::remark(format_args!("{card}\n"));
             }
         }
         Ok(ExitCode::SUCCESS)

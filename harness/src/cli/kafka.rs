@@ -11,6 +11,8 @@ use clap::Args;
 use skirl_generator::target::kafka::{Clock, Ending};
 use skirl_kafka::{Address, Outcome, Properties};
 
+use super::out::quoted;
+
 /// The address a place is, if it is one of Kafka's.
 pub fn address_of(place: &str) -> Result<Option<Address>> {
     if !place.starts_with("kafka://") {
@@ -65,7 +67,7 @@ impl KafkaArgs {
 
     /// The argument that names the file again, with a space before it; nothing if none was named.
     pub fn again(&self) -> String {
-        let again = |file: &PathBuf| format!(" --kafka-properties {}", file.display());
+        let again = |file: &PathBuf| format!(" --kafka-properties {}", quoted(&file.to_string_lossy()));
         self.kafka_properties.as_ref().map_or_else(String::new, again)
     }
 
@@ -168,6 +170,11 @@ impl Interrupt {
     /// What says whether it was.
     pub fn flag(&self) -> &AtomicBool {
         &self.0
+    }
+
+    /// What says whether it was, for somebody else to keep.
+    pub fn shared(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
     }
 
     /// Whether it was.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::cli::out;
 use crate::scenario::{ReadError, Scenario, find};
 
 /// List scenarios with their titles.
@@ -24,16 +25,15 @@ impl List {
             match Scenario::read(&path) {
                 Ok(scenario) => scenarios.push(scenario),
                 Err(ReadError::Wrong(wrong)) => {
-                    eprint!("{}", wrong.render(false));
+                    out::remark(wrong.render(false));
                     code = ExitCode::from(2);
                 }
                 Err(error) => return Err(error.into()),
             }
         }
         let width = scenarios.iter().map(|scenario| scenario.name.len()).max().unwrap_or(0);
-        for scenario in &scenarios {
-            println!("{:<width$}  {}", scenario.name, scenario.title);
-        }
+        let line = |scenario: &Scenario| format!("{:<width$}  {}\n", scenario.name, scenario.title);
+        out::print(scenarios.iter().map(line).collect::<String>())?;
         Ok(code)
     }
 }

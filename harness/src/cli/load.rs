@@ -11,6 +11,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 
 use crate::cli::kafka::Interrupt;
+use crate::cli::out;
 use crate::load::live::{Exporter, Line};
 use crate::load::plan::{Part, Plan};
 use crate::load::report::{self, Report};
@@ -123,7 +124,10 @@ impl Screen {
             .transpose()
             .map_err(|message| anyhow!(message))?;
         if let Some(exporter) = &exporter {
-            eprintln!("figures for Prometheus at http://{}/metrics", exporter.address());
+            out::remark(format_args!(
+                "figures for Prometheus at http://{}/metrics\n",
+                exporter.address()
+            ));
         }
         Ok(Screen {
             line: Line::default(),
@@ -169,7 +173,7 @@ impl Outputs {
         let verdict = Verdict::of(&outcome, &self.slo, baseline);
         let ending = verdict.ending();
         let report = Report { outcome, verdict };
-        print!("{}", report::text::render(&report, Paint::of(&std::io::stdout())));
+        let printed = out::print(report::text::render(&report, Paint::of(&std::io::stdout())));
         if let Some(path) = &self.json {
             write(path, &report::json::render(&report))?;
         }
@@ -182,6 +186,8 @@ impl Outputs {
                 &report::hdr::render(&report.outcome).map_err(|message| anyhow!(message))?,
             )?;
         }
+        // A long run is stored even where nobody reads of it.
+        printed?;
         Ok(ExitCode::from(ending.exit_code()))
     }
 }

@@ -10,6 +10,7 @@ mod generate;
 pub(crate) mod kafka;
 mod list;
 mod load;
+pub(crate) mod out;
 mod query;
 mod record;
 mod replay;
@@ -22,6 +23,13 @@ use std::process::ExitCode;
 use clap::Parser;
 
 const EXIT_CODES: &str = "Exit code: 0 passed, 1 a check failed, 2 could not run; `skirl load` adds 3.";
+
+/// Tells on standard error why nothing could be run, unless it is that nobody reads standard output any more.
+pub fn tell(error: &anyhow::Error) {
+    if !out::is_unread(error) {
+        out::remark(format_args!("error: {error:#}\n"));
+    }
+}
 
 /// Test stream processors against scenarios.
 #[derive(Debug, Parser)]

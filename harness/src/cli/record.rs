@@ -13,6 +13,7 @@ use skirl_generator::spec::{Cut, Micros, Time};
 use skirl_kafka::Address;
 
 use super::kafka::{Interrupt, KafkaArgs, MachineClock};
+use super::out;
 use crate::recording::{Ended, Offsets, RecordRequest, Recorded, Start, Until, record};
 use crate::scenario::{format_schema, parse_schema};
 
@@ -80,7 +81,7 @@ impl Record {
         });
         bar.finish_and_clear();
         let recorded = recorded?;
-        print!("{}", described(&recorded, &request));
+        out::print(described(&recorded, &request))?;
         Ok(ExitCode::from(u8::from(matches!(recorded.ended, Ended::Trouble(_)))))
     }
 
@@ -195,8 +196,9 @@ fn described(recorded: &Recorded, request: &RecordRequest) -> String {
         }
     }
     text += &format!(
-        "{} micro-batches in {}\n",
+        "{} micro-batch{} in {}\n",
         recorded.micro_batches,
+        if recorded.micro_batches == 1 { "" } else { "es" },
         request.directory.display()
     );
     match &recorded.ended {

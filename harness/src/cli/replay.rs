@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::cli::out;
 use crate::judge::{Trial, judge};
 use crate::report::{Entry, Paint, Report, results, terminal};
 use crate::scenario::{Saved, load};
@@ -35,7 +36,7 @@ impl Replay {
         if let Some(path) = &self.results {
             std::fs::write(path, results::render(&report))?;
         }
-        print!("{}", terminal::render(&report, Paint::of(&std::io::stdout())));
+        out::print(terminal::render(&report, Paint::of(&std::io::stdout())))?;
         Ok(ExitCode::from(report.exit_code()))
     }
 }

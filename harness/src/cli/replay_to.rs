@@ -13,6 +13,7 @@ use skirl_kafka::{Address, Existing};
 
 use super::generate::kafka::{positive, timestamps};
 use super::kafka::{Interrupt, KafkaArgs, MachineClock, achieved, settings};
+use super::out;
 use crate::recording::{PutBack, PutBackRequest, Repartition, put_back};
 
 /// Put a recorded trace back to Kafka, byte for byte.
@@ -67,7 +68,7 @@ impl ReplayTo {
         });
         bar.finish_and_clear();
         let done = done?;
-        print!("{}", described(&done, &request));
+        out::print(described(&done, &request))?;
         Ok(ExitCode::from(u8::from(!done.is_complete())))
     }
 

@@ -8,7 +8,8 @@ use clap::{Args, ValueEnum};
 use skirl_engine::error::in_full;
 
 use crate::case;
-use crate::cli::kafka::{KafkaArgs, brokers};
+use crate::cli::kafka::{Interrupt, KafkaArgs, brokers};
+use crate::cli::out;
 use crate::cli::trials::{Broker, Planned, run_all};
 use crate::judge::Trial;
 use crate::report::{self, Paint, Report};
@@ -21,7 +22,7 @@ pub struct Run {
     #[arg(required_unless_present = "case")]
     paths: Vec<PathBuf>,
 
-    /// Run only scenarios whose name or title contains this text.
+    /// Run only scenarios whose name or title contains this text; mistakes in other files do not matter.
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
 
@@ -79,20 +80,24 @@ impl Run {
                 self.filter.unwrap_or_default()
             );
         }
-        let report = run_all(
-            planned,
-            &Broker {
-                address,
-                properties: self.properties.clone(),
-            },
-        );
+        let over_topics = planned.iter().any(|planned| planned.is_over_topics(address.as_ref()));
+        let interrupt = match over_topics {
+            true => Interrupt::listen()?,
+            false => Interrupt::default(),
+        };
+        let broker = Broker {
+            address,
+            properties: self.properties.clone(),
+            interrupt,
+        };
+        let report = run_all(planned, &broker);
         if let Some(path) = &self.results {
             write(path, &report::results::render(&report))?;
         }
         if let Some(path) = &self.junit {
             write(path, &report::junit::render(&report))?;
         }
-        print(&report, self.report);
+        out::print(rendered(&report, self.report))?;
         Ok(ExitCode::from(report.exit_code()))
     }
 }
@@ -110,22 +115,30 @@ fn plan_scenarios(paths: &[PathBuf], filter: Option<&str>, seed: Option<u64>) ->
                 });
             }
             Ok(_) => {}
-            Err(error) => planned.push(not_run(&path, error, colours)),
+            Err(error) => planned.extend(not_run(&path, error, filter, colours)),
         }
     }
     Ok(planned)
 }
 
-fn not_run(path: &Path, error: ReadError, colours: Paint) -> Planned {
+/// A file that cannot be read as a scenario, if one of its name and title is wanted.
+fn not_run(path: &Path, error: ReadError, filter: Option<&str>, colours: Paint) -> Option<Planned> {
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let title = match &error {
+        ReadError::Wrong(wrong) => wrong.title(),
+        ReadError::Io { .. } => None,
+    };
+    if !is_wanted(&name, &title.unwrap_or_default(), filter) {
+        return None;
+    }
     let reason = match &error {
         ReadError::Wrong(wrong) => {
-            eprint!("{}", wrong.render(colours.has_colours()));
+            out::remark(wrong.render(colours.has_colours()));
             wrong.summary()
         }
         error => in_full(error),
     };
-    Planned::NotRun { name, reason }
+    Some(Planned::NotRun { name, reason })
 }
 
 fn plan_cases(path: &Path, filter: Option<&str>) -> anyhow::Result<Vec<Planned>> {
@@ -153,10 +166,10 @@ fn is_wanted(name: &str, title: &str, filter: Option<&str>) -> bool {
     filter.is_none_or(|text| name.contains(text) || title.contains(text))
 }
 
-fn print(report: &Report, format: Format) {
+fn rendered(report: &Report, format: Format) -> String {
     match format {
-        Format::Text => print!("{}", report::terminal::render(report, Paint::of(&std::io::stdout()))),
-        Format::Json => print!("{}", report::json::render(report)),
+        Format::Text => report::terminal::render(report, Paint::of(&std::io::stdout())),
+        Format::Json => report::json::render(report),
     }
 }
 

@@ -5,13 +5,15 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::Builder;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use skirl_engine::error::in_full;
 
 use skirl_kafka::Address;
 
-use super::kafka::KafkaArgs;
+use super::kafka::{Interrupt, KafkaArgs};
+use super::out::quoted;
 use crate::judge::{Status, Trial, judge};
 use crate::report::{Entry, Report};
 use crate::scenario::{Scenario, save, save_case};
@@ -33,10 +35,41 @@ pub(super) struct Broker {
     pub address: Option<Address>,
     /// How they are reached.
     pub properties: KafkaArgs,
+    /// Whether the run is to end before its time, with its topics taken away.
+    pub interrupt: Interrupt,
+}
+
+impl Planned {
+    /// As results call it.
+    fn name(&self) -> &str {
+        match self {
+            Planned::NotRun { name, .. } => name,
+            Planned::Scenario { scenario, .. } => &scenario.name,
+            Planned::Case { trial, .. } => &trial.name,
+        }
+    }
+
+    /// Whether it runs over topics, which must not outlive it.
+    pub fn is_over_topics(&self, address: Option<&Address>) -> bool {
+        matches!(self, Planned::Scenario { scenario, .. } if address.is_some() || scenario.kafka.is_some())
+    }
+
+    fn not_run(&self, reason: impl Into<String>) -> Entry {
+        Entry::NotRun {
+            name: self.name().to_string(),
+            reason: reason.into(),
+        }
+    }
 }
 
 /// Where failures are saved, below the working directory.
 const FAILURES: &str = "target/failures";
+
+/// Why a trial has no result that somebody ended.
+const INTERRUPTED: &str = "interrupted";
+
+/// What a trial may need: deep plans are gone through by recursion, and a thread has less by default than a command.
+const STACK: usize = 16 << 20;
 
 /// Runs everything planned and saves what failed.
 pub(super) fn run_all(planned: Vec<Planned>, broker: &Broker) -> Report {
@@ -48,7 +81,7 @@ pub(super) fn run_all(planned: Vec<Planned>, broker: &Broker) -> Report {
         .min(planned.len().max(1));
     std::thread::scope(|scope| {
         for _ in 0..workers {
-            scope.spawn(|| {
+            let work = || {
                 loop {
                     let n = next.fetch_add(1, Ordering::Relaxed);
                     let Some(planned) = planned.get(n) else { break };
@@ -56,7 +89,9 @@ pub(super) fn run_all(planned: Vec<Planned>, broker: &Broker) -> Report {
                         Some(run_caught(planned, broker));
                     progress.inc(1);
                 }
-            });
+            };
+            let worker = Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+            worker.expect("a thread can be started");
         }
     });
     progress.finish_and_clear();
@@ -75,41 +110,25 @@ pub(super) fn run_all(planned: Vec<Planned>, broker: &Broker) -> Report {
 fn run_caught(planned: &Planned, broker: &Broker) -> Entry {
     let run = std::panic::AssertUnwindSafe(|| run_one(planned, broker));
     std::panic::catch_unwind(run).unwrap_or_else(|_| {
-        let name = match planned {
-            Planned::NotRun { name, .. } => name.clone(),
-            Planned::Scenario { scenario, .. } => scenario.name.clone(),
-            Planned::Case { trial, .. } => trial.name.clone(),
-        };
-        Entry::NotRun {
-            name,
-            reason: "Skirl panicked (see above); this is a bug, please report it with this file".into(),
-        }
+        planned.not_run("Skirl panicked (see above); this is a bug, please report it with this file")
     })
 }
 
 fn run_one(planned: &Planned, broker: &Broker) -> Entry {
     match planned {
-        Planned::NotRun { name, reason } => Entry::NotRun {
-            name: name.clone(),
-            reason: reason.clone(),
-        },
+        Planned::NotRun { reason, .. } => planned.not_run(reason),
+        _ if broker.interrupt.is_raised() => planned.not_run(INTERRUPTED),
         Planned::Scenario { scenario, seed } => match scenario.rows(*seed) {
             Ok(rows) => {
                 let trial = Trial::over(scenario, *seed, rows.clone());
                 match topics_of(scenario, broker) {
                     None => run_trial(&trial, |dir| save(dir, scenario, *seed, &rows)),
                     Some(topics) => topics
-                        .and_then(|topics| run_over(&topics, trial, scenario, &broker.properties))
-                        .unwrap_or_else(|reason| Entry::NotRun {
-                            name: scenario.name.clone(),
-                            reason,
-                        }),
+                        .and_then(|topics| run_over(&topics, trial, scenario, broker))
+                        .unwrap_or_else(|reason| planned.not_run(reason)),
                 }
             }
-            Err(reason) => Entry::NotRun {
-                name: scenario.name.clone(),
-                reason,
-            },
+            Err(reason) => planned.not_run(reason),
         },
         Planned::Case { trial, path } => run_trial(trial, |dir| save_case(dir, &trial.name, path)),
     }
@@ -120,7 +139,7 @@ fn run_trial(trial: &Trial, save: impl Fn(&Path) -> Result<(), crate::scenario::
     let again = (outcome.status == Status::Failed).then(|| {
         let dir = Path::new(FAILURES).join(format!("{}-{}", trial.name, trial.seed));
         match save(&dir) {
-            Ok(()) => format!("skirl replay {}", dir.display()),
+            Ok(()) => format!("skirl replay {}", quoted(&dir.to_string_lossy())),
             Err(error) => format!("(not saved: {})", in_full(&error)),
         }
     });
@@ -146,28 +165,29 @@ fn topics_of(scenario: &Scenario, broker: &Broker) -> Option<Result<TopicSetting
         let asked = asked.unwrap_or_default();
         settings.partitions = asked.partitions.unwrap_or(settings.partitions);
         settings.options = asked.options;
+        settings.interrupt = broker.interrupt.shared();
         settings
     });
     Some(settings.map_err(|error| format!("{error:#}")))
 }
 
 /// Runs a trial over topics made for it.
-fn run_over(
-    settings: &TopicSettings,
-    trial: Trial,
-    scenario: &Scenario,
-    properties: &KafkaArgs,
-) -> Result<Entry, String> {
+fn run_over(settings: &TopicSettings, trial: Trial, scenario: &Scenario, broker: &Broker) -> Result<Entry, String> {
     let trial = trial.for_another_cut();
     let topics = Topics::connect(settings, trial.read.as_ref().unwrap_or(&trial.trace));
     let topics = topics.map_err(|error| in_full(&error))?;
     let outcome = Box::new(judge(&trial, &mut Engine::over(topics)));
+    if broker.interrupt.is_raised() {
+        return Err(INTERRUPTED.to_string());
+    }
     let again = (outcome.status == Status::Failed).then(|| {
-        let (path, bootstrap) = (scenario.path.display(), settings.properties.bootstrap());
+        let (path, bootstrap) = (scenario.path.to_string_lossy(), settings.properties.bootstrap());
         format!(
-            "skirl run {path} --seed {} --kafka {bootstrap}{}",
+            "skirl run {} --seed {} --kafka {}{}",
+            quoted(&path),
             trial.seed,
-            properties.again()
+            quoted(bootstrap),
+            broker.properties.again()
         )
     });
     Ok(Entry::Ran { outcome, again })

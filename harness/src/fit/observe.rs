@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Int32Type, SchemaRef, TimestampMicrosecondType};
-use skirl_engine::sql::timestamp_type;
+use skirl_engine::error::in_full;
+use skirl_engine::sql::{spark_type_name, timestamp_type};
 use skirl_generator::spec::Micros;
 use skirl_generator::target::kafka::Timed;
 use skirl_generator::trace::{TRACE_FILE, TraceFile, TraceStream};
@@ -95,7 +96,7 @@ impl Source {
             Some(topic) => Place::Records {
                 directory: request.trace.join(&topic.records),
                 topic: topic.topic.clone(),
-                values: Box::new(Values::of(&schema).map_err(|error| wrong(error.to_string()))?),
+                values: Box::new(Values::of(&schema).map_err(|error| wrong(in_full(&error)))?),
             },
             None => Place::Files(
                 (0..stream.micro_batches)
@@ -149,7 +150,7 @@ impl Source {
                     let partitions = records.batch.column(3).as_primitive::<Int32Type>().values().to_vec();
                     let chunk = Chunk {
                         micro_batch: records.micro_batch,
-                        rows: values.rows(bytes).map_err(|error| wrong(error.to_string()))?,
+                        rows: values.rows(bytes).map_err(|error| wrong(in_full(&error)))?,
                         written: Some((records.times().to_vec(), partitions)),
                     };
                     if !each(chunk) {
@@ -257,7 +258,7 @@ impl Observed {
         match failed {
             Some(error) => Err(Error::Rows {
                 stream: source.name.clone(),
-                reason: error.to_string(),
+                reason: in_full(&error),
             }),
             None => Ok(Observed {
                 schema: source.schema.clone(),
@@ -302,8 +303,9 @@ fn named_time(source: &Source, name: &str) -> Result<usize> {
     match found.map(|index| (index, source.schema.field(index).data_type())) {
         Ok((index, data_type)) if *data_type == timestamp_type() => Ok(index),
         Ok((_, other)) => Err(Error::Request(format!(
-            "column `{name}` of stream `{}` has type {other}, but an event time is a TIMESTAMP",
-            source.name
+            "column `{name}` of stream `{}` has type {}, but an event time is a TIMESTAMP",
+            source.name,
+            spark_type_name(other).to_uppercase()
         ))),
         Err(_) => {
             let names: Vec<&str> = source

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
+use skirl_engine::error::in_full;
 use skirl_generator::target::kafka::Clock;
 use skirl_generator::trace::TracePartition;
 use skirl_kafka::{Admin, Fetched, Follower, Isolation, Topic, TopicId, wire};
@@ -277,7 +278,7 @@ impl<'a> Capture<'a> {
         if self.records == 0 {
             Err(error)
         } else {
-            Ok(Ended::Trouble(error.to_string()))
+            Ok(Ended::Trouble(in_full(&error)))
         }
     }
 

@@ -16,7 +16,7 @@ pub enum Error {
     #[error("{0}")]
     Request(String),
     /// A file or directory cannot be read or written.
-    #[error("cannot access {}: {source}", .path.display())]
+    #[error("cannot access {}", .path.display())]
     Io {
         /// Which.
         path: PathBuf,
@@ -32,7 +32,7 @@ pub enum Error {
         reason: String,
     },
     /// Values cannot be read as rows.
-    #[error("cannot read values of `{stream}` as rows: {source}")]
+    #[error("cannot read values of `{stream}` as rows")]
     Rows {
         /// The stream.
         stream: String,

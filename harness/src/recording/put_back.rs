@@ -12,7 +12,7 @@ use skirl_generator::trace::{TRACE_FILE, TraceFile, TraceStream, TraceTopic};
 use skirl_kafka::{Existing, NewTopic, Outbox, Outcome, Properties, Row, TopicHandle, Topics};
 
 use super::columns::record;
-use super::read::{RecordReader, Records};
+use super::read::{RecordReader, Records, check_files};
 use super::record::Record;
 use super::{Error, Result};
 
@@ -103,22 +103,47 @@ pub fn put_back(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<PutBack> {
     let recordings = recordings(request)?;
+    for recording in &recordings {
+        check_files(&recording.directory, recording.micro_batches)?;
+    }
     let mut topics = Topics::connect(&request.properties)?;
-    let opened: Result<Vec<usize>> = recordings
-        .iter()
-        .map(|recording| open(request, &mut topics, recording, clock))
-        .collect();
-    if opened.is_err() {
-        // Nothing was sent: what was made for it is of no use to anybody. Should this fail too, the first error counts.
+    let mut sent = 0;
+    let done = put_to(
+        request,
+        &recordings,
+        &mut topics,
+        clock,
+        interrupted,
+        &mut |records, all| {
+            sent = records;
+            progress(records, all);
+        },
+    );
+    if done.is_err() && sent == 0 {
+        // What was made for nothing is of no use to anybody. Should this fail too, the first error counts.
         let _ = topics.delete_made();
     }
-    let opened = opened?;
+    done
+}
+
+fn put_to(
+    request: &PutBackRequest,
+    recordings: &[Recording],
+    topics: &mut Topics,
+    clock: &dyn Clock,
+    interrupted: &dyn Fn() -> bool,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<PutBack> {
+    let opened: Vec<usize> = recordings
+        .iter()
+        .map(|recording| open(request, topics, recording, clock))
+        .collect::<Result<_>>()?;
     let mut outbox = Outbox::connect(&request.properties)?;
-    let mut sender = Sender::new(request, &recordings, &opened, &mut outbox)?;
+    let mut sender = Sender::new(request, recordings, &opened, &mut outbox)?;
     let mut dispatch = Dispatch::new(outbox, &request.pace, 0, clock);
     let ending = thread::scope(|scope| {
         let mut pieces = Vec::new();
-        for recording in &recordings {
+        for recording in recordings {
             let (give, take) = sync_channel(PIECES_AHEAD);
             scope.spawn(move || {
                 let mut pieces = recording.pieces();

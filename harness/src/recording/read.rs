@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{Field, TimestampMicrosecondType};
+use arrow::record_batch::RecordBatchReader;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use skirl_generator::Format;
 use skirl_generator::target::kafka::Timed;
@@ -44,9 +45,9 @@ pub(crate) struct RecordReader {
 impl RecordReader {
     /// The records in `directory`.
     pub fn new(directory: &Path, micro_batches: u64) -> Self {
-        let path = |number| directory.join(file_name(number, Format::Parquet));
+        let files: Vec<PathBuf> = files_of(directory, micro_batches).collect();
         RecordReader {
-            files: (0..micro_batches).map(path).collect::<Vec<_>>().into_iter().enumerate(),
+            files: files.into_iter().enumerate(),
             open: None,
             latest_us: i64::MIN,
         }
@@ -92,6 +93,19 @@ impl Iterator for RecordReader {
             }
         }
     }
+}
+
+/// Finds out whether all files of the micro-batches in `directory` are there and hold records.
+pub(super) fn check_files(directory: &Path, micro_batches: u64) -> Result<()> {
+    for path in files_of(directory, micro_batches) {
+        let reader = open(&path)?;
+        in_kafka_columns(&RecordBatch::new_empty(reader.schema()), &path)?;
+    }
+    Ok(())
+}
+
+fn files_of(directory: &Path, micro_batches: u64) -> impl Iterator<Item = PathBuf> {
+    (0..micro_batches).map(move |number| directory.join(file_name(number, Format::Parquet)))
 }
 
 fn open(path: &Path) -> Result<ParquetRecordBatchReader> {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use datafusion::logical_expr::LogicalPlan;
 use skirl_engine::Error;
 use skirl_engine::error::SKIRL_UNSUPPORTED;
-use skirl_engine::sql::{Catalog, columns_read};
+use skirl_engine::sql::{Catalog, columns_read, parse_delay_ms};
 
 use super::Scenario;
 use super::mistake::{Mistakes, suggestion};
@@ -22,13 +22,19 @@ pub(super) struct SqlSpans {
 pub(super) struct ViewSpans {
     pub name: Range<usize>,
     pub sql: Range<usize>,
-    pub watermark: Option<Range<usize>>,
+    pub watermark: Option<WatermarkSpans>,
+}
+
+/// Where the parts of a view's watermark stand.
+pub(super) struct WatermarkSpans {
+    pub column: Range<usize>,
+    pub delay: Range<usize>,
 }
 
 /// The shape of what the scenario's query emits. Spark's refusals of its SQL are noted as mistakes, unless a refusal is
 /// what the scenario waits for.
 pub(super) fn analyse(scenario: &Scenario, spans: &SqlSpans, mistakes: &Mistakes) -> Option<Shape> {
-    let refused = |error: Error, span: &Range<usize>| {
+    let refused = |error: Error, sql: &str, span: &Range<usize>| {
         // What Skirl does not run yet is no mistake of the file.
         if scenario.expect.error.is_none() && error.condition() != Some(SKIRL_UNSUPPORTED) {
             let message = error.to_string();
@@ -37,20 +43,23 @@ pub(super) fn analyse(scenario: &Scenario, spans: &SqlSpans, mistakes: &Mistakes
                 _ => None,
             };
             let help = help.unwrap_or_else(|| "correct the SQL, or wait for the refusal in [expect.error]".to_string());
-            mistakes.note_with_help(narrowed(span, &scenario.text, &message), message, help);
+            let place = syntax_error(span, &scenario.text, sql, &error);
+            let place = place.unwrap_or_else(|| narrowed(span, &scenario.text, &message));
+            mistakes.note_with_help(place, message, help);
         }
     };
+    let sql = scenario.query.sql.as_str();
     let mut catalog = Catalog::new(scenario.conf.clone());
     let named = name_inputs(&mut catalog, scenario);
-    named.map_err(|error| refused(error, &spans.query)).ok()?;
+    named.map_err(|error| refused(error, sql, &spans.query)).ok()?;
     for (view, spans) in scenario.views.iter().zip(&spans.views) {
         create(&mut catalog, view)
-            .map_err(|error| refused(error, guilty(&mut catalog, view, spans)))
+            .map_err(|error| refused(error, &view.sql, guilty(&mut catalog, view, spans)))
             .ok()?;
     }
     let plan = catalog
-        .plan(&scenario.query.sql)
-        .map_err(|error| refused(error, &spans.query))
+        .plan(sql)
+        .map_err(|error| refused(error, sql, &spans.query))
         .ok()?;
     note_pruned_malformed(scenario, &plan, &spans.query, mistakes);
     let streams: Vec<String> = scenario.streams.iter().map(|stream| stream.name.clone()).collect();
@@ -80,6 +89,22 @@ fn note_pruned_malformed(scenario: &Scenario, plan: &LogicalPlan, span: &Range<u
             mistakes.note_with_help(span.clone(), message, help);
         }
     }
+}
+
+/// Where Spark found no SQL any more, if the text of `span` has `sql` as it is; a syntax error says its line and position.
+fn syntax_error(span: &Range<usize>, text: &str, sql: &str, error: &Error) -> Option<Range<usize>> {
+    if error.condition() != Some("PARSE_SYNTAX_ERROR") {
+        return None;
+    }
+    let message = error.to_string();
+    let (near, place) = message.rsplit_once(" (line ")?;
+    let (line, position) = place.strip_suffix(')')?.split_once(", pos ")?;
+    let lines = sql.split_inclusive('\n').take(line.parse::<usize>().ok()? - 1);
+    let at = lines.map(str::len).sum::<usize>() + position.parse::<usize>().ok()?;
+    // What is written with escapes stands elsewhere in the file; the whole of it is shown.
+    let start = span.start + text.get(span.clone())?.find(sql)? + at;
+    let word = near.split_once('\'').map_or(1, |(_, word)| word.len() - 1);
+    Some(start..start + word)
 }
 
 /// The place of the first name a message quotes, if it stands in the text of `span` once; else the whole span.
@@ -128,5 +153,11 @@ fn create(catalog: &mut Catalog, view: &View) -> skirl_engine::Result<()> {
 /// What Spark refuses of a view: its SQL, or the watermark on it.
 fn guilty<'a>(catalog: &mut Catalog, view: &View, spans: &'a ViewSpans) -> &'a Range<usize> {
     let sql_is_right = catalog.create_view(&view.name, &view.sql, None).is_ok();
-    spans.watermark.as_ref().filter(|_| sql_is_right).unwrap_or(&spans.sql)
+    match (&view.watermark, &spans.watermark) {
+        (Some(watermark), Some(spans)) if sql_is_right => match parse_delay_ms(&watermark.delay) {
+            Ok(_) => &spans.column,
+            Err(_) => &spans.delay,
+        },
+        _ => &spans.sql,
+    }
 }

@@ -10,6 +10,7 @@ use miette::{
     SourceCode, SourceSpan, SpanContents,
 };
 use skirl_engine::spelling::closest;
+use toml::de::{DeTable, DeValue};
 
 /// One mistake in a scenario file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +101,17 @@ impl WrongScenario {
             path: path.to_path_buf(),
             mistakes,
             source,
+        }
+    }
+
+    /// The title of the scenario, as far as it can be made out.
+    pub fn title(&self) -> Option<String> {
+        let (document, _) = DeTable::parse_recoverable(self.source.inner());
+        let mut entries = document.get_ref().iter();
+        let (_, title) = entries.find(|(key, _)| key.get_ref().as_ref() == "title")?;
+        match title.get_ref() {
+            DeValue::String(title) => Some(title.to_string()),
+            _ => None,
         }
     }
 

@@ -4,6 +4,7 @@
 //! it from its [`section::Section`]; a key nobody takes is a mistake.
 
 mod analysis;
+mod conf;
 mod duration;
 mod expect;
 mod files;
@@ -234,11 +235,7 @@ fn read_root(mut root: Section, path: &Path, text: &str, mistakes: &Mistakes) ->
         expect.error.is_some(),
     );
     let kafka = kafka::read(&mut root);
-    let conf = root
-        .settings("conf")
-        .into_iter()
-        .map(|(name, value)| (name.into_inner(), value))
-        .collect();
+    let conf = conf::read(&mut root, expect.error.is_some());
     let follow_ups = follow_up::read_all(&mut root, &sink);
     if !guarded && follow_ups.iter().all(|follow_up| follow_up.rows.is_none()) {
         let message = "nothing guards this scenario: it would also pass if nothing happened";

@@ -7,7 +7,7 @@ use skirl_engine::sql::WatermarkSpec;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::analysis::ViewSpans;
+use super::analysis::{ViewSpans, WatermarkSpans};
 use super::duration::{parse_duration_ms, parse_time_ms};
 use super::options::Given;
 use super::section::Section;
@@ -60,8 +60,8 @@ fn read_view(mut section: Section, refusal_expected: bool) -> Option<(View, View
     let name = section.required_text("name", "\"conversions\"");
     let sql = section.required_text("sql", "\"SELECT * FROM scotsmen\"");
     let watermark = section.section("watermark");
-    let watermark_span = watermark.as_ref().map(|section| section.span.clone());
     let watermark = watermark.and_then(|section| read_watermark(section, refusal_expected));
+    let (watermark, watermark_spans) = watermark.unzip();
     let within_watermark = section.boolean("within_watermark");
     let drop_duplicates = section.list("drop_duplicates").map(|columns| DropDuplicates {
         columns: columns
@@ -75,7 +75,7 @@ fn read_view(mut section: Section, refusal_expected: bool) -> Option<(View, View
     let spans = ViewSpans {
         name: name.span(),
         sql: sql.span(),
-        watermark: watermark_span,
+        watermark: watermark_spans,
     };
     Some((
         View {
@@ -88,7 +88,7 @@ fn read_view(mut section: Section, refusal_expected: bool) -> Option<(View, View
     ))
 }
 
-fn read_watermark(mut section: Section, refusal_expected: bool) -> Option<WatermarkSpec> {
+fn read_watermark(mut section: Section, refusal_expected: bool) -> Option<(WatermarkSpec, WatermarkSpans)> {
     let column = section.required_text("column", "\"timestamp\"");
     let delay = section.required_text("delay", "\"30 seconds\"");
     if let Some(delay) = &delay
@@ -103,10 +103,16 @@ fn read_watermark(mut section: Section, refusal_expected: bool) -> Option<Waterm
         section.mistakes.note_with_help(delay.span(), message, help);
     }
     section.finish();
-    Some(WatermarkSpec {
-        column: column?.into_inner(),
-        delay: delay?.into_inner(),
-    })
+    let (column, delay) = (column?, delay?);
+    let spans = WatermarkSpans {
+        column: column.span(),
+        delay: delay.span(),
+    };
+    let watermark = WatermarkSpec {
+        column: column.into_inner(),
+        delay: delay.into_inner(),
+    };
+    Some((watermark, spans))
 }
 
 fn text_of(section: &Section, value: Spanned<DeValue>) -> Option<String> {

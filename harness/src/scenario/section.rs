@@ -5,7 +5,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::mistake::{Mistakes, is_close, suggestion};
+use super::mistake::{Mistakes, is_close, listed, suggestion};
 
 /// A TOML value and where it stands.
 pub(super) type Value<'i> = Spanned<DeValue<'i>>;
@@ -215,6 +215,17 @@ impl<'i, 'm> Section<'i, 'm> {
             .note_with_help(self.span.clone(), message, format!("add `{key} = {example}`"));
     }
 
+    /// Reports keys of which one must be there; a misspelt one is reported for what it is.
+    pub fn missing_any(&self, keys: &[&str], example: &str) {
+        let is_one = |(name, _): &(Spanned<String>, Value)| keys.iter().any(|key| is_close(name.get_ref(), key));
+        if self.entries.iter().any(is_one) {
+            return;
+        }
+        let message = format!("{} has neither {}", self.name, listed(keys).replace(" and ", " nor "));
+        self.mistakes
+            .note_with_help(self.span.clone(), message, format!("add `{} = {example}`", keys[0]));
+    }
+
     /// Reports every key nobody asked for.
     pub fn finish(self) {
         for (key, _) in &self.entries {
@@ -275,7 +286,7 @@ fn flattened(name: Spanned<String>, value: Value) -> Result<Vec<(Spanned<String>
             entries.sort_by_key(|(key, _)| key.span().start);
             let mut settings = Vec::new();
             for (key, value) in entries {
-                let name = Spanned::new(name.span(), format!("{}.{}", name.get_ref(), key.get_ref()));
+                let name = Spanned::new(key.span(), format!("{}.{}", name.get_ref(), key.get_ref()));
                 settings.extend(flattened(name, value)?);
             }
             return Ok(settings);

@@ -44,7 +44,9 @@ impl Stream {
     pub(super) fn read(name: &Spanned<String>, value: Value, root: &Path, mistakes: &Mistakes) -> Option<Stream> {
         let title = format!("[streams.{}]", name.get_ref());
         let mut section = Section::of(title, value.clone(), mistakes)?;
-        if !section.has("files") && !section.has("batches") {
+        let is_given = section.has("files") || section.has("batches");
+        // A schema is of rows that are given: the columns of a generated stream follow from its kind.
+        if !is_given && (section.has("kind") || !section.has("schema")) {
             return Generated::read(name.get_ref(), value, mistakes);
         }
         let files = section.text("files");
@@ -52,6 +54,9 @@ impl Stream {
         let schema = read_schema(&mut section);
         let given = Given::take(&mut section);
         let options = given.values();
+        if !is_given {
+            section.missing_any(&["batches", "files"], "[[[\"Porto\", 3]]]");
+        }
         let per_trigger = read_per_trigger(&mut section, files.is_some());
         let source = match (files, batches, &schema) {
             (Some(dir), None, Some(schema)) => {

@@ -427,6 +427,83 @@ fn a_saved_scenario_has_the_same_rows() {
     assert_eq!(rows.trace.micro_batches.len(), again.micro_batches.len());
 }
 
+#[test]
+fn misspelt_batches_are_told_as_such() {
+    assert_eq!(
+        told(&SOUND.replace("batches =", "batchs =")),
+        ["batchs: [streams.scotsmen] has no key `batchs`; did you mean `batches`?"]
+    );
+    let (before, after) = SOUND.split_once("batches =").unwrap();
+    let (_, after) = after.split_once("]\n\n").unwrap();
+    let nothing = told(&format!("{before}{after}"));
+    let wanted = "[streams.scotsmen] has neither `batches` nor `files`; add `batches = [[[\"Porto\", 3]]]`";
+    assert!(nothing.len() == 1 && nothing[0].ends_with(wanted), "{nothing:?}");
+    let kind = told(&format!("{before}kind = \"weather\"\n\n{after}"));
+    assert!(
+        kind.iter().any(|told| told.contains("has no field `schema`")),
+        "{kind:?}"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_setting_is_told_beside_it() {
+    let with = |settings: &str| told(&SOUND.replace("[expect]", &format!("[conf]\n{settings}\n\n[expect]")));
+    assert_eq!(
+        with("\"spark.sql.streaming.noDataMicroBatches.enabld\" = false\n\"spark.sql.shuffle.partitions\" = 4"),
+        [
+            "\"spark.sql.streaming.noDataMicroBatches.enabld\": setting \
+             `spark.sql.streaming.noDataMicroBatches.enabld` changes nothing here; did you mean \
+             `spark.sql.streaming.noDataMicroBatches.enabled`?",
+            "\"spark.sql.shuffle.partitions\": setting `spark.sql.shuffle.partitions` changes nothing here; remove it",
+        ]
+    );
+    let wrong = with("spark.sql.ansi.enabled = \"yes\"\nspark.sql.session.timeZone = \"Europe/Lisbon\"");
+    let places: Vec<&str> = wrong.iter().map(|told| told.split(": ").next().unwrap()).collect();
+    assert_eq!(places, ["enabled", "timeZone"], "{wrong:?}");
+    assert!(wrong[0].contains("The value 'yes' in the config"), "{wrong:?}");
+    assert!(wrong[1].contains("write `UTC`"), "{wrong:?}");
+    let awaited = SOUND.replace(
+        "output_rows = \"> 0\"",
+        "error = { condition = \"INVALID_CONF_VALUE.TYPE_MISMATCH\" }\n[conf]\n\"spark.sql.ansi.enabled\" = \"yes\"",
+    );
+    read(&awaited).unwrap();
+}
+
+#[test]
+fn a_wrong_delay_and_a_syntax_error_are_shown_where_they_are() {
+    let delay = told(&SOUND.replace("30 seconds", "30 secnds"));
+    assert!(delay[0].trim_start_matches('"').starts_with("30 secnds"), "{delay:?}");
+    let column = told(&SOUND.replace("column = \"timestamp\"", "column = \"time\""));
+    assert!(column[0].starts_with("time: "), "{column:?}");
+    let view = told(&SOUND.replace("SELECT * FROM scotsmen", "SELECT * FORM scotsmen"));
+    assert!(view[0].starts_with("scotsmen: Syntax error"), "{view:?}");
+    let lines = SOUND.replace(
+        "\"SELECT district, count(*) AS c FROM s GROUP BY district\"",
+        "\"\"\"\nSELECT district,\n  count(*) AS c\nFROM s GROUPED BY district\"\"\"",
+    );
+    assert!(told(&lines)[0].starts_with("BY: Syntax error"), "{:?}", told(&lines));
+    let end = told(&SOUND.replace("FROM s GROUP BY district", "FROM s GROUP BY"));
+    assert!(
+        end[0].starts_with("\": Syntax error at or near end of input"),
+        "{end:?}"
+    );
+    // A position in a text with escapes is none in the file.
+    let escaped = told(&SOUND.replace("SELECT * FROM scotsmen", "SELECT '\\t' FORM FORM scotsmen"));
+    assert!(escaped[0].starts_with("\"SELECT '\\t' FORM"), "{escaped:?}");
+}
+
+/// Each mistake of a text: the place it points to, what it says, what helps.
+#[track_caller]
+fn told(text: &str) -> Vec<String> {
+    let wrong = read(text).expect_err("the scenario is wrong");
+    let told = wrong.mistakes.iter().map(|mistake| {
+        let help = mistake.help.as_ref().map(|help| format!("; {help}"));
+        let place = text.get(mistake.span.clone()).unwrap_or_default();
+        format!("{place}: {}{}", mistake.message, help.unwrap_or_default())
+    });
+    told.collect()
+}
+
 fn read(text: &str) -> Result<Scenario, WrongScenario> {
     Scenario::parse(Path::new("scenarios/late.toml"), text)
 }

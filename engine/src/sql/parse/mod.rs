@@ -7,4 +7,4 @@ pub(super) mod ast;
 mod lexer;
 mod parser;
 
-pub(super) use parser::{parse_data_type, parse_expression, parse_query, parse_schema};
+pub(super) use parser::{parse_data_type, parse_expression, parse_query, parse_schema, too_complex};

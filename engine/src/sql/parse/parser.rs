@@ -48,15 +48,28 @@ pub fn parse_schema(ddl: &str) -> Result<Schema> {
     Ok(Schema::new(fields))
 }
 
+/// What Spark says where a text takes more stack than there is.
+pub fn too_complex() -> Error {
+    Error::spark(
+        "FAILED_TO_PARSE_TOO_COMPLEX",
+        "The statement, including potential SQL functions and referenced views, was too complex to parse.",
+    )
+}
+
 struct Parser<'a> {
     sql: &'a str,
     tokens: Vec<Token>,
     at: usize,
     depth: usize,
+    /// How tall the trees are, at most, that were parsed since a tree or an operand was begun.
+    height: usize,
 }
 
 /// How deep expressions and queries may nest, so that no text can exhaust the stack.
 const DEPTH_MAX: usize = 100;
+/// How tall trees of operators may grow, for the same reason: `a + b + c` nests nothing, and each operator stands above
+/// those before it.
+const HEIGHT_MAX: usize = 500;
 
 impl<'a> Parser<'a> {
     fn new(sql: &'a str) -> Result<Self> {
@@ -65,6 +78,7 @@ impl<'a> Parser<'a> {
             tokens: lexer::tokens(sql)?,
             at: 0,
             depth: 0,
+            height: 0,
         })
     }
 
@@ -167,15 +181,25 @@ impl<'a> Parser<'a> {
 
     fn deeper<T>(&mut self, one: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.depth == DEPTH_MAX {
-            return Err(Error::spark(
-                "FAILED_TO_PARSE_TOO_COMPLEX",
-                "The statement, including potential SQL functions and referenced views, was too complex to parse.",
-            ));
+            return Err(too_complex());
         }
         self.depth += 1;
+        let beside = std::mem::take(&mut self.height);
         let result = one(self);
+        self.height = beside.max(self.height + 1);
         self.depth -= 1;
         result
+    }
+
+    /// Parses what follows an operator: what the operator makes of it stands above all that was parsed before it.
+    fn operand<T>(&mut self, one: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let before = std::mem::take(&mut self.height);
+        let operand = one(self)?;
+        self.height = before.max(self.height) + 1;
+        match self.height > HEIGHT_MAX {
+            true => Err(too_complex()),
+            false => Ok(operand),
+        }
     }
 
     /// Strings side by side are one.

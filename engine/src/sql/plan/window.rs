@@ -363,6 +363,9 @@ fn microseconds(text: &str) -> Option<i64> {
     text.strip_suffix(['L', 'l']).unwrap_or(text).parse().ok()
 }
 
+/// Windows of a row, at most. Spark has no such limit: it plans a projection for each of them, and dies of so many.
+const WINDOWS_MAX: i64 = 1_000_000;
+
 fn check_sizes((duration, slide, start): (i64, i64, i64), text: &str) -> Result<()> {
     let range = |name: &str, value: i64| {
         let reason = format!("The `{name}` must be between (0, 9223372036854775807] (current value = {value}L)");
@@ -391,6 +394,13 @@ fn check_sizes((duration, slide, start): (i64, i64, i64), text: &str) -> Result<
         return constraint(format!(
             "The `abs(start_time)`({size}L) must be < the `slide_duration`({slide}L)"
         ));
+    }
+    let windows = duration.div_euclid(slide) + i64::from(duration.rem_euclid(slide) > 0);
+    if windows > WINDOWS_MAX {
+        return Err(Error::unsupported(format!(
+            "each row would be in {windows} windows, since one begins every {slide} us and lasts {duration} us; Skirl \
+             makes at most {WINDOWS_MAX} windows of a row: slide further, or make windows shorter"
+        )));
     }
     Ok(())
 }

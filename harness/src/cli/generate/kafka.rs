@@ -10,6 +10,7 @@ use skirl_generator::{Bars, Format, StreamSpec};
 use skirl_kafka::{Address, Existing};
 
 use crate::cli::kafka::{Interrupt, KafkaArgs, MachineClock, achieved};
+use crate::cli::out;
 
 /// How streams become topics.
 #[derive(Debug, Args)]
@@ -105,7 +106,7 @@ impl ToKafka {
         };
         let (clock, interrupt) = (MachineClock::start(), Interrupt::listen()?);
         let sent = send(&request, &clock, &|| interrupt.is_raised(), &mut Bars::default())?;
-        print!("{}", described(&sent, &request.pace));
+        out::print(described(&sent, &request.pace))?;
         Ok(ExitCode::from(u8::from(!sent.is_complete())))
     }
 }

@@ -8,8 +8,9 @@ use skirl_generator::pace::{PaceSpec, parse_rate};
 
 use super::{Outputs, Screen};
 use crate::cli::kafka::Interrupt;
+use crate::cli::out;
 use crate::load::capacity::{Capacity, Held, Search, find, scaled};
-use crate::load::figure::{Figure, shown, shown_short};
+use crate::load::figure::{Figure, shown, shown_micros, shown_short};
 use crate::load::latency::Span;
 use crate::load::plan::Plan;
 use crate::load::{Error, Outcome, Verdict};
@@ -51,14 +52,14 @@ pub(super) fn execute(
         up_to: args.up_to,
         precision: f64::from(args.precision) / 100.0,
     };
-    println!(
-        "searching from {} rows/s up to {}, to {} %: steps of {:.0} s after {:.0} s of warm-up",
+    out::print(format_args!(
+        "searching from {} rows/s up to {}, to {} %: steps of {} after {} of warm-up\n",
         shown_short(search.start),
         shown_short(search.up_to),
         args.precision,
-        plan.timing.duration.as_secs_f64(),
-        plan.timing.warm_up.as_secs_f64()
-    );
+        shown_micros(plan.timing.duration.as_secs_f64() * 1e6),
+        shown_micros(plan.timing.warm_up.as_secs_f64() * 1e6)
+    ))?;
     let mut number = 0;
     let capacity = find(&search, |rate| {
         number += 1;
@@ -70,10 +71,11 @@ pub(super) fn execute(
             return Err(Error::Plan("the search was stopped".into()));
         }
         let held = Held::of(&outcome, &Verdict::of(&outcome, &outputs.slo, None));
-        println!("{}", described(rate, &held, &outcome));
+        let line = described(rate, &held, &outcome);
+        out::print(format_args!("{line}\n")).map_err(|error| Error::Plan(format!("{error:#}")))?;
         Ok(held)
     })?;
-    println!("{}", concluded(&capacity));
+    out::print(format_args!("{}\n", concluded(&capacity)))?;
     Ok(ExitCode::from(u8::from(capacity.highest.is_none())))
 }
 

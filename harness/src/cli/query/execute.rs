@@ -21,27 +21,24 @@ use skirl_engine::sink::{ConsoleSink, FileSink, ForeachBatchSink, MemoryTable, S
 use skirl_engine::source::files::options_in_session;
 use skirl_engine::source::{FileOrder, FileSource, SocketSource, Source};
 use skirl_engine::spelling::closest;
+use skirl_engine::sql::setting_names;
 use skirl_engine::storage::DirStorage;
 use skirl_engine::{BatchProgress, Session};
 use skirl_generator::trace::TRACE_FILE;
 
 use super::refusal::explained;
 use super::{Request, SinkPlace, SourceRequest, StreamRequest, TableSource, topic};
+use crate::cli::out;
 use crate::scenario::format_schema;
 
-/// Spark's settings that change something here.
-const SETTINGS: &[&str] = &[
-    "spark.sql.ansi.enabled",
-    "spark.sql.caseSensitive",
+/// Spark's settings that change how files are read.
+const FILE_SETTINGS: [&str; 6] = [
     "spark.sql.columnNameOfCorruptRecord",
     "spark.sql.csv.parser.columnPruning.enabled",
     "spark.sql.files.ignoreCorruptFiles",
     "spark.sql.files.ignoreMissingFiles",
     "spark.sql.parquet.mergeSchema",
-    "spark.sql.session.timeZone",
     "spark.sql.sources.partitionColumnTypeInference.enabled",
-    "spark.sql.streaming.multipleWatermarkPolicy",
-    "spark.sql.streaming.noDataMicroBatches.enabled",
 ];
 
 /// Milliseconds of a day.
@@ -84,19 +81,20 @@ pub(super) fn execute(request: &Request) -> Result<ExitCode> {
     ctrlc::set_handler(move || stop.raise()).context("cannot listen for Ctrl-C")?;
     query.run(request.trigger.unwrap_or_default(), |batch| report(&batch))?;
     if request.sink.place == SinkPlace::Memory {
-        print!("{}", show(&table.rows()?, 20, 20));
+        out::print(show(&table.rows()?, 20, 20))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Says which settings change nothing here.
 fn remark_on_settings(conf: &BTreeMap<String, String>) {
-    for name in conf.keys().filter(|name| !SETTINGS.contains(&name.as_str())) {
-        let meant = closest(name, SETTINGS.iter().copied());
+    let known = || setting_names().chain(FILE_SETTINGS);
+    for name in conf.keys().filter(|name| known().all(|known| known != *name)) {
+        let meant = closest(name, known());
         let meant = meant
             .map(|meant| format!("; did you mean `{meant}`?"))
             .unwrap_or_default();
-        eprintln!("setting `{name}` changes nothing here{meant}");
+        out::remark(format_args!("setting `{name}` changes nothing here{meant}\n"));
     }
 }
 
@@ -171,24 +169,24 @@ fn add_directory(
     };
     let source = make()?;
     for remark in source.remarks() {
-        eprintln!("stream `{}`: {remark}", stream.name);
+        out::remark(format_args!("stream `{}`: {remark}\n", stream.name));
     }
     if stream.schema.is_none() {
-        eprintln!(
-            "stream `{0}`: columns inferred; to fix them: --schema {0}='{1}'",
+        out::remark(format_args!(
+            "stream `{0}`: columns inferred; to fix them: --schema {0}='{1}'\n",
             stream.name,
             format_schema(&source.schema())
-        );
+        ));
         if source
             .schema()
             .fields()
             .first()
             .is_some_and(|field| field.name() == "_c0")
         {
-            eprintln!(
-                "stream `{0}`: the first line is taken for a row; if it has the names, add --option {0}.header=true",
+            out::remark(format_args!(
+                "stream `{0}`: the first line is taken for a row; if it has the names, add --option {0}.header=true\n",
                 stream.name
-            );
+            ));
         }
     }
     session.read_stream(&stream.name, source.schema(), move || Ok(Box::new(make()?)))?;
@@ -274,7 +272,9 @@ fn sink_of(request: &Request, table: &MemoryTable) -> Result<Box<dyn Sink>> {
         SinkPlace::Files(format, dir) => Box::new(FileSink::new(dir, format.name(), options)?),
         SinkPlace::Topic(address) => Box::new(topic::sink(address, request)?),
     };
-    sink.remarks().iter().for_each(|remark| eprintln!("sink: {remark}"));
+    for remark in sink.remarks() {
+        out::remark(format_args!("sink: {remark}\n"));
+    }
     Ok(sink)
 }
 
@@ -299,11 +299,10 @@ fn report(batch: &BatchProgress) {
         watermark.unwrap_or_default()
     );
     let _ = std::io::stdout().flush();
-    batch
-        .warnings
-        .iter()
-        .for_each(|warning| eprintln!("batch {}: {warning}", batch.batch_id));
-    eprintln!("{line}");
+    for warning in &batch.warnings {
+        out::remark(format_args!("batch {}: {warning}\n", batch.batch_id));
+    }
+    out::remark(format_args!("{line}\n"));
 }
 
 /// `1 row`, `2 rows`.

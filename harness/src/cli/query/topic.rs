@@ -9,6 +9,7 @@ use skirl_engine::source::kafka::{KafkaSource, KafkaTable};
 use skirl_kafka::Address;
 
 use super::{Request, StreamRequest, TableRequest};
+use crate::cli::out;
 use crate::scenario::format_schema;
 
 /// Makes a stream of a topic.
@@ -27,7 +28,7 @@ pub(super) fn add_stream(
     source
         .remarks()
         .iter()
-        .for_each(|remark| eprintln!("stream `{}`: {remark}", stream.name));
+        .for_each(|remark| out::remark(format_args!("stream `{}`: {remark}\n", stream.name)));
     session.read_stream(&stream.name, source.schema(), move || {
         Ok(Box::new(KafkaSource::new(&properties, &options)?))
     })?;
@@ -48,7 +49,7 @@ pub(super) fn add_table(
     let read = KafkaTable::read(&request.kafka.properties(&address.bootstrap)?, &options)?;
     read.remarks
         .iter()
-        .for_each(|remark| eprintln!("table `{}`: {remark}", table.name));
+        .for_each(|remark| out::remark(format_args!("table `{}`: {remark}\n", table.name)));
     session.add_table(&table.name, read.rows)?;
     parse_values(session, &table.name, table.schema.as_ref())
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray};
@@ -21,6 +22,7 @@ use skirl_kafka::{Admin, NewTopic, Properties, Reports, Row, Writer};
 use tempfile::TempDir;
 
 use super::inlet::Inlet;
+use crate::cli::out::remark;
 use crate::cut::Cut;
 use crate::job::Job;
 use crate::scenario::format_schema;
@@ -42,6 +44,8 @@ pub struct TopicSettings {
     pub partitions: i32,
     /// Options of the source, by Spark's names.
     pub options: BTreeMap<String, String>,
+    /// Raised when the run is to end before its time: after the batch in flight, and topics are taken away.
+    pub interrupt: Arc<AtomicBool>,
 }
 
 impl TopicSettings {
@@ -51,6 +55,7 @@ impl TopicSettings {
             properties,
             partitions: PARTITIONS,
             options: BTreeMap::new(),
+            interrupt: Arc::default(),
         }
     }
 }
@@ -109,6 +114,14 @@ impl Topics {
             course: Course::default(),
             starts: 0,
         })
+    }
+
+    /// Whether the run may go on.
+    fn go_on(&self) -> Result<()> {
+        match self.settings.interrupt.load(Ordering::Relaxed) {
+            true => Err(Error::Invalid("interrupted".to_string())),
+            false => Ok(()),
+        }
     }
 
     /// Makes a topic of a name nobody else has.
@@ -196,6 +209,7 @@ impl Inlet for Topics {
     fn open(&mut self, session: &mut Session, job: &Job) -> Result<()> {
         if self.streams.is_empty() {
             for (name, schema) in &job.streams {
+                self.go_on()?;
                 let topic = self.make(name)?;
                 self.streams.push(Stream {
                     name: name.clone(),
@@ -223,6 +237,7 @@ impl Inlet for Topics {
     fn feed(&mut self, batch: &MicroBatch) -> Result<()> {
         for (index, rows) in batch.rows.iter().enumerate() {
             if let Some(rows) = rows {
+                self.go_on()?;
                 self.send(index, rows)?;
             }
         }
@@ -245,7 +260,7 @@ impl Inlet for Topics {
         let mut course = std::mem::take(&mut self.course);
         let followed = self.follow(&mut course, batch_id);
         self.course = course;
-        followed
+        followed.and_then(|()| self.go_on())
     }
 
     /// The micro-batches of the offset log, also one that failed.
@@ -304,7 +319,7 @@ impl Drop for Topics {
     fn drop(&mut self) {
         for stream in &self.streams {
             if let Err(error) = self.admin.delete(&stream.topic) {
-                eprintln!("topic `{}` is left: {error}", stream.topic);
+                remark(format_args!("topic `{}` is left: {error}\n", stream.topic));
             }
         }
     }

@@ -7,6 +7,9 @@ use crate::sql::parse::ast::*;
 use crate::sql::parse::lexer::Kind;
 use crate::{Error, Result};
 
+/// What predicates of words begin with, after NOT perhaps.
+const PREDICATES: [&str; 6] = ["IN", "BETWEEN", "LIKE", "ILIKE", "RLIKE", "REGEXP"];
+
 impl Parser<'_> {
     pub(super) fn expr(&mut self) -> Result<Ast> {
         self.deeper(|parser| parser.or())
@@ -15,7 +18,7 @@ impl Parser<'_> {
     fn or(&mut self) -> Result<Ast> {
         let mut left = self.and()?;
         while self.accept_word("OR") {
-            left = binary(BinaryOp::Or, left, self.and()?);
+            left = binary(BinaryOp::Or, left, self.operand(Self::and)?);
         }
         Ok(left)
     }
@@ -23,7 +26,7 @@ impl Parser<'_> {
     fn and(&mut self) -> Result<Ast> {
         let mut left = self.not()?;
         while self.accept_word("AND") {
-            left = binary(BinaryOp::And, left, self.not()?);
+            left = binary(BinaryOp::And, left, self.operand(Self::not)?);
         }
         Ok(left)
     }
@@ -52,23 +55,21 @@ impl Parser<'_> {
             };
             if let Some(op) = comparison {
                 self.advance();
-                left = binary(op, left, self.value(0)?);
+                left = binary(op, left, self.operand(|parser| parser.value(0))?);
                 continue;
             }
             if self.accept_word("IS") {
-                left = self.is_predicate(left)?;
+                left = self.operand(|parser| parser.is_predicate(left))?;
                 continue;
             }
-            let negated = self.is_word("NOT")
-                && ["IN", "BETWEEN", "LIKE", "ILIKE", "RLIKE", "REGEXP"]
-                    .iter()
-                    .any(|w| self.is_word_at(1, w));
+            let negated = self.is_word("NOT") && PREDICATES.iter().any(|word| self.is_word_at(1, word));
             if negated {
                 self.advance();
             }
-            let Some(predicate) = self.worded_predicate(&left)? else {
+            if !self.is_any(&PREDICATES) {
                 return Ok(left);
-            };
+            }
+            let predicate = self.operand(|parser| parser.worded_predicate(&left))?;
             left = if negated { not(predicate) } else { predicate };
         }
     }
@@ -94,13 +95,13 @@ impl Parser<'_> {
         })
     }
 
-    fn worded_predicate(&mut self, left: &Ast) -> Result<Option<Ast>> {
+    fn worded_predicate(&mut self, left: &Ast) -> Result<Ast> {
         let expr = || Box::new(left.clone());
         if self.accept_word("BETWEEN") {
             let low = self.value(0)?;
             self.expect_word("AND")?;
             let high = self.value(0)?;
-            return Ok(Some(Ast::Between(expr(), Box::new(low), Box::new(high))));
+            return Ok(Ast::Between(expr(), Box::new(low), Box::new(high)));
         }
         if self.accept_word("IN") {
             self.expect("(")?;
@@ -120,13 +121,13 @@ impl Parser<'_> {
                 Ast::In(expr(), self.comma_list(Self::expr)?)
             };
             self.expect(")")?;
-            return Ok(Some(found));
+            return Ok(found);
         }
         let kind = match () {
             _ if self.accept_word("LIKE") => LikeKind::Like,
             _ if self.accept_word("ILIKE") => LikeKind::ILike,
             _ if self.accept_word("RLIKE") || self.accept_word("REGEXP") => LikeKind::RLike,
-            _ => return Ok(None),
+            _ => return self.error(),
         };
         let pattern = self.value(0)?;
         let mut escape = None;
@@ -137,12 +138,12 @@ impl Parser<'_> {
             escape = text.chars().next();
             self.advance();
         }
-        Ok(Some(Ast::Like {
+        Ok(Ast::Like {
             kind,
             expr: expr(),
             pattern: Box::new(pattern),
             escape,
-        }))
+        })
     }
 
     /// Arithmetic, from `|` (0) to `*` (5).
@@ -153,7 +154,7 @@ impl Parser<'_> {
         let mut left = self.value(level + 1)?;
         while let Some(op) = self.value_op(level) {
             self.advance();
-            left = binary(op, left, self.value(level + 1)?);
+            left = binary(op, left, self.operand(|parser| parser.value(level + 1))?);
         }
         Ok(left)
     }
@@ -213,7 +214,7 @@ impl Parser<'_> {
                     let Ast::Name(name) = expr else { return self.error() };
                     return Ok(Ast::Star(name));
                 }
-                let field = self.name()?;
+                let field = self.operand(Self::name)?;
                 expr = match expr {
                     Ast::Name(mut name) => {
                         name.push(field);
@@ -222,13 +223,13 @@ impl Parser<'_> {
                     other => Ast::Field(Box::new(other), field),
                 };
             } else if self.accept("[") {
-                let key = self.expr()?;
+                let key = self.operand(Self::expr)?;
                 self.expect("]")?;
                 expr = Ast::Element(Box::new(expr), Box::new(key));
             } else if self.accept("::") {
                 expr = Ast::Cast {
                     expr: Box::new(expr),
-                    to: self.type_text()?,
+                    to: self.operand(Self::type_text)?,
                     forgiving: false,
                 };
             } else {

@@ -161,11 +161,10 @@ impl Parser<'_> {
             };
             let all = self.accept_word("ALL");
             self.accept_word("DISTINCT");
-            let right = if level == 0 {
-                self.body(1)?
-            } else {
-                self.primary_body()?
-            };
+            let right = self.operand(|parser| match level {
+                0 => parser.body(1),
+                _ => parser.primary_body(),
+            })?;
             left = Body::Set {
                 op,
                 all,

@@ -11,7 +11,7 @@ impl Parser<'_> {
         self.deeper(|parser| {
             let mut left = parser.primary_relation()?;
             while let Some((kind, natural)) = parser.join_kind()? {
-                let right = parser.primary_relation()?;
+                let right = parser.operand(Self::primary_relation)?;
                 let on = if natural {
                     JoinOn::Natural
                 } else if parser.accept_word("ON") {

@@ -16,6 +16,10 @@ impl Parser<'_> {
     }
 
     pub(super) fn data_type(&mut self) -> Result<DataType> {
+        self.deeper(Self::named_type)
+    }
+
+    fn named_type(&mut self) -> Result<DataType> {
         let word = self.name()?;
         let upper = word.to_ascii_uppercase();
         Ok(match upper.as_str() {
