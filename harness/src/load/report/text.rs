@@ -42,17 +42,22 @@ fn head(setup: &Setup) -> String {
     };
     let warm_up = match setup.warm_up_seconds {
         0.0 => "without warm-up".to_string(),
-        seconds => format!("after {seconds:.0} s of warm-up"),
+        seconds => format!("after {} of warm-up", shown_seconds(seconds)),
     };
     format!(
-        "run {} to {} at {}: {}, {} rows/s on average for {:.0} s {warm_up}{workers}\n\n",
+        "run {} to {} at {}: {}, {} rows/s on average for {} {warm_up}{workers}\n\n",
         setup.runs.join(" + "),
         topics.join(", "),
         setup.bootstrap,
         setup.pace,
         shown_short(setup.rate),
-        setup.seconds,
+        shown_seconds(setup.seconds),
     )
+}
+
+/// Seconds to the millisecond: `60 s`, `0.3 s`.
+fn shown_seconds(seconds: f64) -> String {
+    format!("{} s", (seconds * 1e3).round() / 1e3)
 }
 
 fn latencies(outcome: &Outcome) -> String {
@@ -287,6 +292,7 @@ mod tests {
         let mut outcome = outcome(20, |second| if second == 7 { 900 } else { 4 });
         outcome.setup.bootstrap = "localhost:9092".into();
         outcome.setup.brokers = 1;
+        outcome.setup.warm_up_seconds = 0.3;
         outcome.setup.pace = "100/s".into();
         outcome.setup.row_kind = "random letters, 100 bytes, without keys".into();
         outcome.setup.producer.insert("acks".into(), "-1".into());
@@ -304,7 +310,7 @@ mod tests {
         let slos = [Slo::parse("p50 < 20ms").unwrap(), Slo::parse("lost == 0").unwrap()];
         let verdict = Verdict::of(&outcome, &slos, Some(&then));
         insta::assert_snapshot!(render(&Report { outcome, verdict }, Paint::PLAIN), @r#"
-        run 7 to orders at localhost:9092: 100/s, 100 rows/s on average for 20 s without warm-up
+        run 7 to orders at localhost:9092: 100/s, 100 rows/s on average for 20 s after 0.3 s of warm-up
 
                            p50       p90       p99     p99.9    p99.99       max      mean
         latency        4.00 ms   4.00 ms    900 ms    900 ms    900 ms    900 ms   48.8 ms  from the intended time to the acknowledgement
