@@ -66,6 +66,10 @@ impl Parser<'_> {
             if negated {
                 self.advance();
             }
+            if let Some(likes) = self.quantified_like(&left, negated)? {
+                left = likes;
+                continue;
+            }
             let Some(predicate) = self.worded_predicate(&left)? else {
                 return Ok(left);
             };
@@ -92,6 +96,35 @@ impl Parser<'_> {
             tested if negated => not(tested),
             tested => tested,
         })
+    }
+
+    /// `LIKE ANY (...)`, `LIKE ALL (...)`: each pattern is asked for, and NOT belongs to each.
+    fn quantified_like(&mut self, left: &Ast, negated: bool) -> Result<Option<Ast>> {
+        let kind = match () {
+            _ if self.is_word("LIKE") => LikeKind::Like,
+            _ if self.is_word("ILIKE") => LikeKind::ILike,
+            _ => return Ok(None),
+        };
+        let any = self.is_word_at(1, "ANY") || self.is_word_at(1, "SOME");
+        let quantified = any || self.is_word_at(1, "ALL");
+        if !quantified || !matches!(self.kind_at(2), Kind::Symbol("(")) {
+            return Ok(None);
+        }
+        self.at += 2;
+        self.expect("(")?;
+        let patterns = self.comma_list(Self::expr)?;
+        self.expect(")")?;
+        let likes = patterns.into_iter().map(|pattern| {
+            let like = Ast::Like {
+                kind,
+                expr: Box::new(left.clone()),
+                pattern: Box::new(pattern),
+                escape: None,
+            };
+            if negated { not(like) } else { like }
+        });
+        let op = if any { BinaryOp::Or } else { BinaryOp::And };
+        Ok(likes.reduce(|l, r| binary(op, l, r)))
     }
 
     fn worded_predicate(&mut self, left: &Ast) -> Result<Option<Ast>> {
@@ -249,6 +282,11 @@ impl Parser<'_> {
                 Ok(Ast::Star(vec![]))
             }
             Kind::Symbol("(") => self.parentheses(),
+            Kind::Symbol("?") => Err(unbound("?")),
+            Kind::Symbol(":") => match self.kind_at(1) {
+                Kind::Word(name) => Err(unbound(name)),
+                _ => self.error(),
+            },
             Kind::Quoted(_) => {
                 let name = self.name()?;
                 self.name_or_call(name, true)
@@ -335,6 +373,14 @@ impl Parser<'_> {
             _ => self.name_or_call(word, false),
         }
     }
+}
+
+/// A query here is given no parameters.
+fn unbound(parameter: &str) -> Error {
+    Error::spark(
+        "UNBOUND_SQL_PARAMETER",
+        format!("Found the unbound parameter: {parameter}. Write a SQL literal in its place."),
+    )
 }
 
 fn binary(op: BinaryOp, left: Ast, right: Ast) -> Ast {
