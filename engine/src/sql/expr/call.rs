@@ -168,7 +168,11 @@ impl Exprs<'_> {
         }
         let is_star = |ast: &&Ast| matches!(ast, Ast::Star(_));
         for part in call.args.iter().filter(|ast| !is_star(ast)).chain(&over.by) {
-            self.plan(part)?;
+            match self.plan(part) {
+                // It is refused in any case.
+                Err(Error::Unsupported(_)) => {}
+                other => drop(other?),
+            }
         }
         if call.distinct {
             return Err(Error::spark(
