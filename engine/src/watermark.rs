@@ -25,23 +25,26 @@ pub enum MultipleWatermarkPolicy {
     Max,
 }
 
+/// What a window counts as where a watermark is on a column of windows: Spark takes where the window lies in a row's bytes
+/// (its offset 16 and its size 24, in one word) for the time.
+const WINDOW_MS: i64 = ((16 << 32) | 24) / 1000;
+
 /// The highest event time that reached each watermark node in a batch, in milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Observed(Vec<(usize, i64)>);
 
 impl Observed {
-    /// Notes the event times of a column: timestamps, or windows whose end counts. NULL counts as 0.
+    /// Notes the event times of a column: timestamps, or windows, which all count the same. NULL counts as 0.
     pub(crate) fn observe(&mut self, watermark: usize, column: &dyn Array) {
-        let times = match column.data_type() {
-            DataType::Struct(_) => column.as_struct().column(1).as_ref(),
-            _ => column,
-        };
-        if times.is_empty() {
+        if column.is_empty() {
             return;
         }
-        let times = times.as_primitive::<TimestampMicrosecondType>();
-        let null_ms = (times.null_count() > 0).then_some(0);
-        let max_ms = max(times).map(|us| us.div_euclid(1000)).max(null_ms);
+        let null_ms = (column.null_count() > 0).then_some(0);
+        let max_ms = match column.data_type() {
+            DataType::Struct(_) => (column.null_count() < column.len()).then_some(WINDOW_MS),
+            _ => max(column.as_primitive::<TimestampMicrosecondType>()).map(|us| us.div_euclid(1000)),
+        };
+        let max_ms = max_ms.max(null_ms);
         if let Some(ms) = max_ms {
             self.note(watermark, ms);
         }

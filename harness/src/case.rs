@@ -150,10 +150,10 @@ pub fn parse_case(case: &Value) -> Result<Case> {
     })
 }
 
-/// The clock of all cases: 2024-12-03T12:00:00Z, a second from batch to batch.
+/// The clock of all cases: 2026-06-01T12:00:00Z, after Spark's release and so after all data; a second from batch to batch.
 fn case_clock() -> BatchClock {
     BatchClock {
-        start_ms: 1_733_227_200_000,
+        start_ms: 1_780_315_200_000,
         step_ms: 1000,
     }
 }

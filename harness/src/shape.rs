@@ -298,8 +298,11 @@ fn origin_of(expr: &Expr, plan: &LogicalPlan, input: &[Origin]) -> Origin {
         (Part::Window(duration), "end") => Part::End(duration),
         _ => Part::Plain,
     };
+    // A border of a window tells which it is; a field of another struct is a part of it only.
+    let key = input[n].key.filter(|_| part != Part::Plain);
     Origin {
         part,
+        key,
         ..input[n].clone()
     }
 }

@@ -26,8 +26,6 @@ const PAIRS: usize = 1 << 15;
 pub(crate) struct JoinPlan {
     pub left: SidePlan,
     pub right: SidePlan,
-    /// `<=>`: NULL keys equal each other.
-    pub null_equals_null: bool,
     /// How far the times of partners may lie apart, if the condition bounds it.
     pub range: Option<TimeRange>,
     /// What else must hold for a pair, over left and right columns.
@@ -114,8 +112,6 @@ enum Side {
 struct Arrived {
     rows: RecordBatch,
     keys: Rows,
-    /// Rows whose key cannot match anything.
-    null_keys: Option<BooleanArray>,
     /// The time rows are kept in order of: that of the range condition, else that of eviction.
     times: Option<arrow::array::TimestampMicrosecondArray>,
     evict_times: Option<arrow::array::TimestampMicrosecondArray>,
@@ -233,11 +229,6 @@ impl StreamJoin {
             None => None,
         };
         Ok(Arrived {
-            null_keys: if self.plan.null_equals_null {
-                None
-            } else {
-                null_rows(&keys)
-            },
             keys: self.converter.convert_columns(&keys)?,
             times: match range_column {
                 Some(column) => Some(event_times(rows.column(column))?),
@@ -248,7 +239,8 @@ impl StreamJoin {
         })
     }
 
-    /// Finds the partners of a batch among the other side's rows.
+    /// Finds the partners of a batch among the other side's rows. Keys are compared as bytes, as Spark does: NULL equals
+    /// NULL. Where a condition says otherwise, the NULLs were filtered out before, if Spark knows it.
     fn probe(&self, side: Side, arrived: &Arrived, pairs: &mut Vec<RecordBatch>) -> Result<()> {
         let other = match side {
             Side::Left => &self.right,
@@ -257,9 +249,6 @@ impl StreamJoin {
         let mut mine: Vec<u32> = Vec::new();
         let mut theirs: Vec<Entry> = Vec::new();
         for row in 0..arrived.rows.num_rows() {
-            if arrived.null_keys.as_ref().is_some_and(|nulls| nulls.value(row)) {
-                continue;
-            }
             let Some((min, max)) = self.partner_times(side, arrived, row) else {
                 continue;
             };
@@ -378,15 +367,6 @@ fn drop_late(rows: RecordBatch, column: usize, late_ms: i64) -> Result<RecordBat
         return Ok(rows);
     }
     Ok(filter_record_batch(&rows, &on_time)?)
-}
-
-/// Rows with a NULL in any key.
-fn null_rows(keys: &[ArrayRef]) -> Option<BooleanArray> {
-    if keys.iter().all(|k| k.null_count() == 0) {
-        return None;
-    }
-    let rows = keys[0].len();
-    Some((0..rows).map(|row| Some(keys.iter().any(|k| k.is_null(row)))).collect())
 }
 
 #[cfg(test)]

@@ -347,7 +347,7 @@ impl<'a> Planner<'a> {
     fn limit(&self, rel: Rel, query: &Query, env: &Env) -> Result<Rel> {
         let count = |ast: &Option<Ast>, word: &str| -> Result<Option<Box<Expr>>> {
             let Some(ast) = ast else { return Ok(None) };
-            let rows = self.constant_int(ast, env)?;
+            let rows = self.constant_int(ast, word, &rel, env)?;
             if rows < 0 {
                 return Err(Error::spark(
                     "INVALID_LIMIT_LIKE_EXPRESSION.IS_NEGATIVE",
@@ -360,32 +360,88 @@ impl<'a> Planner<'a> {
         if fetch.is_none() && skip.is_none() {
             return Ok(rel);
         }
-        let plan = LogicalPlan::Limit(Limit {
-            skip,
-            fetch,
-            input: Arc::new(rel.plan),
-        });
+        let plan = match (fetch, skip) {
+            (Some(fetch), None) => limited(rel.plan, *fetch)?,
+            (fetch, skip) => LogicalPlan::Limit(Limit {
+                skip,
+                fetch,
+                input: Arc::new(rel.plan),
+            }),
+        };
         Ok(Rel { plan, attrs: rel.attrs })
     }
 
-    /// A constant whole number, as LIMIT takes it.
-    fn constant_int(&self, ast: &Ast, env: &Env) -> Result<i64> {
-        let none = one_row();
-        let scope = Scope::new(&none, None);
-        let value = Exprs::new(self, env, &scope).plan(ast)?;
-        let wrong = || {
+    /// A constant whole number, as LIMIT takes it. It sees the columns of what it limits only to refuse them; OFFSET does not.
+    fn constant_int(&self, ast: &Ast, word: &str, rel: &Rel, env: &Env) -> Result<i64> {
+        let scope = Scope::new(rel, None);
+        let exprs = Exprs::new(self, env, &scope);
+        let value = exprs.plan(ast)?;
+        let invalid = |condition: &str, reason: &str| {
             Error::spark(
-                "INVALID_LIMIT_LIKE_EXPRESSION.DATA_TYPE",
-                format!("The limit expression \"{}\" must be a whole number.", value.name),
+                format!("INVALID_LIMIT_LIKE_EXPRESSION.{condition}"),
+                format!(
+                    "The limit like expression \"{}\" is invalid. The {word} expression {reason}.",
+                    value.name
+                ),
             )
         };
-        if !is_integral(&value.data_type) {
-            return Err(wrong());
+        if let (Some(column), "offset") = (value.expr.column_refs().into_iter().next(), word) {
+            return Err(scope.unresolved(std::slice::from_ref(&column.name)));
+        }
+        let asks = value.expr.exists(|e| Ok(matches!(e, Expr::ScalarSubquery(_))))?;
+        let varies = !value.expr.column_refs().is_empty() || value.expr.is_volatile();
+        if asks || varies || !exprs.joins.borrow().is_empty() {
+            return Err(invalid("IS_UNFOLDABLE", "must evaluate to a constant value"));
+        }
+        if value.data_type != DataType::Int32 {
+            return Err(invalid("DATA_TYPE", "must be integer type"));
         }
         match super::execute::constant(&self.cast(&value, &DataType::Int64))? {
             ScalarValue::Int64(Some(rows)) => Ok(rows),
-            _ => Err(wrong()),
+            _ => Err(invalid("IS_NULL", "must not be null")),
         }
+    }
+}
+
+/// A limit over a limit is one limit, also where columns are chosen in between.
+fn limited(plan: LogicalPlan, fetch: Expr) -> Result<LogicalPlan> {
+    let rows = |limit: &Expr| match limit {
+        Expr::Literal(ScalarValue::Int64(Some(rows)), _) => Some(*rows),
+        _ => None,
+    };
+    if let LogicalPlan::Limit(Limit {
+        skip: None,
+        fetch: Some(inner),
+        ..
+    }) = unnamed(&plan)
+        && let (Some(inner), Some(outer)) = (rows(inner), rows(&fetch))
+    {
+        let fewer = Some(Box::new(lit(inner.min(outer))));
+        let plan = plan.transform_down(|node| match node {
+            LogicalPlan::Limit(limit) => {
+                let limit = LogicalPlan::Limit(Limit {
+                    fetch: fewer.clone(),
+                    ..limit
+                });
+                Ok(Transformed::new(limit, true, TreeNodeRecursion::Stop))
+            }
+            other => Ok(Transformed::no(other)),
+        });
+        return Ok(plan?.data);
+    }
+    Ok(LogicalPlan::Limit(Limit {
+        skip: None,
+        fetch: Some(Box::new(fetch)),
+        input: Arc::new(plan),
+    }))
+}
+
+/// What a relation is below its names and the columns chosen of it.
+fn unnamed(plan: &LogicalPlan) -> &LogicalPlan {
+    match plan {
+        LogicalPlan::SubqueryAlias(alias) => unnamed(&alias.input),
+        LogicalPlan::Projection(projection) => unnamed(&projection.input),
+        other => other,
     }
 }
 

@@ -176,6 +176,13 @@ impl<'a> Scope<'a> {
                 let column = Typed::new(typed.expr.clone(), typed.data_type.clone(), alias.clone());
                 fields_of(column, &parts[1..]).map(Some)
             }
+            (Some((alias, _)), Some(_)) => Err(Error::spark(
+                "AMBIGUOUS_LATERAL_COLUMN_ALIAS",
+                format!(
+                    "Lateral column alias `{alias}` is ambiguous and has {} matches.",
+                    2 + found.count()
+                ),
+            )),
             _ => Ok(None),
         }
     }

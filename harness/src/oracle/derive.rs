@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, UInt32Array};
 use arrow::compute::{SortColumn, SortOptions, concat, lexsort_to_indices, take};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use skirl_engine::{Error, OutputMode, Result};
 
 use super::ledger::Ledger;
@@ -275,8 +275,10 @@ impl<'a> Derivation<'a> {
             }
         }
         for (batch, range) in table.batches() {
-            // A NULL counts as 1970-01-01T00:00:00.
-            let millis = times[range].iter().map(|time| time.unwrap_or(0).div_euclid(1000));
+            // A NULL counts as 1970-01-01T00:00:00. Of a window Spark reads where it lies in its row, not when it ends.
+            let is_window = matches!(table.columns[column].data_type(), DataType::Struct(_));
+            let counted = |time: i64| if is_window { 68_719_476_760 } else { time };
+            let millis = times[range].iter().map(|time| time.map_or(0, counted).div_euclid(1000));
             let Some(latest) = millis.max() else { continue };
             let seen = self.seen[number].entry(batch).or_insert(latest);
             *seen = latest.max(*seen);

@@ -45,17 +45,14 @@ pub(super) fn of_streams(d: &mut Derivation, join: &StreamJoin, left: Table, rig
     d.operators[operator].state_rows = in_state;
     d.operators[operator].null_times = null_times;
 
-    let null_safe: Vec<bool> = join.keys.iter().map(|key| key.null_safe).collect();
-    let (left_rows, right_rows) = encoded(left_keys, right_keys, &null_safe)?;
+    let (left_rows, right_rows) = encoded(left_keys, right_keys)?;
     let mut by_key: BTreeMap<&OwnedRow, Vec<u32>> = BTreeMap::new();
     for (row, key) in left_rows.iter().enumerate() {
-        if let Some(key) = key {
-            by_key.entry(key).or_default().push(row as u32);
-        }
+        by_key.entry(key).or_default().push(row as u32);
     }
     let mut pairs = Pairs::new(join, &left, &right);
     for (r, key) in right_rows.iter().enumerate() {
-        let Some(candidates) = key.as_ref().and_then(|key| by_key.get(key)) else {
+        let Some(candidates) = by_key.get(key) else {
             continue;
         };
         for l in candidates {
@@ -149,19 +146,14 @@ pub(super) fn count_state(in_state: &mut [u64], available: &[u32], evicted: &[u3
     }
 }
 
-type Encoded = Vec<Option<OwnedRow>>;
-
-/// Keys of both sides as comparable bytes; `None` where a NULL cannot be equal to anything.
-fn encoded(left: Vec<ArrayRef>, right: Vec<ArrayRef>, null_safe: &[bool]) -> Result<(Encoded, Encoded)> {
+/// Keys of both sides as comparable bytes. A NULL that no condition kept out below equals a NULL: nothing asks again.
+fn encoded(left: Vec<ArrayRef>, right: Vec<ArrayRef>) -> Result<(Vec<OwnedRow>, Vec<OwnedRow>)> {
     let fields = left.iter().map(|k| SortField::new(k.data_type().clone())).collect();
     let converter = RowConverter::new(fields)?;
-    let encode = |keys: Vec<ArrayRef>| -> Result<Encoded> {
+    let encode = |keys: Vec<ArrayRef>| -> Result<Vec<OwnedRow>> {
         let keys: Vec<ArrayRef> = keys.into_iter().map(normalised).collect();
         let rows = converter.convert_columns(&keys)?;
-        let comparable = |row: usize| keys.iter().zip(null_safe).all(|(key, safe)| *safe || key.is_valid(row));
-        Ok((0..rows.num_rows())
-            .map(|row| comparable(row).then(|| rows.row(row).owned()))
-            .collect())
+        Ok(rows.iter().map(|row| row.owned()).collect())
     };
     Ok((encode(left)?, encode(right)?))
 }

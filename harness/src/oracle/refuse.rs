@@ -99,9 +99,13 @@ fn unsupported_in(mode: OutputMode, operation: &str) -> Error {
 
 fn check_operator(node: &Node, mode: OutputMode) -> Result<()> {
     let refuse = |message: &str| Err(Error::nameless(message));
-    if let Kind::Project { exprs, .. } = &node.kind
-        && node.is_streaming()
-        && let Some(refusal) = exprs.iter().find_map(sql::refused_over_rows)
+    let evaluated: Vec<&Expr> = match &node.kind {
+        Kind::Project { exprs, .. } => exprs.iter().collect(),
+        Kind::Aggregate { aggregates, .. } => aggregates.iter().flat_map(|call| &call.args).collect(),
+        _ => vec![],
+    };
+    if node.is_streaming()
+        && let Some(refusal) = evaluated.into_iter().find_map(sql::refused_over_rows)
     {
         return Err(refusal);
     }

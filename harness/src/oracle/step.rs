@@ -144,7 +144,6 @@ pub(super) struct StreamJoin {
 pub(super) struct JoinKey {
     pub left: Scalar,
     pub right: Scalar,
-    pub null_safe: bool,
 }
 
 /// Which rows a join forgets.

@@ -1,6 +1,6 @@
 //! How two streams are joined: keys, the range of times, and what evicts each side.
 
-use datafusion::common::{Column, DFSchema, NullEquality};
+use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Expr, Join};
 
@@ -58,7 +58,6 @@ pub(super) fn join_plan(join: &Join) -> Result<JoinPlan> {
             event_time: index(right, right_time)?,
             eviction: eviction(right, right_time, left_time)?,
         },
-        null_equals_null: join.null_equality == NullEquality::NullEqualsNull,
         range: range.map(|r| r.range(left, right)).transpose()?,
         residual,
         schema: nullable(join.schema.inner()),

@@ -99,7 +99,7 @@ impl Exprs<'_> {
                     text,
                 ));
             }
-            args => self.plan_all(args)?,
+            args => self.arguments(args)?,
         };
         // Whether NULLs count is no part of the name of `first(x, true)`.
         let shown_args = if matches!(name, "first" | "last" | "first_value" | "last_value" | "any_value") {
@@ -115,16 +115,41 @@ impl Exprs<'_> {
             call.name.to_lowercase()
         };
         let mut text = format!("{shown}({distinct}{})", names.join(", "));
+        if args.iter().any(|arg| arg.expr.is_volatile()) {
+            return Err(Error::spark(
+                "AGGREGATE_FUNCTION_WITH_NONDETERMINISTIC_EXPRESSION",
+                format!(
+                    "Non-deterministic expression \"{text}\" should not appear in the arguments of an aggregate function."
+                ),
+            ));
+        }
         let aggregate = self.function(name, args, &text)?;
         let mut filter = None;
         if let Some(condition) = &call.filter {
-            let typed = self.plan(condition)?;
+            let typed = self.plan(condition).map_err(|error| match error.condition() {
+                Some("NESTED_AGGREGATE_FUNCTION") => Error::spark(
+                    "INVALID_AGGREGATE_FILTER.CONTAINS_AGGREGATE",
+                    "The FILTER expression in an aggregate function is invalid. Expected a FILTER expression without an \
+                     aggregation.",
+                ),
+                _ => error,
+            })?;
             if typed.data_type != DataType::Boolean {
                 return Err(Error::spark(
                     "INVALID_AGGREGATE_FILTER.NOT_BOOLEAN",
                     format!(
                         "The FILTER expression \"{}\" in an aggregate function is invalid. Expected a FILTER expression of \
                          the BOOLEAN type.",
+                        typed.name
+                    ),
+                ));
+            }
+            if typed.expr.is_volatile() {
+                return Err(Error::spark(
+                    "INVALID_AGGREGATE_FILTER.NON_DETERMINISTIC",
+                    format!(
+                        "The FILTER expression \"{}\" in an aggregate function is invalid. Expected a deterministic FILTER \
+                         expression.",
                         typed.name
                     ),
                 ));
@@ -150,13 +175,27 @@ impl Exprs<'_> {
 
     /// The accumulator, its arguments and its result; None for what DataFusion has not.
     fn function(&self, name: &str, args: Vec<Typed>, text: &str) -> Result<Option<Aggregate>> {
+        if name == "count" && args.is_empty() {
+            return Err(Error::spark(
+                "WRONG_NUM_ARGS.WITH_SUGGESTION",
+                "The `count` requires >= 1 parameters but the actual number is 0.",
+            ));
+        }
         if name == "count" && args.len() > 1 {
             return Ok(Some(self.count_all(args)));
         }
         let wanted = match name {
-            "corr" | "covar_pop" | "covar_samp" | "max_by" | "min_by" | "percentile" => 2..=2,
-            "percentile_approx" | "approx_percentile" => 2..=3,
-            "first" | "last" | "first_value" | "last_value" | "any_value" | "approx_count_distinct" => 1..=2,
+            "corr" | "covar_pop" | "covar_samp" => 2..=2,
+            "max_by" | "min_by" | "percentile" | "percentile_approx" | "approx_percentile" => 2..=3,
+            "listagg"
+            | "string_agg"
+            | "mode"
+            | "first"
+            | "last"
+            | "first_value"
+            | "last_value"
+            | "any_value"
+            | "approx_count_distinct" => 1..=2,
             _ => 1..=1,
         };
         if !wanted.contains(&args.len()) {

@@ -23,13 +23,38 @@ use crate::sql::function::{
     collection, datetime, duration, grouping, json, math, names, pattern, string, timeformat, window,
 };
 use crate::sql::node::TimeWindowNode;
-use crate::sql::parse::ast::{Ast, BinaryOp, Call};
+use crate::sql::parse::ast::{Ast, BinaryOp, Call, RowWindow};
 use crate::sql::parse::{self};
 use crate::sql::plan::missing_aggregation;
 use crate::sql::scope::Typed;
 use crate::sql::timestamp_type;
 use crate::sql::types::*;
 use crate::{Error, Result};
+
+/// Functions that stand before OVER only, and ask for an order of the rows.
+const OVER_ROWS_ONLY: &[&str] = &[
+    "cume_dist",
+    "dense_rank",
+    "lag",
+    "lead",
+    "nth_value",
+    "ntile",
+    "percent_rank",
+    "rank",
+    "row_number",
+];
+
+/// Aggregate functions that may be told whether NULLs count.
+const SKIPS_NULLS: &[&str] = &[
+    "any_value",
+    "array_agg",
+    "collect_list",
+    "collect_set",
+    "first",
+    "first_value",
+    "last",
+    "last_value",
+];
 
 /// What a parameter takes; other types are cast or refused as Spark does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +89,14 @@ impl Want {
 impl Exprs<'_> {
     pub(super) fn call(&self, call: &Call) -> Result<Typed> {
         let name = call.name.to_lowercase();
-        if call.over {
-            return self.window_over_rows(call);
+        if let Some(over) = &call.over {
+            return self.window_over_rows(call, over);
+        }
+        if OVER_ROWS_ONLY.contains(&name.as_str()) {
+            return Err(Error::spark(
+                "WINDOW_FUNCTION_WITHOUT_OVER_CLAUSE",
+                format!("Window function \"{name}()\" requires an OVER clause."),
+            ));
         }
         if matches!(name.as_str(), "window" | "session_window") {
             return self.time_window(call);
@@ -74,12 +105,25 @@ impl Exprs<'_> {
             return self.window_time(call);
         }
         if is_aggregate(&name) {
+            if call.ignore_nulls && !SKIPS_NULLS.contains(&name.as_str()) {
+                return Err(without_syntax(&name, "IGNORE NULLS"));
+            }
             return self.aggregate(&name, call);
+        }
+        let aggregate_only = [
+            (call.distinct, "DISTINCT"),
+            (call.filter.is_some(), "FILTER CLAUSE"),
+            (call.ignore_nulls, "IGNORE NULLS"),
+        ];
+        if let Some((_, words)) = aggregate_only.iter().find(|(found, _)| *found)
+            && names::SPARK.contains(&name.as_str())
+        {
+            return Err(without_syntax(&name, words));
         }
         let args = if matches!(name.as_str(), "struct" | "named_struct") {
             return self.make_struct(&name, &call.args);
         } else {
-            self.plan_all(&call.args)?
+            self.arguments(&call.args)?
         };
         if let Some(to) = conversion(&name) {
             let [value] = <[Typed; 1]>::try_from(args).map_err(|a| wrong_count(&name, "1", a.len()))?;
@@ -97,27 +141,53 @@ impl Exprs<'_> {
             None if names::SPARK.contains(&name.as_str()) => Err(Error::unsupported(format!(
                 "the function `{name}` is not supported yet"
             ))),
-            None => Err(Error::spark(
-                "UNRESOLVED_ROUTINE",
-                format!(
-                    "Cannot resolve routine `{}` on search path [`system`.`builtin`, `system`.`session`, \
-                     `spark_catalog`.`default`].",
-                    call.name
-                ),
-            )),
+            None => Err(unknown_routine(&call.name)),
         }
     }
 
     /// A function over rows. No stream has one, but a query may be refused for something else before.
-    fn window_over_rows(&self, call: &Call) -> Result<Typed> {
+    fn window_over_rows(&self, call: &Call, over: &RowWindow) -> Result<Typed> {
+        let name = call.name.to_lowercase();
+        let ranks = OVER_ROWS_ONLY.contains(&name.as_str());
+        if !ranks && !names::SPARK.contains(&name.as_str()) {
+            return Err(unknown_routine(&call.name));
+        }
+        if ranks && !over.has_order {
+            return Err(Error::spark(
+                "WINDOW_FUNCTION_FRAME_NOT_ORDERED",
+                format!(
+                    "Window function {name} requires the window to be ordered. You need to add an ORDER BY clause."
+                ),
+            ));
+        }
         if !self.scope.streaming {
             return Err(Error::unsupported(format!(
                 "the window function {}(...) OVER (...) is not supported yet",
                 call.name
             )));
         }
-        let name = format!("{}() OVER ()", call.name.to_lowercase());
-        Ok(Typed::new(window::over_rows(&call.name), DataType::Null, name))
+        let is_star = |ast: &&Ast| matches!(ast, Ast::Star(_));
+        for part in call.args.iter().filter(|ast| !is_star(ast)).chain(&over.by) {
+            match self.plan(part) {
+                // It is refused in any case.
+                Err(Error::Unsupported(_)) => {}
+                other => drop(other?),
+            }
+        }
+        if call.distinct {
+            return Err(Error::spark(
+                "DISTINCT_WINDOW_FUNCTION_UNSUPPORTED",
+                format!("Distinct window functions are not supported: \"{name}(DISTINCT ...)\"."),
+            ));
+        }
+        if !ranks && !is_aggregate(&name) {
+            return Err(Error::spark(
+                "UNSUPPORTED_EXPR_FOR_WINDOW",
+                format!("Expression \"{name}\" not supported within a window function."),
+            ));
+        }
+        let shown = format!("{name}() OVER ()");
+        Ok(Typed::new(window::over_rows(&call.name), DataType::Null, shown))
     }
 
     /// `window(...)` where a window column was put below.
@@ -196,6 +266,24 @@ impl Exprs<'_> {
     }
 
     // ---- structs and maps
+}
+
+/// DISTINCT, FILTER or IGNORE NULLS where the function takes none.
+fn without_syntax(name: &str, words: &str) -> Error {
+    Error::spark(
+        "INVALID_SQL_SYNTAX.FUNCTION_WITH_UNSUPPORTED_SYNTAX",
+        format!("Invalid SQL syntax: The function `{name}` does not support {words}."),
+    )
+}
+
+fn unknown_routine(name: &str) -> Error {
+    Error::spark(
+        "UNRESOLVED_ROUTINE",
+        format!(
+            "Cannot resolve routine `{name}` on search path [`system`.`builtin`, `system`.`session`, \
+             `spark_catalog`.`default`]."
+        ),
+    )
 }
 
 /// The arguments of one call.

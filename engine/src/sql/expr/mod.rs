@@ -123,11 +123,32 @@ impl<'a> Exprs<'a> {
         }
     }
 
+    /// The arguments of a function, stars expanded.
+    fn arguments(&self, list: &[Ast]) -> Result<Vec<Typed>> {
+        let mut arguments = vec![];
+        for ast in list {
+            match ast {
+                Ast::Star(qualifier) => arguments.extend(self.planner.star(self.scope, qualifier)?),
+                other => arguments.push(self.plan(other)?),
+            }
+        }
+        Ok(arguments)
+    }
+
     pub fn plan_all(&self, list: &[Ast]) -> Result<Vec<Typed>> {
         list.iter().map(|ast| self.plan(ast)).collect()
     }
 
-    /// A condition of WHERE, HAVING or ON.
+    /// A condition of HAVING, which Spark casts to BOOLEAN, unlike others.
+    pub fn cast_condition(&self, ast: &Ast) -> Result<Expr> {
+        let typed = self.plan(ast)?;
+        if typed.data_type == DataType::Boolean {
+            return Ok(typed.expr);
+        }
+        Ok(self.user_cast(typed, &DataType::Boolean, false)?.expr)
+    }
+
+    /// A condition of WHERE or ON.
     pub fn condition(&self, ast: &Ast) -> Result<Expr> {
         let typed = self.plan(ast)?;
         match typed.data_type {
@@ -189,7 +210,19 @@ impl<'a> Exprs<'a> {
         }
         let key = self.plan(key)?;
         let name = format!("{}[{}]", base.name, key.name);
+        if matches!(base.data_type, DataType::Struct(_)) {
+            return Err(Error::spark(
+                "INVALID_EXTRACT_FIELD_TYPE",
+                format!(
+                    "Field name should be a non-null string literal, but it's \"{}\".",
+                    key.name
+                ),
+            ));
+        }
         let (function, returns, key) = match &base.data_type {
+            DataType::List(_) if !is_integral(&key.data_type) && key.data_type != DataType::Null => {
+                return Err(operator::unexpected(&name, "second", "INTEGRAL", &key));
+            }
             DataType::List(element) => {
                 let returns = element.data_type().clone();
                 (
@@ -275,13 +308,13 @@ fn number_literal(text: &str) -> Result<Typed> {
         return typed(digits.parse::<i8>().map_err(|_| invalid())?.into());
     }
     if let Some(digits) = upper.strip_suffix('D') {
-        return typed(digits.parse::<f64>().map_err(|_| invalid())?.into());
+        return typed(finite(digits).ok_or_else(invalid)?.into());
     }
     if let Some(digits) = upper.strip_suffix('F') {
         return typed(digits.parse::<f32>().map_err(|_| invalid())?.into());
     }
     if upper.contains('E') {
-        return typed(upper.parse::<f64>().map_err(|_| invalid())?.into());
+        return typed(finite(&upper).ok_or_else(invalid)?.into());
     }
     if is_float(&upper) {
         return decimal(&upper).and_then(typed);
@@ -293,6 +326,10 @@ fn number_literal(text: &str) -> Result<Typed> {
         Ok(value) => typed(value.into()),
         Err(_) => decimal(&upper).and_then(typed),
     }
+}
+
+fn finite(digits: &str) -> Option<f64> {
+    digits.parse().ok().filter(|value: &f64| value.is_finite())
 }
 
 /// A literal decimal has the digits it is written with.

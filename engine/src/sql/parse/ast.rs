@@ -195,6 +195,15 @@ pub enum Ast {
     Extract(String, Box<Ast>),
 }
 
+/// `OVER (...)`, as far as queries are refused for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowWindow {
+    /// What rows are parted and ordered by.
+    pub by: Vec<Ast>,
+    /// It has an ORDER BY, or a name and so may have one.
+    pub has_order: bool,
+}
+
 /// A function call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
@@ -204,7 +213,7 @@ pub struct Call {
     pub distinct: bool,
     pub filter: Option<Ast>,
     /// `OVER (...)` follows.
-    pub over: bool,
+    pub over: Option<RowWindow>,
     pub ignore_nulls: bool,
 }
 

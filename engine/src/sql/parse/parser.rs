@@ -19,6 +19,7 @@ use crate::{Error, Result};
 /// Parses one query; a semicolon may end it.
 pub fn parse_query(sql: &str) -> Result<Query> {
     let mut parser = Parser::new(sql)?;
+    parser.refuse_no_query()?;
     let query = parser.query()?;
     parser.accept(";");
     parser.end()?;
@@ -63,6 +64,8 @@ struct Parser<'a> {
     depth: usize,
     /// How tall the trees are, at most, that were parsed since a tree or an operand was begun.
     height: usize,
+    /// Names of windows over rows in the SELECT that is being parsed.
+    row_windows: Vec<String>,
 }
 
 /// How deep expressions and queries may nest, so that no text can exhaust the stack.
@@ -79,7 +82,28 @@ impl<'a> Parser<'a> {
             at: 0,
             depth: 0,
             height: 0,
+            row_windows: vec![],
         })
+    }
+
+    /// What is no query: nothing at all, or a command, whose result is no stream.
+    fn refuse_no_query(&self) -> Result<()> {
+        if self.sql.trim().is_empty() {
+            return Err(Error::spark(
+                "PARSE_EMPTY_STATEMENT",
+                "Syntax error, unexpected empty statement (line 1, pos 0)",
+            ));
+        }
+        let commands = [
+            "SHOW", "DESCRIBE", "DESC", "CREATE", "DROP", "EXPLAIN", "SET", "USE", "REFRESH",
+        ];
+        if self.is_any(&commands) && !matches!(self.kind_at(1), Kind::End) {
+            return Err(Error::spark(
+                "WRITE_STREAM_NOT_ALLOWED",
+                "`writeStream` can be called only on streaming Dataset/DataFrame.",
+            ));
+        }
+        Ok(())
     }
 
     fn kind(&self) -> &Kind {

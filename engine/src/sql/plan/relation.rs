@@ -181,6 +181,9 @@ impl Planner<'_> {
             JoinOn::Condition(ast) => {
                 let scope = Scope::new(&both, None);
                 let exprs = Exprs::new(self, env, &scope);
+                if window::has_rows_window(ast) {
+                    return Err(window::unsupported_in("Join"));
+                }
                 let condition = match exprs.condition(ast) {
                     Err(error) if error.condition() == Some("DATATYPE_MISMATCH.FILTER_NOT_BOOLEAN") => {
                         let text = error.to_string();
@@ -194,10 +197,7 @@ impl Planner<'_> {
                     ));
                 }
                 if contains_aggregate(&condition) {
-                    return Err(Error::spark(
-                        "INVALID_JOIN_CONDITION",
-                        "a join condition cannot aggregate",
-                    ));
+                    return Err(window::unsupported_in("Join"));
                 }
                 if condition.is_volatile() {
                     return Err(Error::spark(

@@ -41,6 +41,7 @@ impl Planner<'_> {
         let mut correlated = vec![];
         let mut semi = vec![];
         let mut below = vec![];
+        window::refuse_rows_window(filter, "WHERE")?;
         let (rel, window) = self.filter_window(rel, filter, env, outer)?;
         {
             let scope = Scope::new(&rel, outer);
@@ -146,6 +147,9 @@ impl Planner<'_> {
             ));
         }
         let sort = sort_keys(order_by, &items, exprs, select.distinct)?;
+        if sort.iter().filter_map(SortBy::below).any(contains_aggregate) {
+            return Err(window::unsupported_in("Sort"));
+        }
         let visible = items.len();
         let hidden = hidden_columns(&correlated);
         for column in &hidden {
@@ -172,11 +176,24 @@ impl Planner<'_> {
         } = shape;
         let keys = self.keys(select, &items, exprs)?;
         window::check_windows_above_groups(select, order_by, &items)?;
-        // A bare NULL is a condition here, unlike in WHERE.
-        let having = match &select.having {
-            Some(Ast::Null) => Some(lit(ScalarValue::Boolean(None))),
-            other => other.as_ref().map(|ast| exprs.condition(ast)).transpose()?,
-        };
+        if let Some(having) = &select.having {
+            window::refuse_rows_window(having, "HAVING")?;
+        }
+        let having = select
+            .having
+            .as_ref()
+            .map(|ast| exprs.cast_condition(ast))
+            .transpose()?;
+        let nested = |e: &Expr| matches!(e, Expr::AggregateFunction(f) if f.params.args.iter().any(contains_aggregate));
+        if having
+            .as_ref()
+            .is_some_and(|having| having.exists(|e| Ok(nested(e))).unwrap_or(false))
+        {
+            return Err(Error::spark(
+                "MISSING_ATTRIBUTES.RESOLVED_ATTRIBUTE_MISSING_FROM_INPUT",
+                "HAVING aggregates what is an aggregate already; name what stands below the groups.",
+            ));
+        }
         let mut sort = sort_keys(order_by, &items, exprs, select.distinct)?;
         let hidden = hidden_columns(&correlated);
         let defaults = items.iter().map(|item| default_of(&item.expr)).collect::<Result<_>>()?;
@@ -205,10 +222,12 @@ impl Planner<'_> {
         for item in &mut items {
             item.expr = groups.rewrite(&item.expr)?;
         }
-        let having = having.map(|having| groups.rewrite(&having)).transpose()?;
+        let having = having
+            .map(|having| groups.rewrite(&having).map_err(|e| unseen_above(e, exprs.scope)))
+            .transpose()?;
         for key in &mut sort {
             if let SortKey::Below(expr) = &mut key.key {
-                *expr = groups.rewrite(expr)?;
+                *expr = groups.rewrite(expr).map_err(|e| unseen_above(e, exprs.scope))?;
             }
         }
         let visible = items.len();
@@ -279,6 +298,7 @@ impl Planner<'_> {
                     ));
                 }
                 Some(index) => items[index].expr.clone(),
+                None if window::has_rows_window(ast) => return Err(window::unsupported_in("Aggregate")),
                 None => exprs.plan(ast)?.expr,
             };
             if contains_aggregate(&key) {
@@ -333,6 +353,17 @@ enum SortKey {
     Above(Expr),
 }
 
+/// HAVING and ORDER BY do not see columns below the groups: Spark says so of what it calls no key in the SELECT list.
+fn unseen_above(error: Error, scope: &Scope) -> Error {
+    match error.condition() {
+        Some("MISSING_AGGREGATION" | "MISSING_GROUP_BY") if !scope.attrs.is_empty() => Error::spark(
+            "UNRESOLVED_COLUMN.WITH_SUGGESTION",
+            format!("A column cannot be resolved above the groups. {error}"),
+        ),
+        _ => error,
+    }
+}
+
 /// What an ORDER BY of a SELECT DISTINCT is over the items, its only columns.
 fn over_items(expr: Expr, items: &[Typed]) -> Result<Expr> {
     let unresolved = || {
@@ -357,6 +388,21 @@ fn over_items(expr: Expr, items: &[Typed]) -> Result<Expr> {
 }
 
 fn sort_keys(order_by: &[Order], items: &[Typed], exprs: &Exprs, distinct: bool) -> Result<Vec<SortBy>> {
+    if let [all] = order_by
+        && matches!(&all.expr, Ast::Name(parts) if matches!(parts.as_slice(), [name] if is_all(name, items, exprs)))
+    {
+        let each = (0..items.len()).map(|item| SortBy {
+            key: SortKey::Item(item),
+            ascending: all.ascending,
+            nulls_first: all.nulls_first,
+        });
+        return Ok(each.collect());
+    }
+    for order in order_by {
+        if window::has_rows_window(&order.expr) {
+            return Err(window::unsupported_in("Sort"));
+        }
+    }
     let each = order_by.iter().map(|order| {
         let key = sort_key(&order.expr, items, exprs)?;
         let key = match key {
@@ -372,8 +418,33 @@ fn sort_keys(order_by: &[Order], items: &[Typed], exprs: &Exprs, distinct: bool)
     each.collect()
 }
 
+/// `ORDER BY ALL`, if no column is called so.
+fn is_all(name: &str, items: &[Typed], exprs: &Exprs) -> bool {
+    let named = |known: &str| known.eq_ignore_ascii_case(name);
+    named("ALL")
+        && !items.iter().any(|item| named(item.column_name()))
+        && !exprs.scope.attrs.iter().any(|attr| named(&attr.name))
+}
+
+/// Refuses to sort by what has no order.
+fn sortable(key: &Typed) -> Result<()> {
+    if !matches!(key.data_type, DataType::Map(..)) {
+        return Ok(());
+    }
+    let shown = key.column_name();
+    Err(Error::spark(
+        "DATATYPE_MISMATCH.INVALID_ORDERING_TYPE",
+        format!(
+            "Cannot resolve \"{shown}\" due to data type mismatch: The `sortorder` does not support ordering on type \
+             \"{}\".",
+            message_type_name(&key.data_type)
+        ),
+    ))
+}
+
 fn sort_key(ast: &Ast, items: &[Typed], exprs: &Exprs) -> Result<SortKey> {
     if let Some(index) = ordinal_of(ast, items.len(), "ORDER_BY_POS_OUT_OF_RANGE", "ORDER BY")? {
+        sortable(&items[index])?;
         return Ok(SortKey::Item(index));
     }
     if let Ast::Name(parts) = ast
@@ -382,9 +453,12 @@ fn sort_key(ast: &Ast, items: &[Typed], exprs: &Exprs) -> Result<SortKey> {
             .iter()
             .position(|item| item.column_name().eq_ignore_ascii_case(name))
     {
+        sortable(&items[index])?;
         return Ok(SortKey::Item(index));
     }
-    let expr = exprs.plan(ast)?.expr;
+    let key = exprs.plan(ast)?;
+    sortable(&key)?;
+    let expr = key.expr;
     Ok(match items.iter().position(|item| item.expr == expr) {
         Some(index) => SortKey::Item(index),
         None => SortKey::Below(expr),

@@ -194,7 +194,7 @@ impl Planner<'_> {
     fn session_spec(&self, call: &Call, exprs: &Exprs) -> Result<WindowSpec> {
         check_count(call, 2..=2, "2")?;
         let (time, gap) = (exprs.plan(&call.args[0])?, exprs.plan(&call.args[1])?);
-        if gap.data_type != DataType::Utf8 {
+        if !matches!(gap.data_type, DataType::Utf8 | DataType::Null) {
             return Err(Error::spark(
                 "_LEGACY_ERROR_TEMP_1040",
                 format!(
@@ -300,11 +300,38 @@ fn window_calls<'s>(ast: &'s Ast, calls: &mut Vec<&'s Call>) {
     visit(ast, &mut |ast| {
         if let Ast::Call(call) = ast
             && (call.name.eq_ignore_ascii_case("window") || call.name.eq_ignore_ascii_case("session_window"))
-            && !call.over
+            && call.over.is_none()
         {
             calls.push(call);
         }
     });
+}
+
+/// A window over rows stands in a SELECT list only.
+pub(super) fn refuse_rows_window(ast: &Ast, clause: &str) -> Result<()> {
+    if has_rows_window(ast) {
+        return Err(Error::spark(
+            "WINDOW_FUNCTION_NOT_ALLOWED_IN_CLAUSE",
+            format!("It is not allowed to use window functions inside {clause} clause."),
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn has_rows_window(ast: &Ast) -> bool {
+    let mut found = false;
+    visit(ast, &mut |ast| {
+        found |= matches!(ast, Ast::Call(call) if call.over.is_some());
+    });
+    found
+}
+
+/// What Spark's check of operators calls an aggregate or a window over rows where none can stand.
+pub(super) fn unsupported_in(operator: &str) -> Error {
+    Error::spark(
+        "UNSUPPORTED_EXPR_FOR_OPERATOR",
+        format!("The query operator {operator} contains one or more unsupported expressions."),
+    )
 }
 
 /// Visits an expression and its parts; not what is inside subqueries.

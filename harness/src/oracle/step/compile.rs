@@ -352,12 +352,11 @@ impl Builder<'_> {
         let eviction = eviction(&exprs, &rest, (&lefts, &left_tags), (&rights, &right_tags));
         let mut keys = vec![];
         let (left_schema, right_schema) = (self.compiler.schema(&left.output), self.compiler.schema(&right.output));
-        for (l, r, null_safe) in &exprs {
+        for (l, r, _) in &exprs {
             let left = self.compiler.scalar(l, &left_schema)?;
             keys.push(JoinKey {
                 left,
                 right: self.compiler.scalar(r, &right_schema)?,
-                null_safe: *null_safe,
             });
         }
         let both: Vec<Attribute> = left.output.iter().chain(&right.output).cloned().collect();

@@ -205,9 +205,7 @@ impl Exprs<'_> {
     fn json_struct(&self, call: &Args) -> Result<Option<Typed>> {
         let value = call.args.first().ok_or_else(|| wrong_count("from_json", "[2, 3]", 0))?;
         let schema = match call.args.get(1).map(|a| &a.expr) {
-            Some(Expr::Literal(ScalarValue::Utf8(Some(ddl)), _)) => parse_schema_ddl(ddl)
-                .map(|s| DataType::Struct(s.fields))
-                .or_else(|error| parse::parse_data_type(ddl).map_err(|_| error))?,
+            Some(Expr::Literal(ScalarValue::Utf8(Some(ddl)), _)) => json_schema(ddl)?,
             _ => {
                 return Err(Error::spark(
                     "INVALID_SCHEMA.NON_STRING_LITERAL",
@@ -220,6 +218,13 @@ impl Exprs<'_> {
             DataType::Map(..) => "entries".to_string(),
             _ => format!("from_json({})", value.name),
         };
+        if !schema.is_nested() {
+            let reason = format!(
+                "Input schema \"{}\" must be a struct, an array, a map or a variant",
+                message_type_name(&schema)
+            );
+            return Err(mismatch("INVALID_JSON_SCHEMA", &name, reason));
+        }
         if !matches!(value.data_type, DataType::Utf8 | DataType::Null) {
             return Err(unexpected(&name, "first", "STRING", value));
         }
@@ -228,6 +233,36 @@ impl Exprs<'_> {
         let function = json::from_json(schema.clone(), &options)?;
         Ok(Some(Typed::new(function.call(vec![text]), schema, name)))
     }
+}
+
+/// A type, or the columns of a struct. Of what is neither Spark tells why it is no type.
+fn json_schema(ddl: &str) -> Result<DataType> {
+    if ddl.trim().is_empty() {
+        return Err(Error::spark(
+            "PARSE_EMPTY_STATEMENT",
+            "Syntax error, unexpected empty statement",
+        ));
+    }
+    let error = match parse::parse_data_type(ddl) {
+        Ok(data_type) => return Ok(data_type),
+        Err(error) => error,
+    };
+    if let Ok(schema) = parse_schema_ddl(ddl) {
+        return Ok(DataType::Struct(schema.fields));
+    }
+    // Words are told apart from types only once the syntax is right.
+    let after_word = ddl
+        .trim()
+        .trim_start_matches(|c: char| c.is_alphanumeric() || c == '_')
+        .trim_start();
+    if after_word.is_empty() || after_word.starts_with(['<', '(']) {
+        return Err(error);
+    }
+    let near = after_word.split_whitespace().next().unwrap_or(after_word);
+    Err(Error::spark(
+        "PARSE_SYNTAX_ERROR",
+        format!("Syntax error at or near '{near}'"),
+    ))
 }
 
 /// Options as `map('key', 'value', ...)` of literals.

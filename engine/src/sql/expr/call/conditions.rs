@@ -70,7 +70,9 @@ impl Exprs<'_> {
 
     /// coalesce: later values are evaluated only where earlier ones are NULL, if they can fail.
     fn first_present(&self, args: &[Typed], common: &DataType) -> Expr {
-        let mut values: Vec<Expr> = args.iter().map(|a| self.cast(a, common)).collect();
+        // A NULL that is written adds nothing; what is left may be a plain value, of which Spark knows more.
+        let known = args.iter().filter(|a| a.data_type != DataType::Null);
+        let mut values: Vec<Expr> = known.map(|a| self.cast(a, common)).collect();
         let Some(last) = values.pop() else {
             return lit(ScalarValue::Null);
         };

@@ -36,7 +36,7 @@ impl Exprs<'_> {
 
     pub(in crate::sql::expr) fn in_list(&self, value: &Ast, list: &[Ast]) -> Result<Typed> {
         let value = self.plan(value)?;
-        let list = self.plan_all(list)?;
+        let list = self.arguments(list)?;
         let names: Vec<_> = list.iter().map(|v| v.name.as_str()).collect();
         let name = format!("({} IN ({}))", value.name, names.join(", "));
         let all: Vec<Typed> = [value.clone()].into_iter().chain(list.iter().cloned()).collect();

@@ -35,9 +35,15 @@ impl Parser<'_> {
         } else {
             self.comma_list(Self::argument)?
         };
+        if self.is_word("PLACING") {
+            return Err(Error::unsupported("overlay(... PLACING ...) is not supported yet"));
+        }
         let mut ignore_nulls = self.nulls_treatment();
         self.expect(")")?;
         ignore_nulls |= self.nulls_treatment();
+        if self.is_word("WITHIN") && self.is_word_at(1, "GROUP") {
+            return Err(Error::unsupported("WITHIN GROUP is not supported yet"));
+        }
         let mut filter = None;
         if self.is_word("FILTER") && matches!(self.kind_at(1), Kind::Symbol("(")) {
             self.advance();
@@ -46,10 +52,10 @@ impl Parser<'_> {
             filter = Some(self.expr()?);
             self.expect(")")?;
         }
-        let over = self.is_word("OVER") && !matches!(self.kind_at(1), Kind::Symbol("," | ")") | Kind::End);
-        if over {
+        let mut over = None;
+        if self.is_word("OVER") && !matches!(self.kind_at(1), Kind::Symbol("," | ")") | Kind::End) {
             self.advance();
-            self.skip_over()?;
+            over = Some(self.row_window()?);
         }
         Ok(Ast::Call(Box::new(Call {
             name,
@@ -67,10 +73,29 @@ impl Parser<'_> {
     }
 
     /// `OVER name` or `OVER ( ... )`: windows over rows are recognised, not planned.
-    fn skip_over(&mut self) -> Result<()> {
+    fn row_window(&mut self) -> Result<RowWindow> {
         if !self.accept("(") {
-            return self.name().map(|_| ());
+            let name = self.name()?;
+            self.row_windows.push(name);
+            return Ok(RowWindow {
+                by: vec![],
+                has_order: true,
+            });
         }
+        self.row_window_rest()
+    }
+
+    /// A window over rows after its parenthesis.
+    pub(super) fn row_window_rest(&mut self) -> Result<RowWindow> {
+        let mut by = vec![];
+        if self.accept_words(&["PARTITION", "BY"]) || self.accept_words(&["DISTRIBUTE", "BY"]) {
+            by = self.comma_list(Self::expr)?;
+        }
+        let has_order = self.accept_words(&["ORDER", "BY"]) || self.accept_words(&["SORT", "BY"]);
+        if has_order {
+            by.extend(self.comma_list(Self::order)?.into_iter().map(|order| order.expr));
+        }
+        // The frame.
         let mut open = 1;
         while open > 0 {
             match self.kind() {
@@ -81,7 +106,7 @@ impl Parser<'_> {
             }
             self.advance();
         }
-        Ok(())
+        Ok(RowWindow { by, has_order })
     }
 
     fn argument(&mut self) -> Result<Ast> {
@@ -153,7 +178,7 @@ pub(super) fn call(name: String, args: Vec<Ast>) -> Ast {
         args,
         distinct: false,
         filter: None,
-        over: false,
+        over: None,
         ignore_nulls: false,
     }))
 }

@@ -69,6 +69,10 @@ impl Parser<'_> {
             if !self.is_any(&PREDICATES) {
                 return Ok(left);
             }
+            if self.is_quantified_like() {
+                left = self.operand(|parser| parser.quantified_like(&left, negated))?;
+                continue;
+            }
             let predicate = self.operand(|parser| parser.worded_predicate(&left))?;
             left = if negated { not(predicate) } else { predicate };
         }
@@ -93,6 +97,47 @@ impl Parser<'_> {
             tested if negated => not(tested),
             tested => tested,
         })
+    }
+
+    fn is_quantified_like(&self) -> bool {
+        let quantifiers = ["ANY", "SOME", "ALL"];
+        self.is_any(&["LIKE", "ILIKE"])
+            && quantifiers.iter().any(|word| self.is_word_at(1, word))
+            && matches!(self.kind_at(2), Kind::Symbol("("))
+    }
+
+    /// `LIKE ANY (...)`, `LIKE ALL (...)`: each pattern is asked for, and NOT belongs to each.
+    fn quantified_like(&mut self, left: &Ast, negated: bool) -> Result<Ast> {
+        let kind = match self.accept_word("LIKE") {
+            true => LikeKind::Like,
+            false => {
+                self.expect_word("ILIKE")?;
+                LikeKind::ILike
+            }
+        };
+        let op = match self.accept_word("ALL") {
+            true => BinaryOp::And,
+            false => BinaryOp::Or,
+        };
+        if op == BinaryOp::Or {
+            self.advance();
+        }
+        self.expect("(")?;
+        let patterns = self.comma_list(Self::expr)?;
+        self.expect(")")?;
+        // One stands above the other.
+        self.height += patterns.len();
+        let likes = patterns.into_iter().map(|pattern| {
+            let like = Ast::Like {
+                kind,
+                expr: Box::new(left.clone()),
+                pattern: Box::new(pattern),
+                escape: None,
+            };
+            if negated { not(like) } else { like }
+        });
+        let all = likes.reduce(|l, r| binary(op, l, r));
+        all.map_or_else(|| self.error(), Ok)
     }
 
     fn worded_predicate(&mut self, left: &Ast) -> Result<Ast> {
@@ -250,6 +295,11 @@ impl Parser<'_> {
                 Ok(Ast::Star(vec![]))
             }
             Kind::Symbol("(") => self.parentheses(),
+            Kind::Symbol("?") => Err(unbound("?")),
+            Kind::Symbol(":") => match self.kind_at(1) {
+                Kind::Word(name) => Err(unbound(name)),
+                _ => self.error(),
+            },
             Kind::Quoted(_) => {
                 let name = self.name()?;
                 self.name_or_call(name, true)
@@ -336,6 +386,14 @@ impl Parser<'_> {
             _ => self.name_or_call(word, false),
         }
     }
+}
+
+/// A query here is given no parameters.
+fn unbound(parameter: &str) -> Error {
+    Error::spark(
+        "UNBOUND_SQL_PARAMETER",
+        format!("Found the unbound parameter: {parameter}. Write a SQL literal in its place."),
+    )
 }
 
 fn binary(op: BinaryOp, left: Ast, right: Ast) -> Ast {

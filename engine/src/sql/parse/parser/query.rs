@@ -1,5 +1,7 @@
 //! Queries: WITH, set operations, SELECT and its clauses.
 
+use std::collections::BTreeSet;
+
 use super::Parser;
 use crate::sql::parse::ast::*;
 use crate::sql::parse::lexer::Kind;
@@ -69,7 +71,7 @@ impl Parser<'_> {
     pub(super) fn query(&mut self) -> Result<Query> {
         self.deeper(|parser| {
             let ctes = if parser.accept_word("WITH") {
-                parser.comma_list(Self::cte)?
+                parser.ctes()?
             } else {
                 vec![]
             };
@@ -85,6 +87,8 @@ impl Parser<'_> {
                     };
                 } else if offset.is_none() && parser.accept_word("OFFSET") {
                     offset = Some(parser.expr()?);
+                } else if parser.is("|>") {
+                    return Err(Error::unsupported("the pipe operator `|>` is not supported yet"));
                 } else {
                     return Ok(Query {
                         ctes,
@@ -96,6 +100,22 @@ impl Parser<'_> {
                 }
             }
         })
+    }
+
+    fn ctes(&mut self) -> Result<Vec<Cte>> {
+        let named_so = self.is_word_at(1, "AS") || matches!(self.kind_at(1), Kind::Symbol(_));
+        if self.is_word("RECURSIVE") && !named_so {
+            return Err(Error::unsupported("WITH RECURSIVE is not supported yet"));
+        }
+        let ctes = self.comma_list(Self::cte)?;
+        let mut names = BTreeSet::new();
+        match ctes.iter().find(|cte| !names.insert(cte.name.to_lowercase())) {
+            Some(cte) => Err(Error::spark(
+                "DUPLICATED_CTE_NAMES",
+                format!("CTE definition can't have duplicate names: `{}`.", cte.name),
+            )),
+            None => Ok(ctes),
+        }
     }
 
     fn cte(&mut self) -> Result<Cte> {
@@ -116,8 +136,12 @@ impl Parser<'_> {
     }
 
     fn order_by(&mut self) -> Result<Vec<Order>> {
-        // SORT BY, CLUSTER BY and DISTRIBUTE BY arrange partitions; a result has no other order than ORDER BY's.
-        if self.accept_words(&["DISTRIBUTE", "BY"]) || self.accept_words(&["CLUSTER", "BY"]) {
+        // SORT BY, CLUSTER BY and DISTRIBUTE BY arrange partitions; a result has no other order than ORDER BY's. To cluster
+        // is to distribute and to sort.
+        if self.accept_words(&["CLUSTER", "BY"]) {
+            return self.comma_list(Self::ascending);
+        }
+        if self.accept_words(&["DISTRIBUTE", "BY"]) {
             self.comma_list(Self::expr)?;
         }
         if self.accept_words(&["ORDER", "BY"]) || self.accept_words(&["SORT", "BY"]) {
@@ -126,7 +150,15 @@ impl Parser<'_> {
         Ok(vec![])
     }
 
-    fn order(&mut self) -> Result<Order> {
+    fn ascending(&mut self) -> Result<Order> {
+        Ok(Order {
+            expr: self.expr()?,
+            ascending: true,
+            nulls_first: true,
+        })
+    }
+
+    pub(super) fn order(&mut self) -> Result<Order> {
         let expr = self.expr()?;
         let ascending = !self.accept_word("DESC");
         self.accept_word("ASC");
@@ -223,6 +255,7 @@ impl Parser<'_> {
 
     fn select(&mut self) -> Result<Select> {
         self.expect_word("SELECT")?;
+        let around = std::mem::take(&mut self.row_windows);
         let distinct = self.accept_word("DISTINCT");
         if !distinct && self.is_word("ALL") && !matches!(self.kind_at(1), Kind::Symbol("," | ".")) {
             self.advance();
@@ -246,6 +279,8 @@ impl Parser<'_> {
             None
         };
         self.refuse_unsupported()?;
+        self.window_clause()?;
+        self.row_windows = around;
         Ok(Select {
             distinct,
             items,
@@ -256,6 +291,31 @@ impl Parser<'_> {
         })
     }
 
+    /// `WINDOW name AS (...), ...`: where the names of windows over rows are defined.
+    fn window_clause(&mut self) -> Result<()> {
+        let mut defined = vec![];
+        if self.accept_word("WINDOW") {
+            defined = self.comma_list(|parser| {
+                let name = parser.name()?;
+                parser.expect_word("AS")?;
+                if parser.accept("(") {
+                    parser.row_window_rest()?;
+                } else {
+                    parser.name()?;
+                }
+                Ok(name)
+            })?;
+        }
+        let is_defined = |name: &String| defined.iter().any(|known: &String| known.eq_ignore_ascii_case(name));
+        match self.row_windows.iter().find(|name| !is_defined(name)) {
+            Some(name) => Err(Error::spark(
+                "MISSING_WINDOW_SPECIFICATION",
+                format!("Window specification is not defined in the WINDOW clause for {name}."),
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Clauses that Spark runs and Skirl does not yet.
     fn refuse_unsupported(&self) -> Result<()> {
         for (clause, follows) in [
@@ -264,7 +324,6 @@ impl Parser<'_> {
             ("UNPIVOT", ""),
             ("TABLESAMPLE", ""),
             ("QUALIFY", ""),
-            ("WINDOW", ""),
         ] {
             if self.is_word(clause) && (follows.is_empty() || self.is_word_at(1, follows)) {
                 return Err(Error::unsupported(format!("{clause} clauses are not supported yet")));

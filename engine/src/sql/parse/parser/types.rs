@@ -97,7 +97,13 @@ impl Parser<'_> {
             [precision, scale] => (*precision, *scale),
             _ => return self.error(),
         };
-        if precision > 38 || scale > precision {
+        if scale > precision {
+            return Err(Error::spark(
+                "DECIMAL_SCALE_EXCEEDS_PRECISION",
+                format!("Decimal scale ({scale}) cannot be greater than precision ({precision})."),
+            ));
+        }
+        if precision > 38 {
             return Err(Error::spark(
                 "DECIMAL_PRECISION_EXCEEDS_MAX_PRECISION",
                 format!("Decimal precision {precision} exceeds max precision 38."),
