@@ -62,6 +62,11 @@ fn a_check_that_fails_is_saved_and_can_be_replayed() {
         "{}",
         text(&again)
     );
+    let told = text(&again).to_string();
+    assert!(
+        told.contains(" in, 0 dropped, ") && told.contains("batch 0  "),
+        "the numbers come from its batches: {told}"
+    );
 }
 
 #[test]

@@ -9,6 +9,9 @@ use crate::run::{Failure, OutputBatch, Run};
 use crate::scenario::{ExpectedError, Quantity};
 use crate::trace::Trace;
 
+/// Batches that are shown where a number is not what it should be.
+const BATCHES_SHOWN: usize = 12;
+
 /// Counts what the scenario's `[expect]` names, in what the oracle derived.
 pub(super) struct Guards;
 
@@ -33,16 +36,42 @@ impl Check for Guards {
             _ => {}
         }
         findings.extend(restarts_that_never_are(evidence));
-        for guard in &evidence.expect.guards {
+        let missed = evidence.expect.guards.iter().filter_map(|guard| {
             let number = count(guard.quantity, evidence);
-            if !guard.comparison.holds(number) {
-                let name = guard.quantity.name();
-                let claim = format!("{name} is {number}, and the scenario wants {name} {}", guard.comparison);
-                findings.push(Finding::of_run(claim));
-            }
+            let name = guard.quantity.name();
+            let claim = || format!("{name} is {number}, and the scenario wants {name} {}", guard.comparison);
+            (!guard.comparison.holds(number)).then(|| Finding::of_run(claim()))
+        });
+        let mut missed: Vec<Finding> = missed.collect();
+        if let Some(last) = missed.last_mut() {
+            last.story = course(&evidence.expectation.run);
         }
+        findings.append(&mut missed);
         Verdict::of(findings)
     }
+}
+
+/// What came and went batch by batch, which is where the numbers come from.
+fn course(run: &Run) -> Vec<String> {
+    let sum = |numbers: &[u64]| numbers.iter().sum::<u64>();
+    let line = |batch: &OutputBatch| {
+        format!(
+            "batch {}  {} in, {} dropped, {} out, {} in state",
+            batch.batch_id,
+            sum(&batch.input_rows),
+            sum(&batch.dropped),
+            batch.rows.num_rows(),
+            sum(&batch.state_rows)
+        )
+    };
+    let mut lines: Vec<String> = run.batches.iter().take(BATCHES_SHOWN).map(line).collect();
+    let beyond = run.batches.len().saturating_sub(BATCHES_SHOWN);
+    if beyond > 0 {
+        lines.push(format!(
+            "and {beyond} more; `--results FILE` has them all, with their rows"
+        ));
+    }
+    lines
 }
 
 /// Restarts before micro-batches there are not, or before the first: nothing would be proved by them.
