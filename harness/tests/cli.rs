@@ -390,12 +390,8 @@ fn a_refusal_says_which_argument_helps() {
     [2]
     ");
     let dir = directory(&[]);
-    insta::assert_snapshot!(text(&skirl(dir.path(), &["run", "nowhere"])), @"
-    error: there is no file or directory nowhere; give a .toml file, or a directory of them
-    ");
-    insta::assert_snapshot!(text(&skirl(dir.path(), &["broker", "stop", "--cluster", "9"])), @"
-    error: there is no cluster 9; `skirl broker status` shows those that run
-    ");
+    insta::assert_snapshot!(text(&skirl(dir.path(), &["run", "nowhere"])), @"error: there is no file or directory nowhere; give a .toml file, or a directory of them");
+    insta::assert_snapshot!(text(&skirl(dir.path(), &["broker", "stop", "--cluster", "9"])), @"error: there is no cluster 9; `skirl broker status` shows those that run");
 }
 
 #[test]
