@@ -27,8 +27,9 @@ skirl load scenario.toml --bootstrap localhost:9092 --topic '{stream}' --allow-e
 skirl load --bootstrap localhost:9092 --rate 10k/s --size 1KiB --duration 10s --slo 'p99 < 20ms' --find-capacity
 skirl load merge one.json other.json --slo 'p99 < 20ms'
 
-Exit code: 0 every objective was kept, 1 one was missed, 2 it could not run, 3 the rate could not be offered and the run
-is invalid, whatever the objectives say.";
+Exit code: 0 every objective was kept, 1 one was missed, 2 it could not run, 3 the rate could not be offered, or no row was
+written, and the run is invalid, whatever the objectives say. A row that is not written takes forever: a quantile it reaches
+into is `never`.";
 
 /// Load brokers at a rate and judge them by objectives.
 #[derive(Debug, Args)]
