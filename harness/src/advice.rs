@@ -5,7 +5,7 @@
 use crate::job::{Job, OutputMode};
 use crate::oracle::{Admission, Advice, Expectation};
 use crate::rows::shown_watermark;
-use crate::scenario::Stream;
+use crate::scenario::{Stream, is_known};
 
 /// What advice is about.
 pub struct Subject<'a> {
@@ -30,6 +30,7 @@ pub fn advise(subject: &Subject) -> Vec<String> {
         advice.extend(held_watermark(subject));
     }
     advice.extend(misplaced_options(subject));
+    advice.extend(idle_settings(subject));
     advice
 }
 
@@ -96,6 +97,14 @@ fn misplaced_options(subject: &Subject) -> Vec<String> {
         }));
     }
     advice
+}
+
+/// Settings of a scenario on which nothing depends.
+fn idle_settings(subject: &Subject) -> Vec<String> {
+    let names = subject.job.conf.keys().filter(|name| !is_known(name));
+    let idle = names.map(|name| format!("setting `{name}` changes nothing here"));
+    // A case has the settings Spark was asked with.
+    idle.filter(|_| !subject.streams.is_empty()).collect()
 }
 
 /// Whether only sources know an option.

@@ -395,6 +395,19 @@ output_rows = "> 0"
     }
 
     #[test]
+    fn a_setting_for_spark_alone_is_advised_on() {
+        let text = format!("{SCENARIO}\n[conf]\n\"spark.sql.shuffle.partitions\" = 4\n");
+        let scenario = Scenario::parse(Path::new("counts.toml"), &text).expect("the scenario is right");
+        let trial = Trial::of(&scenario, 0).expect("its rows are given");
+        let outcome = judge(&trial, &mut Embedded::default());
+        assert_eq!(outcome.status, Status::Passed);
+        assert_eq!(
+            outcome.advice,
+            ["setting `spark.sql.shuffle.partitions` changes nothing here"]
+        );
+    }
+
+    #[test]
     fn restarts_and_questions_that_never_come_fail() {
         let text = SCENARIO.replace("[[follow_up]]", "[[follow_up]]\nafter_batch = 77");
         let text = format!("restart_before = [99]\n{text}");

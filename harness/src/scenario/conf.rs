@@ -1,4 +1,5 @@
-//! `[conf]`: Spark's settings by their names. Spark takes a name it does not know; here it is a mistake.
+//! `[conf]`: Spark's settings by their names. Spark takes a name it does not know; here it is a mistake if it looks like a
+//! misspelt one. Others may be there for Spark's sake, such as `spark.sql.shuffle.partitions`: of them there is advice.
 
 use std::collections::BTreeMap;
 
@@ -26,14 +27,17 @@ fn note(name: &Spanned<String>, value: &str, refusal_expected: bool, mistakes: &
             let help = "correct the setting, or wait for the refusal in [expect.error]";
             mistakes.note_with_help(name.span(), error.to_string(), help);
         }
-        Ok(()) if setting_names().any(|known| known == name.get_ref()) => {}
+        Ok(()) if is_known(name.get_ref()) => {}
         Ok(()) => {
-            let help = match closest(name.get_ref(), setting_names()) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => "remove it".to_string(),
-            };
-            let message = format!("setting `{}` changes nothing here", name.get_ref());
-            mistakes.note_with_help(name.span(), message, help);
+            if let Some(meant) = closest(name.get_ref(), setting_names()) {
+                let message = format!("setting `{}` changes nothing here", name.get_ref());
+                mistakes.note_with_help(name.span(), message, format!("did you mean `{meant}`?"));
+            }
         }
     }
+}
+
+/// Whether results depend on the setting of this name.
+pub(crate) fn is_known(name: &str) -> bool {
+    setting_names().any(|known| known == name)
 }

@@ -29,6 +29,7 @@ use arrow::array::RecordBatch;
 use skirl_kafka::properties::names_a_secret;
 use toml::de::DeTable;
 
+pub(crate) use conf::is_known;
 pub use duration::{parse_duration_ms, parse_time_ms, parse_time_us};
 pub use expect::{Comparison, Expect, ExpectedError, Guard, Quantity};
 pub(crate) use files::append_json_lines;
