@@ -151,6 +151,9 @@ impl<'a> Planner<'a> {
                 Planned { rel, ..planned }
             }
         };
+        if query.order_by.iter().any(|order| order.in_partitions) && is_streaming(&planned.rel.plan) {
+            planned.rel.plan = sorted_in_partitions(planned.rel.plan)?;
+        }
         if query.limit.is_some() || query.offset.is_some() {
             if !planned.correlated.is_empty() {
                 return Err(Error::unsupported(
@@ -460,6 +463,21 @@ fn holds_all_keys(plan: &LogicalPlan, shown: Vec<Expr>) -> bool {
         LogicalPlan::Filter(filter) => holds_all_keys(&filter.input, shown().collect()),
         _ => false,
     }
+}
+
+/// SORT BY and CLUSTER BY order each partition, for which no sample is needed: a sort that fetches all rows there are.
+fn sorted_in_partitions(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let sorted = plan.transform_down(|node| match node {
+        LogicalPlan::Sort(sort) => {
+            let sort = LogicalPlan::Sort(Sort {
+                fetch: Some(usize::MAX),
+                ..sort
+            });
+            Ok(Transformed::new(sort, true, TreeNodeRecursion::Stop))
+        }
+        other => Ok(Transformed::no(other)),
+    });
+    Ok(sorted?.data)
 }
 
 /// A limit over a limit is one limit, also where columns are chosen in between.
