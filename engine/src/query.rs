@@ -86,6 +86,8 @@ impl<'a> StreamWriter<'a> {
         sink.check_columns(&self.schema())?;
         let conf = self.session.catalog().conf();
         let ansi = flag(conf, "spark.sql.ansi.enabled", true)?;
+        // Static parts are planned now, and constants among them are of this time.
+        self.session.catalog().batch_time().set(self.clock.now_ms());
         let prepared = plan::prepare(self.plan, PlanSettings { mode: self.mode, ansi })?;
         let name = self
             .name

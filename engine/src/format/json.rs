@@ -15,6 +15,8 @@ mod write;
 
 use std::collections::BTreeMap;
 
+use arrow::array::{Array, StringArray};
+
 pub(crate) use read::read_json_columns;
 pub use read::{from_json, parse_json_column, read_json_lines};
 pub(crate) use token::{Number, Parse, Tokens, simple_double};
@@ -119,16 +121,16 @@ impl JsonOptions {
         &self.remarks
     }
 
-    /// Refuses what `from_json` does not do but a file reader does.
+    /// Refuses what `from_json` does not do but a file reader does; Spark notices with the first text it reads.
     ///
     /// # Errors
     /// `PARSE_MODE_UNSUPPORTED` for DROPMALFORMED.
-    pub fn check_from_json(&self) -> Result<()> {
-        if self.mode == ParseMode::DropMalformed {
+    fn check_from_json(&self, texts: &StringArray) -> Result<()> {
+        if self.mode == ParseMode::DropMalformed && texts.null_count() < texts.len() {
             return Err(Error::spark(
                 "PARSE_MODE_UNSUPPORTED",
-                "the function `from_json` doesn't support the DROPMALFORMED mode, acceptable modes are PERMISSIVE \
-                 and FAILFAST",
+                "The function `from_json` doesn't support the DROPMALFORMED mode. Acceptable modes are PERMISSIVE and \
+                 FAILFAST.",
             ));
         }
         Ok(())

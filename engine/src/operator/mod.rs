@@ -247,13 +247,29 @@ impl Node {
 
     /// What the stateful operators report of the last batch, topmost first.
     pub(crate) fn progress(&self, into: &mut Vec<OperatorProgress>) {
-        match self {
-            Node::Aggregate { operator, .. } => into.push(operator.progress()),
-            Node::Join { operator, .. } => into.push(operator.progress()),
-            Node::Limit { operator, .. } => into.push(operator.progress()),
-            _ => {}
-        }
-        self.inputs().into_iter().for_each(|input| input.progress(into));
+        self.progress_of_runs(1, into);
+    }
+
+    /// The same where Spark runs the stage of this node so many times in a batch, and its operators count each time
+    /// (spark-semantics 17). A stage ends where rows are sent to the tasks of an operator with state, or all to one task.
+    fn progress_of_runs(&self, runs: u64, into: &mut Vec<OperatorProgress>) {
+        let own = match self {
+            Node::Aggregate { operator, .. } => Some(operator.progress()),
+            Node::Join { operator, .. } => Some(operator.progress()),
+            Node::Limit { operator, .. } => Some(operator.progress()),
+            _ => None,
+        };
+        into.extend(own.map(|progress| OperatorProgress {
+            state_rows: progress.state_rows * runs,
+            ..progress
+        }));
+        let below = match self {
+            Node::Sort { sort, .. } if sort.samples => 2,
+            Node::Aggregate { .. } | Node::Join { .. } | Node::Limit { .. } | Node::Slice { .. } => 1,
+            _ => runs,
+        };
+        let inputs = self.inputs().into_iter();
+        inputs.for_each(|input| input.progress_of_runs(below, into));
     }
 
     /// The state of every stateful operator, topmost first; each operator has a fixed number of tables.

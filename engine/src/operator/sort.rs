@@ -13,6 +13,8 @@ use crate::Result;
 pub(crate) struct Sort {
     /// What is ordered by, first key first.
     pub keys: Vec<(Arc<dyn PhysicalExpr>, SortOptions)>,
+    /// Whether Spark looks at a sample of the rows first, for which it runs what is below once more.
+    pub samples: bool,
 }
 
 impl Sort {

@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use arrow::compute::SortOptions;
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::common::{Column, DFSchema, JoinConstraint};
+use datafusion::common::{Column, DFSchema, JoinConstraint, JoinType};
 use datafusion::logical_expr::{
-    Aggregate, Expr, ExprSchemable, Join, Limit as LimitNode, LogicalPlan, Sort as SortNode, Union,
+    Aggregate, Expr, ExprSchemable, FetchType, Join, Limit as LimitNode, LogicalPlan, Sort as SortNode, Union,
 };
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 
 use super::check::aggregate_function;
+use super::conjuncts::is_deterministic;
 use super::expr::constant;
 use super::shared::{shared_by_aggregates, shared_by_columns};
 use super::{PlanSettings, Prepared, event_time, streams};
@@ -49,6 +50,7 @@ pub(super) fn build(
         readers: vec![],
         delays_ms: vec![],
         head: None,
+        order: Order::default(),
         settings,
     };
     let root = builder.node(plan)?;
@@ -74,21 +76,39 @@ struct Builder {
     delays_ms: Vec<i64>,
     /// How many rows of a batch the limit above asks for, where every row below is one above.
     head: Option<usize>,
+    /// What becomes of the order of the rows below.
+    order: Order,
     settings: PlanSettings,
+}
+
+/// What becomes of an order. Spark sorts by ranges, for which it samples the rows first, only where the order is kept
+/// and has to be made in full.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+enum Order {
+    #[default]
+    Kept,
+    /// The first rows are all that is asked for: `TakeOrderedAndProject`.
+    FirstRows,
+    /// Another order, or none, is made of it above: `EliminateSorts` drops it.
+    Lost,
 }
 
 impl Builder {
     fn node(&mut self, plan: &LogicalPlan) -> Result<Node> {
         let head = self.head.take();
+        let order = std::mem::take(&mut self.order);
         if let Some(stream) = StreamTable::of(plan) {
             return Ok(self.source(stream));
         }
         match plan {
             LogicalPlan::SubqueryAlias(alias) => {
-                self.head = head;
+                (self.head, self.order) = (head, order);
                 self.node(&alias.input)
             }
             LogicalPlan::Filter(filter) => {
+                if order == Order::Lost && is_deterministic(&filter.predicate) {
+                    self.order = order;
+                }
                 let predicate = physical(&filter.predicate, filter.input.schema())?;
                 Ok(then(self.node(&filter.input)?, Step::Filter(predicate)))
             }
@@ -100,6 +120,9 @@ impl Builder {
                     .collect::<Result<_>>()?;
                 let schema = nullable(p.schema.inner());
                 self.head = head;
+                if order == Order::FirstRows || p.expr.iter().all(is_deterministic) {
+                    self.order = order;
+                }
                 let input = before_all(self.node(&p.input)?, &shared_by_columns(&p.expr), p.input.schema())?;
                 Ok(then(input, Step::Project { exprs, schema }))
             }
@@ -107,9 +130,9 @@ impl Builder {
             LogicalPlan::Union(union) => self.union(union),
             LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
             LogicalPlan::Join(join) if streams(&join.left) && streams(&join.right) => self.stream_join(join),
-            LogicalPlan::Join(join) => self.static_join(join),
+            LogicalPlan::Join(join) => self.static_join(join, order),
             LogicalPlan::Limit(limit) => self.limit(limit),
-            LogicalPlan::Sort(sort) => self.sort(sort),
+            LogicalPlan::Sort(sort) => self.sort(sort, order),
             other => Err(Error::unsupported(format!(
                 "`{}` over a stream is not supported by Skirl yet",
                 other.display()
@@ -289,10 +312,14 @@ impl Builder {
         Ok(AggregateCall { spec, over })
     }
 
-    fn static_join(&mut self, join: &Join) -> Result<Node> {
+    fn static_join(&mut self, join: &Join, order: Order) -> Result<Node> {
         let stream_left = streams(&join.left);
         let stream = if stream_left { &join.left } else { &join.right };
         let (leaf, leaf_plan) = Leaf::of(stream.schema())?;
+        let is_filter = sql::is_subquery_join(join) && join.join_type != JoinType::Left;
+        if (order == Order::Lost || !is_filter) && join.filter.as_ref().is_none_or(is_deterministic) {
+            self.order = Order::Lost;
+        }
         let input = Box::new(self.node(stream)?);
         let mut batch = join.clone();
         *(if stream_left { &mut batch.left } else { &mut batch.right }) = Arc::new(leaf_plan);
@@ -338,6 +365,7 @@ impl Builder {
         let skip = limit.skip.as_ref().map_or(Ok(0), |e| number(e))?;
         let fetch = limit.fetch.as_ref().map(|e| number(e)).transpose()?;
         self.head = fetch.filter(|_| appends);
+        self.order = Order::FirstRows;
         let input = Box::new(self.node(&limit.input)?);
         Ok(match (fetch, appends) {
             (Some(fetch), true) => Node::Limit {
@@ -351,7 +379,7 @@ impl Builder {
         })
     }
 
-    fn sort(&mut self, sort: &SortNode) -> Result<Node> {
+    fn sort(&mut self, sort: &SortNode, order: Order) -> Result<Node> {
         let keys = sort.expr.iter().map(|key| {
             let options = SortOptions {
                 descending: !key.asc,
@@ -360,9 +388,12 @@ impl Builder {
             Ok((physical(&key.expr, sort.input.schema())?, options))
         });
         let keys = keys.collect::<Result<_>>()?;
+        let orders = !sort.expr.iter().all(|key| is_constant(&key.expr, &sort.input)) && !has_one_row(&sort.input);
+        let samples = order == Order::Kept && sort.fetch.is_none() && orders;
+        self.order = Order::Lost;
         let input = Node::Sort {
             input: Box::new(self.node(&sort.input)?),
-            sort: Sort { keys },
+            sort: Sort { keys, samples },
         };
         Ok(match sort.fetch {
             Some(fetch) => Node::Slice {
@@ -412,6 +443,31 @@ fn aggregates(plan: &LogicalPlan) -> bool {
     streams(plan) && (matches!(plan, LogicalPlan::Aggregate(_)) || plan.inputs().into_iter().any(aggregates))
 }
 
+/// Whether an expression over a plan is a constant, or a column the projection below makes one.
+fn is_constant(expr: &Expr, input: &LogicalPlan) -> bool {
+    match (expr, input) {
+        (Expr::Column(column), LogicalPlan::Projection(projection)) => {
+            let at = projection.schema.maybe_index_of_column(column);
+            at.is_some_and(|at| is_constant(&projection.expr[at], &LogicalPlan::default()))
+        }
+        _ => expr.column_refs().is_empty() && is_deterministic(expr),
+    }
+}
+
+/// Whether a plan has at most one row, as Spark knows without looking: no order has to be made of it.
+fn has_one_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty() => true,
+        LogicalPlan::Limit(limit) if matches!(limit.get_fetch_type(), Ok(FetchType::Literal(Some(0 | 1)))) => true,
+        LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Projection(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::Sort(_)
+        | LogicalPlan::Limit(_) => plan.inputs().into_iter().all(has_one_row),
+        _ => false,
+    }
+}
+
 /// `node`, and what is evaluated for every row of it before anything else.
 fn before_all(node: Node, shared: &[Expr], schema: &DFSchema) -> Result<Node> {
     if shared.is_empty() {
@@ -458,7 +514,7 @@ fn window_columns(plan: &LogicalPlan) -> Vec<Column> {
 }
 
 /// Errors Spark raises only when it plans the first batch.
-fn at_run_time(source: Error) -> Error {
+pub(super) fn at_run_time(source: Error) -> Error {
     Error::StreamFailed {
         batch_id: 0,
         source: Box::new(source),

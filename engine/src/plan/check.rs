@@ -1,14 +1,15 @@
 //! What Spark refuses to stream, in Spark's words (spark-semantics 5), and then what Skirl does not run yet.
 
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan};
 
-use super::build::several_event_times;
+use super::build::{at_run_time, several_event_times};
 use super::conjuncts::conjuncts;
 use super::state_bound::lower_bound;
 use super::{event_time, streams};
-use crate::sql::{self, GroupingSetsNode, SessionWindowNode, TimeWindowNode, WatermarkNode};
+use crate::sql::{self, GroupingSetsNode, SessionWindowNode, SetDifference, TimeWindowNode, WatermarkNode};
 use crate::{Error, OutputMode, Result};
 
 /// Refuses a query that cannot run in an output mode.
@@ -28,8 +29,107 @@ pub(super) fn refuse(plan: &LogicalPlan, mode: OutputMode) -> Result<()> {
     for node in nodes.iter().rev() {
         refuse_node(node, mode)?;
     }
+    refuse_batch_time(plan)?;
     refuse_global_sessions(&nodes)?;
+    refuse_domains(&nodes, mode)?;
+    refuse_except(&nodes, mode)?;
     unsupported(&nodes)
+}
+
+/// The time of a batch where Spark wants what is deterministic: it says so when it plans the first batch, for which it has
+/// put the time in, and looks at the static parts of a query too.
+fn refuse_batch_time(plan: &LogicalPlan) -> Result<()> {
+    let mut refusal = None;
+    plan.apply(|node| {
+        refusal = match node {
+            LogicalPlan::Aggregate(aggregate) => refused_argument(aggregate),
+            LogicalPlan::Join(join) if !sql::is_subquery_join(join) => refused_condition(join),
+            _ => None,
+        };
+        Ok(match refusal {
+            Some(_) => TreeNodeRecursion::Stop,
+            None => TreeNodeRecursion::Continue,
+        })
+    })?;
+    refusal.map_or(Ok(()), |refusal| Err(at_run_time(refusal)))
+}
+
+/// Keys that ask for the time are evaluated below, and what they asked for is a column then (`PullOutNondeterministic`).
+fn refused_argument(aggregate: &Aggregate) -> Option<Error> {
+    let pulled_out = batch_times(&aggregate.group_expr);
+    let functions = aggregate.aggr_expr.iter().filter_map(aggregate_function);
+    let mut asked = functions.flat_map(|function| batch_times(&function.params.args));
+    asked.any(|time| !pulled_out.contains(&time)).then(|| {
+        Error::spark(
+            "AGGREGATE_FUNCTION_WITH_NONDETERMINISTIC_EXPRESSION",
+            "Non-deterministic expression \"current_batch_timestamp()\" should not appear in the arguments of an \
+             aggregate function.",
+        )
+    })
+}
+
+fn refused_condition(join: &Join) -> Option<Error> {
+    (!batch_times(join.filter.as_slice()).is_empty()).then(|| {
+        Error::spark(
+            "INVALID_NON_DETERMINISTIC_EXPRESSIONS",
+            "The operator expects a deterministic expression, but the actual expression is \"current_batch_timestamp()\".",
+        )
+    })
+}
+
+/// The calls of expressions that give the time of the batch.
+fn batch_times(exprs: &[Expr]) -> Vec<Expr> {
+    let mut times = vec![];
+    for expr in exprs {
+        let walked = expr.apply(|e| {
+            times.extend(sql::is_batch_time(e).then(|| e.clone()));
+            Ok(TreeNodeRecursion::Continue)
+        });
+        walked.expect("looking at an expression cannot fail");
+    }
+    times
+}
+
+/// A join with a list of what the rows ask for is one of two streams, and the list an aggregation.
+fn refuse_domains(nodes: &[&LogicalPlan], mode: OutputMode) -> Result<()> {
+    for node in nodes {
+        let LogicalPlan::Join(join) = node else { continue };
+        if !sql::is_domain_join(join) {
+            continue;
+        }
+        return Err(match (join.join_type, mode) {
+            (JoinType::LeftAnti, _) => at_run_time(Error::nameless(
+                "requirement failed: StreamingSymmetricHashJoinExec should not take LeftAnti as the JoinType",
+            )),
+            (_, OutputMode::Append) => at_run_time(without_watermark()),
+            _ => Error::unsupported(
+                "IN and EXISTS of a correlated subquery that aggregates without GROUP BY are not supported yet",
+            ),
+        });
+    }
+    Ok(())
+}
+
+fn without_watermark() -> Error {
+    Error::spark(
+        "UNSUPPORTED_STREAMING_OPERATOR_WITHOUT_WATERMARK",
+        "Append output mode not supported for aggregations on streaming DataFrames/DataSets without watermark.",
+    )
+}
+
+/// An EXCEPT of a stream and a table keeps its rows apart by an aggregation, which Spark finds when it plans the first batch.
+fn refuse_except(nodes: &[&LogicalPlan], mode: OutputMode) -> Result<()> {
+    for except in nodes.iter().filter_map(|node| as_except(node)) {
+        if mode == OutputMode::Append && !has_event_time_key(except) {
+            return Err(at_run_time(without_watermark()));
+        }
+        if SetDifference::of(except) == Some(SetDifference::All) {
+            return Err(Error::unsupported(
+                "EXCEPT ALL of a stream and a table is not supported yet",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The parts of a plan that stream, topmost first.
@@ -65,9 +165,17 @@ fn capitalised(mode: OutputMode) -> &'static str {
     }
 }
 
+/// An aggregation; an EXCEPT becomes one only when Spark has checked everything.
 fn as_aggregate(plan: &LogicalPlan) -> Option<&Aggregate> {
     match plan {
-        LogicalPlan::Aggregate(aggregate) => Some(aggregate),
+        LogicalPlan::Aggregate(aggregate) if SetDifference::of(aggregate).is_none() => Some(aggregate),
+        _ => None,
+    }
+}
+
+fn as_except(plan: &LogicalPlan) -> Option<&Aggregate> {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => SetDifference::of(aggregate).map(|_| aggregate),
         _ => None,
     }
 }
@@ -139,12 +247,9 @@ fn refuse_global_sessions(nodes: &[&LogicalPlan]) -> Result<()> {
         if let [only] = aggregate.group_expr.as_slice()
             && is_session(only, &aggregate.input)
         {
-            return Err(Error::StreamFailed {
-                batch_id: 0,
-                source: Box::new(Error::nameless(
-                    "Global aggregation with session window in streaming query is not supported.",
-                )),
-            });
+            return Err(at_run_time(Error::nameless(
+                "Global aggregation with session window in streaming query is not supported.",
+            )));
         }
     }
     Ok(())
@@ -337,7 +442,7 @@ pub(super) fn refuse_joins(plan: &LogicalPlan) -> Result<()> {
         let below = sides.into_iter().flat_map(|side| streaming_nodes(side));
         if below
             .into_iter()
-            .any(|n| as_aggregate(n).is_some() || as_stream_join(n).is_some())
+            .any(|n| matches!(n, LogicalPlan::Aggregate(_)) || as_stream_join(n).is_some())
         {
             return Err(Error::unsupported(
                 "a join of streams above another join or an aggregation is not supported by Skirl yet",
@@ -354,7 +459,7 @@ fn unsupported(nodes: &[&LogicalPlan]) -> Result<()> {
             LogicalPlan::Aggregate(aggregate) => {
                 let chained = streaming_nodes(&aggregate.input)
                     .iter()
-                    .any(|n| as_aggregate(n).is_some());
+                    .any(|n| matches!(n, LogicalPlan::Aggregate(_)));
                 if chained {
                     return Err(Error::unsupported(
                         "an aggregation of an aggregation is not supported by Skirl yet",

@@ -4,7 +4,10 @@
 //! BETWEEN is two comparisons, and what all branches of an OR have in common stands outside it.
 
 use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator, lit};
+
+use crate::sql;
 
 /// The parts of a condition that must all hold.
 pub(super) fn conjuncts(condition: Expr) -> Vec<Expr> {
@@ -62,11 +65,17 @@ fn negated(condition: Expr) -> Expr {
     }
 }
 
+/// Whether a condition gives the same answer wherever it is asked; to Spark the time of a batch does not.
+pub(super) fn is_deterministic(condition: &Expr) -> bool {
+    let asks_time = || condition.exists(|e| Ok(sql::is_batch_time(e))).unwrap_or(true);
+    !condition.is_volatile() && !asks_time()
+}
+
 /// `(a AND b) OR (a AND c)` holds where `a` holds and `b OR c`.
 fn factored(left: Vec<Expr>, right: Vec<Expr>) -> Vec<Expr> {
     let (mut common, left): (Vec<Expr>, Vec<Expr>) = left
         .into_iter()
-        .partition(|part| !part.is_volatile() && right.contains(part));
+        .partition(|part| is_deterministic(part) && right.contains(part));
     let right: Vec<Expr> = right.into_iter().filter(|part| !common.contains(part)).collect();
     let all = |parts: Vec<Expr>| parts.into_iter().reduce(|l, r| binary(l, Operator::And, r));
     if let (Some(left), Some(right)) = (all(left), all(right)) {

@@ -59,7 +59,7 @@ pub(crate) fn prepare(plan: LogicalPlan, settings: PlanSettings) -> Result<Prepa
     let reads = columns_read(&plan);
     let is_watermarked = has_watermark(&plan);
     let plan = empty::drop_below_limit_zero(plan)?;
-    let plan = membership::fold(plan)?;
+    let plan = membership::fold(without_idle_chance(plan)?)?;
     let plan = placement::place_filters(plan)?;
     let plan = membership::unfold(plan)?;
     let plan = prune::prune_columns(plan)?;
@@ -69,6 +69,18 @@ pub(crate) fn prepare(plan: LogicalPlan, settings: PlanSettings) -> Result<Prepa
         prepared.delays_ms.push(0); // it shows a watermark, though nothing is left that could move it
     }
     Ok(prepared)
+}
+
+/// No condition sinks below a column that is not deterministic, unless nobody needs it.
+fn without_idle_chance(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let is_chance = |node: &LogicalPlan| match node {
+        LogicalPlan::Projection(projection) => !projection.expr.iter().all(conjuncts::is_deterministic),
+        _ => false,
+    };
+    match plan.exists(|node| Ok(is_chance(node)))? {
+        true => prune::prune_columns(plan),
+        false => Ok(plan),
+    }
 }
 
 fn has_watermark(plan: &LogicalPlan) -> bool {

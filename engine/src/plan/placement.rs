@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
     Aggregate, Expr, Extension, Filter, LogicalPlan, Projection, Sort, SubqueryAlias, Union,
 };
 
-use super::conjuncts::conjuncts;
+use super::conjuncts::{conjuncts, is_deterministic};
 use super::{event_time, streams};
 use crate::Result;
 use crate::sql::{GroupingSetsNode, TimeWindowNode, WatermarkNode};
@@ -47,7 +47,7 @@ fn sink(plan: LogicalPlan, predicates: Vec<Expr>, pass: Pass) -> Result<LogicalP
     }
     match plan {
         LogicalPlan::Filter(filter) => {
-            let (mut down, stay) = partition(conjuncts(filter.predicate), |p| !p.is_volatile());
+            let (mut down, stay) = partition(conjuncts(filter.predicate), is_deterministic);
             let implied = down.iter().flat_map(not_nulls_of_mixed).collect::<Vec<_>>();
             down.extend(implied);
             down.extend(predicates);
@@ -83,7 +83,7 @@ fn sink(plan: LogicalPlan, predicates: Vec<Expr>, pass: Pass) -> Result<LogicalP
 }
 
 fn sink_below_projection(projection: Projection, predicates: Vec<Expr>, pass: Pass) -> Result<LogicalPlan> {
-    let deterministic = !projection.expr.iter().any(Expr::is_volatile);
+    let deterministic = projection.expr.iter().all(is_deterministic);
     let (down, stay) = if deterministic {
         (predicates, vec![])
     } else {

@@ -140,6 +140,13 @@ impl Catalog {
     pub fn create_view(&mut self, name: &str, sql: &str, watermark: Option<&WatermarkSpec>) -> Result<()> {
         let mut rel = self.rel(sql)?;
         if let Some(WatermarkSpec { column, delay }) = watermark {
+            // PySpark's own check, before Spark is asked: an empty text is none.
+            for (argument, text) in [("eventTime", column), ("delayThreshold", delay)] {
+                if text.is_empty() {
+                    let message = format!("Argument `{argument}` should be str, got str.");
+                    return Err(Error::spark("NOT_EXPECTED_TYPE", message));
+                }
+            }
             let delay_ms = parse_delay_ms(delay)?;
             let attr = {
                 let scope = Scope::new(&rel, None);

@@ -20,7 +20,8 @@
 //!
 //! A join's whole condition is its `filter`, a conjunction; `on` is empty. Besides the joins a query writes there are
 //! `LeftSemi` and `LeftAnti` (IN and EXISTS at the top of WHERE), `LeftMark` (elsewhere) and `Left` (correlated scalar
-//! subqueries), all with a static right side. An explicit CROSS JOIN, which Spark does not run on two streams even where
+//! subqueries), all with a static right side. An EXCEPT is an `Aggregate` over all columns of a `LeftAnti`, and
+//! [`SetDifference`] knows it. An explicit CROSS JOIN, which Spark does not run on two streams even where
 //! WHERE gives it an equality, is an inner join whose constraint is `Using`. Aggregates and their keys are bare, without
 //! aliases: a projection above names them.
 //!
@@ -48,11 +49,12 @@ mod types;
 pub use catalog::{BatchTime, Catalog, WatermarkSpec};
 pub(crate) use execute::with_short_circuits;
 pub use execute::{executable, execute_static, physical_expr, resolve_scalar_subqueries};
-pub use expr::is_subquery_join;
+pub use expr::{is_domain_join, is_subquery_join};
 pub use function::is_fallible;
 pub use interval::{parse_delay_ms, parse_interval_us};
 pub use intolerance::is_null_intolerant;
 pub use node::{GroupingSetsNode, SessionWindowNode, StreamTable, TimeWindowNode, WatermarkNode};
+pub use plan::SetDifference;
 pub use reads::columns_read;
 pub use settings::{check_setting, setting_names};
 pub use types::{message_type_name, parse_schema_ddl, spark_type_name};
@@ -81,6 +83,12 @@ pub fn refused_over_rows(expr: &Expr) -> Option<Error> {
         "NON_TIME_WINDOW_NOT_SUPPORTED_IN_STREAMING",
         format!("Window function is not supported in {name}() on streaming DataFrames/Datasets."),
     ))
+}
+
+/// Whether a call is the time of the batch: to Spark (`CurrentBatchTimestamp`) it is no more deterministic than a random
+/// number. `now()` is another function, and a constant.
+pub fn is_batch_time(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(call) if matches!(call.func.name(), "current_timestamp" | "current_date"))
 }
 
 /// The Arrow type of Spark's TIMESTAMP: microseconds since 1970-01-01T00:00:00 UTC.

@@ -33,11 +33,12 @@ use super::{interval, is_streaming, timestamp_type};
 use crate::{Error, Result};
 
 use build::*;
-pub(super) use build::{attrs_of, contains_outer, spark_name, watermark_node};
+pub(super) use build::{attrs_of, contains_outer, project_as, spark_name, watermark_node};
 pub(super) use group::missing_aggregation;
 use group::{Groups, Keys, default_of};
 use negation::conjuncts;
 pub(super) use negation::moved_inwards;
+pub(super) use select::ties_a_column;
 pub(super) use window::WindowColumn;
 
 /// Plans queries against a catalog.
@@ -78,8 +79,8 @@ pub(super) struct Planned {
     pub hidden: usize,
     /// What each value is over no rows, if that is not NULL.
     pub defaults: Vec<Option<ScalarValue>>,
-    /// Whether it aggregates, so that it has one row per combination of hidden attributes.
-    pub aggregates: bool,
+    /// Whether it aggregates without GROUP BY, so that it has one row per combination of hidden attributes.
+    pub is_one_row: bool,
 }
 
 impl Planned {
@@ -89,7 +90,7 @@ impl Planned {
             correlated: vec![],
             hidden: 0,
             defaults: vec![],
-            aggregates: false,
+            is_one_row: false,
         }
     }
 }
@@ -150,6 +151,9 @@ impl<'a> Planner<'a> {
                 Planned { rel, ..planned }
             }
         };
+        if query.order_by.iter().any(|order| order.in_partitions) && is_streaming(&planned.rel.plan) {
+            planned.rel.plan = sorted_in_partitions(planned.rel.plan)?;
+        }
         if query.limit.is_some() || query.offset.is_some() {
             if !planned.correlated.is_empty() {
                 return Err(Error::unsupported(
@@ -240,19 +244,14 @@ impl<'a> Planner<'a> {
         }
         let types = self.set_types(op, &left, &right)?;
         if op != SetOp::Union && (is_streaming(&left.plan) || is_streaming(&right.plan)) {
-            if op == SetOp::Except && !is_streaming(&right.plan) {
-                return Err(Error::unsupported(
-                    "EXCEPT of a stream and a table is not supported yet; use NOT IN or NOT EXISTS",
-                ));
-            }
-            let (word, rest) = match op {
-                SetOp::Intersect => ("Intersect of", ""),
-                _ => ("Except on", " on the right"),
+            let refusal = match op {
+                SetOp::Except if !is_streaming(&right.plan) => None,
+                SetOp::Except => Some("Except on a streaming DataFrame/Dataset on the right is not supported;"),
+                _ => Some("Intersect of streaming DataFrames/Datasets is not supported;"),
             };
-            return Err(Error::spark(
-                "_LEGACY_ERROR_TEMP_3102",
-                format!("{word} streaming DataFrames/Datasets{rest} is not supported;"),
-            ));
+            if let Some(refusal) = refusal {
+                return Err(Error::spark("_LEGACY_ERROR_TEMP_3102", refusal));
+            }
         }
         let names: Vec<String> = left.attrs.iter().map(|a| a.name.clone()).collect();
         let (left, right) = (
@@ -296,13 +295,15 @@ impl<'a> Planner<'a> {
         project_as(rel.plan, items.collect(), true)
     }
 
-    /// INTERSECT and EXCEPT: distinct rows with or without an equal row on the other side.
+    /// INTERSECT and EXCEPT: distinct rows with or without an equal row on the other side. What the other side is called
+    /// tells an EXCEPT from a join and a DISTINCT ([`SetDifference`](super::SetDifference)).
     fn set_join(&self, op: SetOp, all: bool, left: Rel, right: Rel) -> Result<Rel> {
-        if all {
+        if all && !is_streaming(&left.plan) {
             return Err(Error::unsupported(format!("{} ALL is not supported yet", op.name())));
         }
-        let left = distinct(self.alias(left, None)?)?;
-        let right = self.alias(right, None)?;
+        let is_distinct = has_distinct_rows(&left.plan, &left.attrs);
+        let left = self.alias(left, None)?;
+        let right = self.alias(right, Some(if all { EXCEPT_ALL } else { EXCEPT }))?;
         let equal = left
             .attrs
             .iter()
@@ -316,7 +317,9 @@ impl<'a> Planner<'a> {
         };
         let plan = join(left.plan, right.plan, Some(condition), kind)?;
         let attrs = left.attrs.into_iter().map(|a| Attr { qualifier: None, ..a }).collect();
-        Ok(Rel { plan, attrs })
+        let rel = Rel { plan, attrs };
+        // Spark drops a DISTINCT of rows that are distinct already (`RemoveRedundantAggregates`).
+        if is_distinct && !all { Ok(rel) } else { distinct(rel) }
     }
 
     // ---- order and limit
@@ -401,6 +404,80 @@ impl<'a> Planner<'a> {
             _ => Err(invalid("IS_NULL", "must not be null")),
         }
     }
+}
+
+/// The alias of the right side of an EXCEPT: no relation of a FROM clause is called so.
+const EXCEPT: &str = "(except)";
+const EXCEPT_ALL: &str = "(except all)";
+
+/// An EXCEPT as the plan has it: a DISTINCT of an anti join.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetDifference {
+    /// Each row once.
+    Distinct,
+    /// As often as it is there more often.
+    All,
+}
+
+impl SetDifference {
+    /// The EXCEPT an aggregation is the top of, if it is one.
+    pub fn of(aggregate: &Aggregate) -> Option<Self> {
+        let LogicalPlan::Join(join) = &*aggregate.input else {
+            return None;
+        };
+        let LogicalPlan::SubqueryAlias(right) = &*join.right else {
+            return None;
+        };
+        let name = right.alias.table().split('#').next()?;
+        match name {
+            EXCEPT if join.join_type == JoinType::LeftAnti => Some(Self::Distinct),
+            EXCEPT_ALL => Some(Self::All),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the columns of a plan hold all keys of an aggregation below, so that no two rows are equal.
+fn has_distinct_rows(plan: &LogicalPlan, attrs: &[Attr]) -> bool {
+    let columns = attrs.iter().map(|attr| Expr::Column(attr.column.clone())).collect();
+    holds_all_keys(plan, columns)
+}
+
+fn holds_all_keys(plan: &LogicalPlan, shown: Vec<Expr>) -> bool {
+    let shown = || shown.iter().map(|e| e.clone().unalias());
+    let moved = |below: Vec<Expr>| {
+        let columns = plan.schema().columns();
+        let place = |e: Expr| columns.iter().position(|c| Expr::Column(c.clone()) == e);
+        shown().filter_map(place).map(|at| below[at].clone()).collect()
+    };
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => {
+            let keys = &plan.schema().columns()[..aggregate.group_expr.len()];
+            keys.iter().all(|key| shown().any(|e| e == Expr::Column(key.clone())))
+        }
+        LogicalPlan::Projection(projection) => holds_all_keys(&projection.input, moved(projection.expr.clone())),
+        LogicalPlan::SubqueryAlias(alias) => {
+            let below = alias.input.schema().columns().into_iter().map(Expr::Column).collect();
+            holds_all_keys(&alias.input, moved(below))
+        }
+        LogicalPlan::Filter(filter) => holds_all_keys(&filter.input, shown().collect()),
+        _ => false,
+    }
+}
+
+/// SORT BY and CLUSTER BY order each partition, for which no sample is needed: a sort that fetches all rows there are.
+fn sorted_in_partitions(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let sorted = plan.transform_down(|node| match node {
+        LogicalPlan::Sort(sort) => {
+            let sort = LogicalPlan::Sort(Sort {
+                fetch: Some(usize::MAX),
+                ..sort
+            });
+            Ok(Transformed::new(sort, true, TreeNodeRecursion::Stop))
+        }
+        other => Ok(Transformed::no(other)),
+    });
+    Ok(sorted?.data)
 }
 
 /// A limit over a limit is one limit, also where columns are chosen in between.

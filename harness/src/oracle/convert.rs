@@ -8,7 +8,9 @@ use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{
     Aggregate, BinaryExpr, Distinct, Expr, Extension, FetchType, Join, Limit, LogicalPlan, Operator, Projection,
 };
-use skirl_engine::sql::{GroupingSetsNode, SessionWindowNode, StreamTable, TimeWindowNode, WatermarkNode};
+use skirl_engine::sql::{
+    GroupingSetsNode, SessionWindowNode, SetDifference, StreamTable, TimeWindowNode, WatermarkNode,
+};
 use skirl_engine::{Error, Result, sql};
 
 use super::conjuncts::conjuncts;
@@ -23,6 +25,8 @@ pub(super) struct Converted {
     pub root: Node,
     /// The static relations by number, with their columns.
     pub tables: Vec<LogicalPlan>,
+    /// The kind of a join with a subquery that Spark answers from a stateful list of what the rows ask for.
+    pub domain: Option<JoinType>,
 }
 
 /// Converts the plan of a job's query.
@@ -31,6 +35,7 @@ pub(super) fn convert(plan: &LogicalPlan, job: &Job) -> Result<Converted> {
         job,
         next_id: 0,
         tables: vec![],
+        domain: None,
         inside_static: false,
     };
     let root = converter.node(plan)?;
@@ -46,6 +51,7 @@ pub(super) fn convert(plan: &LogicalPlan, job: &Job) -> Result<Converted> {
     Ok(Converted {
         root,
         tables: converter.tables,
+        domain: converter.domain,
     })
 }
 
@@ -53,6 +59,7 @@ struct Converter<'a> {
     job: &'a Job,
     next_id: Id,
     tables: Vec<LogicalPlan>,
+    domain: Option<JoinType>,
     /// Whether a static relation is looked into for what it promises; it is executed as a whole all the same.
     inside_static: bool,
 }
@@ -241,6 +248,9 @@ impl Converter<'_> {
         if let Some(filter) = &join.filter {
             condition.extend(conjuncts(self.expr(filter, &scope)?));
         }
+        if sql::is_domain_join(join) {
+            self.domain = Some(join.join_type);
+        }
         if is_subquery(join)
             && let Some(member) = Membership::of_join(self.next_id, &left, &right, &condition)
         {
@@ -316,6 +326,7 @@ impl Converter<'_> {
                 keys,
                 aggregates: calls,
                 distinct,
+                except: SetDifference::of(aggregate),
             },
         })
     }
@@ -530,6 +541,7 @@ fn distinct(input: Node) -> Node {
             keys,
             aggregates: vec![],
             distinct: true,
+            except: None,
         },
     }
 }

@@ -23,6 +23,7 @@ mod refuse;
 mod scalar;
 mod schedule;
 mod sink;
+mod stage;
 mod state_watermark;
 mod step;
 mod table;
@@ -106,8 +107,14 @@ impl Oracle {
         refuse::check_analysis(&converted.root, mode)?;
         let is_watermark = |node: &&tree::Node| matches!(node.kind, Kind::Watermark { .. });
         let is_watermarked = converted.root.walk().iter().any(is_watermark);
+        let time_failure = refuse::time_failure(&converted.root, &converted.tables);
+        let domain_failure = converted
+            .domain
+            .map(|kind| refuse::domain_failure(kind, mode))
+            .transpose()?;
         let root = place::optimised(converted.root);
-        let steps = match refuse::start_failure(&root, mode) {
+        let start_failure = || refuse::start_failure(&root, mode);
+        let steps = match time_failure.or(domain_failure).or_else(start_failure) {
             Some(failure) => Err(failure),
             None => {
                 refuse::check_supported(&root)?;
@@ -354,12 +361,14 @@ impl Oracle {
                     .map(|facts| count(facts).get(number).copied().unwrap_or(0))
                     .collect()
             };
+            let runs = self.steps.as_ref().map_or(&[][..], |steps| &steps.runs);
+            let state_rows = of_operators(|facts| &facts.state_rows);
             batches.push(OutputBatch {
                 batch_id: number as u64,
                 watermark: (self.watermarks() > 0).then_some(batch.watermark),
                 input_rows: self.input_rows(trace, batch.micro_batch),
                 rows: rows.slice(range.start, range.len()),
-                state_rows: of_operators(|facts| &facts.state_rows),
+                state_rows: state_rows.iter().zip(runs).map(|(rows, runs)| rows * runs).collect(),
                 dropped: of_operators(|facts| &facts.dropped),
             });
         }

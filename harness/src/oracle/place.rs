@@ -24,7 +24,14 @@ use infer::{infer, weakened, with_not_null};
 use prune::prune;
 
 /// The tree as Spark runs it.
-pub(super) fn optimised(root: Node) -> Node {
+pub(super) fn optimised(mut root: Node) -> Node {
+    // What nobody asks for stands in nobody's way.
+    let is_chance =
+        |node: &&Node| matches!(&node.kind, Kind::Project { exprs, .. } if !exprs.iter().all(is_deterministic));
+    if root.walk().iter().any(is_chance) {
+        let needed = root.ids();
+        prune(&mut root, &needed);
+    }
     let pushed = push(without_limit_zero(root), vec![]);
     let pushed = push(folded(pushed), vec![]);
     let inferred = infer(pushed);

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use datafusion::logical_expr::Expr;
+use datafusion::common::JoinType;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use skirl_engine::sql::SetDifference;
 use skirl_engine::{Error, OutputMode, Result, sql};
 
 use super::conjuncts::equality;
@@ -32,10 +35,10 @@ fn check_chains(root: &Node, mode: OutputMode) -> Result<()> {
             keys,
             within_watermark,
         } => *within_watermark || keys.iter().any(|key| input.tagged().contains(key)),
+        Kind::Aggregate { .. } => node.aggregates_stream(),
         _ => node.is_stateful(),
     };
-    let emits_late =
-        |node: &Node| matches!(node.kind, Kind::Aggregate { .. }) && node.is_streaming() && mode != OutputMode::Append;
+    let emits_late = |node: &Node| node.aggregates_stream() && mode != OutputMode::Append;
     for node in root.walk() {
         if node.is_streaming() && judges_time(node) && node.walk()[1..].iter().any(|below| emits_late(below)) {
             return Err(Error::nameless(
@@ -49,10 +52,7 @@ fn check_chains(root: &Node, mode: OutputMode) -> Result<()> {
 }
 
 fn check_output_mode(root: &Node, mode: OutputMode) -> Result<()> {
-    let topmost = root
-        .walk()
-        .into_iter()
-        .find(|n| matches!(n.kind, Kind::Aggregate { .. }) && n.is_streaming());
+    let topmost = root.walk().into_iter().find(|n| n.aggregates_stream());
     match (mode, topmost) {
         (OutputMode::Update, Some(aggregate)) if session_keys(aggregate) > 0 => {
             Err(unsupported_in(mode, "session window streaming aggregations"))
@@ -148,7 +148,7 @@ fn check_operator(node: &Node, mode: OutputMode) -> Result<()> {
 
 /// Whether every batch shows all rows and not only the new ones.
 fn has_complete_rows(node: &Node, mode: OutputMode) -> bool {
-    let grouped = |n: &&Node| matches!(n.kind, Kind::Aggregate { distinct: false, .. }) && n.is_streaming();
+    let grouped = |n: &&Node| matches!(n.kind, Kind::Aggregate { distinct: false, .. }) && n.aggregates_stream();
     !node.is_streaming() || (mode == OutputMode::Complete && node.walk().iter().any(grouped))
 }
 
@@ -255,10 +255,72 @@ pub(super) fn start_failure(root: &Node, mode: OutputMode) -> Option<Error> {
             Kind::Aggregate { keys, .. } if keys.len() == 1 && session_keys(node) == 1 => Some(Error::nameless(
                 "Global aggregation with session window in streaming query is not supported.",
             )),
+            Kind::Aggregate { except: Some(_), .. } if mode == OutputMode::Append && !groups_by_event_time(node) => {
+                Some(without_watermark())
+            }
             Kind::Aggregate { .. } if mode != OutputMode::Complete => two_event_times(&node.tagged()),
             Kind::Deduplicate { input, .. } => two_event_times(&input.tagged()),
             _ => None,
         })
+}
+
+fn without_watermark() -> Error {
+    Error::spark(
+        "UNSUPPORTED_STREAMING_OPERATOR_WITHOUT_WATERMARK",
+        "Append output mode not supported for aggregations on streaming DataFrames/DataSets without watermark.",
+    )
+}
+
+/// The time of a batch in an aggregate or in the condition of a join, static ones among them: to Spark it is not
+/// deterministic, and there it must be.
+pub(super) fn time_failure(root: &Node, tables: &[LogicalPlan]) -> Option<Error> {
+    let times = |exprs: &[Expr]| exprs.iter().flat_map(batch_times).collect::<BTreeSet<_>>();
+    let in_aggregate = || {
+        Error::spark(
+            "AGGREGATE_FUNCTION_WITH_NONDETERMINISTIC_EXPRESSION",
+            "The time of a batch should not appear in the arguments of an aggregate function.",
+        )
+    };
+    for node in root.walk() {
+        match &node.kind {
+            // A key that asks for the time is a column by then.
+            Kind::Aggregate { keys, aggregates, .. } => {
+                let known = times(keys);
+                if aggregates.iter().any(|call| !times(&call.args).is_subset(&known)) {
+                    return Some(in_aggregate());
+                }
+            }
+            Kind::Join { kind, condition, .. } if *kind != JoinKind::Mark && !times(condition).is_empty() => {
+                return Some(Error::spark(
+                    "INVALID_NON_DETERMINISTIC_EXPRESSIONS",
+                    "The operator expects a deterministic expression, but the actual expression is the time of a batch.",
+                ));
+            }
+            _ => {}
+        }
+    }
+    let asks = |plan: &LogicalPlan| match plan {
+        LogicalPlan::Aggregate(aggregate) => !times(&aggregate.aggr_expr).is_empty(),
+        _ => false,
+    };
+    let in_table = tables
+        .iter()
+        .any(|plan| plan.exists(|node| Ok(asks(node))).unwrap_or(false));
+    in_table.then(in_aggregate)
+}
+
+/// A subquery that aggregates to one row, asked whether there is one: Spark keeps a list of what the rows ask for, an
+/// aggregation, and joins two streams.
+pub(super) fn domain_failure(join_type: JoinType, mode: OutputMode) -> Result<Error> {
+    match (join_type, mode) {
+        (JoinType::LeftAnti, _) => Ok(Error::nameless(
+            "requirement failed: StreamingSymmetricHashJoinExec should not take LeftAnti as the JoinType",
+        )),
+        (_, OutputMode::Append) => Ok(without_watermark()),
+        _ => Err(Error::unsupported(
+            "IN and EXISTS of a correlated subquery that aggregates without GROUP BY are not supported yet",
+        )),
+    }
 }
 
 fn two_event_times(tags: &BTreeSet<Id>) -> Option<Error> {
@@ -288,6 +350,14 @@ pub(super) fn check_supported(root: &Node) -> Result<()> {
                     "a {} join of two streams is not supported yet; only inner joins are",
                     kind.name()
                 )));
+            }
+            Kind::Aggregate {
+                except: Some(SetDifference::All),
+                ..
+            } => {
+                return Err(Error::unsupported(
+                    "EXCEPT ALL of a stream and a table is not supported yet",
+                ));
             }
             Kind::Aggregate { aggregates, input, .. } if input.is_streaming() => {
                 let known = |name: &str| matches!(name, "count" | "sum" | "avg" | "min" | "max");

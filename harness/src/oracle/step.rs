@@ -223,6 +223,8 @@ pub(super) struct Steps {
     pub root: Step,
     /// What each operator with state is, topmost first.
     pub operators: Vec<String>,
+    /// How often each of them runs in a batch, and counts its state.
+    pub runs: Vec<u64>,
     pub parts: usize,
     /// Whether the time of a batch decides anything.
     pub asks_for_time: bool,

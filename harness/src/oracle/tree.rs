@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::{Expr, Volatility};
+use skirl_engine::sql::SetDifference;
 use std::sync::Arc;
 
 /// The number of a column.
@@ -87,6 +88,8 @@ pub(super) enum Kind {
         keys: Vec<Expr>,
         aggregates: Vec<AggregateCall>,
         distinct: bool,
+        /// Whether it is an EXCEPT, which becomes an aggregation of an anti join once all is checked.
+        except: Option<SetDifference>,
     },
     Union {
         inputs: Vec<Node>,
@@ -198,6 +201,11 @@ impl Node {
             Kind::Join { left, right, .. } => left.is_streaming() && right.is_streaming(),
             _ => false,
         }
+    }
+
+    /// Whether the relation aggregates a stream, in the words of the query.
+    pub fn aggregates_stream(&self) -> bool {
+        matches!(self.kind, Kind::Aggregate { except: None, .. }) && self.is_streaming()
     }
 
     /// This relation and all below it, parents first.
@@ -370,9 +378,24 @@ fn column_id_of_column(expr: &Expr) -> Option<Id> {
     }
 }
 
-/// Whether an expression gives the same answer for the same row within a batch.
+/// Whether an expression gives the same answer for the same row; to Spark the time of a batch does not, `now()` does.
 pub(super) fn is_deterministic(expr: &Expr) -> bool {
-    !calls(expr, Volatility::Volatile)
+    !calls(expr, Volatility::Volatile) && batch_times(expr).is_empty()
+}
+
+/// The functions of an expression that give the time of the batch.
+pub(super) fn batch_times(expr: &Expr) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    expr.apply(|e| {
+        if let Expr::ScalarFunction(call) = e
+            && matches!(call.func.name(), "current_timestamp" | "current_date")
+        {
+            names.insert(call.func.name().to_string());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .expect("the walk does not fail");
+    names
 }
 
 /// Whether an expression asks for the time of the batch.

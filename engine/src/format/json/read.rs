@@ -21,7 +21,7 @@ use crate::{Error, Result};
 /// # Errors
 /// In FAILFAST mode a row that does not fit, with Spark's condition; a field type text cannot be read into.
 pub fn parse_json_column(texts: &StringArray, fields: &Fields, options: &JsonOptions) -> Result<StructArray> {
-    options.check_from_json()?;
+    options.check_from_json(texts)?;
     let rows = texts.len();
     let mut reader = RowReader::new(fields, options, rows, false)?;
     let mut valid = Vec::with_capacity(rows);
@@ -58,7 +58,7 @@ pub fn from_json(texts: &StringArray, data_type: &DataType, options: &JsonOption
 
 /// Arrays and maps: what does not fit as a whole is NULL.
 fn values_from_json(texts: &StringArray, data_type: &DataType, options: &JsonOptions) -> Result<ArrayRef> {
-    options.check_from_json()?;
+    options.check_from_json(texts)?;
     let mut column = Column::new(data_type, texts.len())?;
     for text in texts {
         let row = column.len();

@@ -8,7 +8,7 @@ use datafusion::common::{Column, DataFusionError, JoinType};
 use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator};
 
 use super::join::{Sides, split_on};
-use super::{dedup, filter_above, substitute};
+use super::{dedup, filter_above, is_deterministic, substitute};
 use crate::Result;
 use crate::plan::conjuncts::conjuncts;
 use crate::plan::streams;
@@ -77,7 +77,7 @@ fn following(on: &[Expr], known: &[Expr]) -> Vec<Expr> {
             let carried = known
                 .iter()
                 .chain(on)
-                .filter(|p| *p != equality && p.column_refs().contains(&from) && !p.is_volatile());
+                .filter(|p| *p != equality && p.column_refs().contains(&from) && is_deterministic(p));
             let said = carried.filter_map(|p| substitute(vec![p.clone()], &renamed).ok());
             inferred.extend(said.flatten());
         }
@@ -96,7 +96,7 @@ fn renamed(below: Vec<Expr>, pairs: Vec<(Column, Expr)>) -> Vec<Expr> {
         match expr {
             Expr::Literal(..) => constants.push(is_always(column.clone(), expr.clone())),
             Expr::Column(_) => _ = plain.entry(expr).or_insert(Expr::Column(column.clone())),
-            _ if expr.is_volatile() => {}
+            _ if !is_deterministic(expr) => {}
             _ => _ = computed.entry(expr).or_insert(Expr::Column(column.clone())),
         }
     }
@@ -142,11 +142,7 @@ fn constraints(plan: &LogicalPlan) -> Vec<Expr> {
     match plan {
         LogicalPlan::Filter(filter) => {
             let mut all = constraints(&filter.input);
-            all.extend(
-                conjuncts(filter.predicate.clone())
-                    .into_iter()
-                    .filter(|p| !p.is_volatile()),
-            );
+            all.extend(conjuncts(filter.predicate.clone()).into_iter().filter(is_deterministic));
             all
         }
         LogicalPlan::Projection(p) => {

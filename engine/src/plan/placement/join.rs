@@ -9,7 +9,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator};
 
 use super::{Pass, dedup, filter_above, partition, sink, substitute};
 use crate::Result;
-use crate::plan::conjuncts::conjuncts;
+use crate::plan::conjuncts::{conjuncts, is_deterministic};
 use crate::plan::expr::constant;
 use crate::plan::membership::asks;
 use crate::plan::streams;
@@ -131,7 +131,7 @@ fn weaken(placed: &mut JoinConjuncts, join_type: JoinType, sides: &Sides) {
         Right | RightAnti | RightMark => (true, false),
         Full => (false, false),
     };
-    for conjunct in placed.on.iter().filter(|c| !c.is_volatile()) {
+    for conjunct in placed.on.iter().filter(|c| is_deterministic(c)) {
         if to_left && let Some(weaker) = part_about(conjunct, &|e| sides.only_left(e)) {
             placed.left.push(weaker);
         }
@@ -256,9 +256,9 @@ fn place_join_conjuncts(
         Full => (false, false),
     };
     for conjunct in on {
-        if !conjunct.is_volatile() && on_left_sinks && sides.goes_left(&conjunct) {
+        if is_deterministic(&conjunct) && on_left_sinks && sides.goes_left(&conjunct) {
             placed.left.push(conjunct);
-        } else if !conjunct.is_volatile() && on_right_sinks && sides.only_right(&conjunct) {
+        } else if is_deterministic(&conjunct) && on_right_sinks && sides.only_right(&conjunct) {
             placed.right.push(conjunct);
         } else {
             placed.on.push(conjunct);
@@ -302,7 +302,7 @@ fn equi_pairs(conjuncts: Vec<Expr>, sides: &Sides) -> (Vec<(Expr, Expr)>, Vec<Ex
     let mut rest = Vec::new();
     for conjunct in conjuncts {
         let keys = match &conjunct {
-            Expr::BinaryExpr(b) if b.op == wanted && !conjunct.is_volatile() => pair(b, sides),
+            Expr::BinaryExpr(b) if b.op == wanted && is_deterministic(&conjunct) => pair(b, sides),
             _ => None,
         };
         match keys {

@@ -25,7 +25,7 @@ use crate::{Error, Result};
 
 pub(super) use operator::binary_expr;
 pub(super) use subquery::PendingJoin;
-pub use subquery::is_subquery_join;
+pub use subquery::{is_domain_join, is_subquery_join};
 
 /// Plans expressions at one place of a query.
 pub(super) struct Exprs<'a> {

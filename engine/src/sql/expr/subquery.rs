@@ -5,19 +5,25 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue, Spans};
-use datafusion::logical_expr::{Case, Expr, Join, JoinType, LogicalPlan, Operator, Subquery, lit};
+use datafusion::functions_aggregate::expr_fn::{count, first_value};
+use datafusion::logical_expr::{Aggregate, Case, Expr, Join, JoinType, LogicalPlan, Operator, Subquery, lit};
 
 use super::operator::{binary_expr, one_zero};
 use super::{Exprs, mismatch};
+use crate::sql::function::collection;
 use crate::sql::is_streaming;
 use crate::sql::parse::ast::{Ast, Query};
-use crate::sql::plan::contains_outer;
-use crate::sql::scope::{Attr, Typed};
+use crate::sql::plan::{contains_outer, project_as, ties_a_column};
+use crate::sql::scope::{Attr, Rel, Typed};
 use crate::sql::types::{Meeting, message_type_name};
 use crate::{Error, Result};
 
 /// The alias of a subquery of an expression: no relation of a FROM clause is called so.
 const SUBQUERY: &str = "(subquery)";
+
+/// The alias of one of which Spark asks whether a row is there, though an aggregation without GROUP BY always has one: it
+/// lists what the rows around ask for, and joins that list (`DecorrelateInnerQuery`).
+const OF_DOMAIN: &str = "(subquery) of a domain";
 
 /// What DataFusion calls the column a mark join adds.
 const MARK: &str = "mark";
@@ -25,6 +31,15 @@ const MARK: &str = "mark";
 /// Whether a join answers a subquery of an expression (`IN`, `EXISTS`, a correlated scalar) and none of FROM.
 pub fn is_subquery_join(join: &Join) -> bool {
     matches!(&*join.right, LogicalPlan::SubqueryAlias(alias) if alias.alias.table().starts_with(SUBQUERY))
+}
+
+/// Whether a join stands for one Spark makes with a list of what the rows around ask for.
+pub fn is_domain_join(join: &Join) -> bool {
+    is_of_domain(&join.right)
+}
+
+fn is_of_domain(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::SubqueryAlias(alias) if alias.alias.table().starts_with(OF_DOMAIN))
 }
 
 /// A join that an expression asks for, below the node that evaluates it.
@@ -41,6 +56,20 @@ impl PendingJoin {
         let mark = Column::new(columns.first().and_then(|c| c.relation.clone()), MARK);
         columns.into_iter().chain([mark]).collect()
     }
+
+    /// Whether Spark makes it with a list of what the rows around ask for.
+    pub fn asks_domain(&self) -> bool {
+        is_of_domain(&self.right)
+    }
+}
+
+/// What is asked of a subquery.
+#[derive(Clone, Copy, PartialEq)]
+enum Asked {
+    /// Its value.
+    Value,
+    /// Whether it has a row, or one that matches.
+    Row,
 }
 
 /// A subquery under an alias of its own.
@@ -52,13 +81,12 @@ struct SubPlan {
     condition: Vec<Expr>,
     /// Value `i` where no row matches, if that is not NULL.
     defaults: Vec<Option<ScalarValue>>,
-    aggregates: bool,
     outer_names: Vec<String>,
 }
 
 impl Exprs<'_> {
-    fn subquery(&self, query: &Query) -> Result<SubPlan> {
-        let planned = self.planner.query(query, self.env, Some(self.scope))?;
+    fn subquery(&self, query: &Query, asked: Asked) -> Result<SubPlan> {
+        let mut planned = self.planner.query(query, self.env, Some(self.scope))?;
         if is_streaming(&planned.rel.plan) {
             return Err(Error::spark(
                 "INVALID_SUBQUERY_EXPRESSION.STREAMING_QUERY",
@@ -71,15 +99,30 @@ impl Exprs<'_> {
             ));
         }
         let hidden = planned.hidden;
+        let is_tied = !planned.correlated.is_empty();
         let before: Vec<Column> = planned.rel.attrs.iter().map(|a| a.column.clone()).collect();
-        let rel = self.planner.alias(planned.rel, Some(SUBQUERY))?;
+        let mut values = planned.rel.attrs.len() - hidden;
+        if asked == Asked::Value && is_tied && !planned.is_one_row && values == 1 {
+            if !planned.correlated.iter().all(ties_a_column) {
+                return Err(Error::unsupported(
+                    "a correlated scalar subquery must aggregate, or compare its own columns with `=` to those around it",
+                ));
+            }
+            planned.rel = one_row_each(planned.rel)?;
+            values += 1;
+        }
+        let (widened, name) = match asked {
+            Asked::Row if planned.is_one_row && is_tied => (0, OF_DOMAIN),
+            _ => (values + hidden - before.len(), SUBQUERY),
+        };
+        let rel = self.planner.alias(planned.rel, Some(name))?;
         let mut outer_names = vec![];
         let rename = |expr: Expr, outer_names: &mut Vec<String>| {
             expr.transform(|e| {
                 Ok(match e {
                     Expr::Column(column) => {
                         let at = before.iter().position(|b| *b == column);
-                        Transformed::yes(at.map_or(Expr::Column(column), |at| rel.attrs[at].expr()))
+                        Transformed::yes(at.map_or(Expr::Column(column), |at| rel.attrs[at + widened].expr()))
                     }
                     Expr::OuterReferenceColumn(_, column) => {
                         if !outer_names.contains(&column.name) {
@@ -97,29 +140,31 @@ impl Exprs<'_> {
             .into_iter()
             .map(|expr| Ok(rename(expr, &mut outer_names)?));
         let condition = condition.collect::<Result<Vec<_>>>()?;
-        let mut values = rel.attrs;
-        values.truncate(values.len() - hidden);
-        let aggregates = planned.aggregates;
+        let mut shown = rel.attrs;
+        shown.truncate(values);
         Ok(SubPlan {
             plan: rel.plan,
-            values,
+            values: shown,
             condition,
             defaults: planned.defaults,
-            aggregates,
             outer_names,
         })
     }
 
     pub(super) fn scalar_query(&self, query: &Query) -> Result<Typed> {
-        let sub = self.subquery(query)?;
-        let [value] = sub.values.as_slice() else {
-            return Err(Error::spark(
-                "INVALID_SUBQUERY_EXPRESSION.SCALAR_SUBQUERY_RETURN_MORE_THAN_ONE_OUTPUT_COLUMN",
-                format!(
-                    "Invalid subquery: Scalar subquery must return only one column, but got {}.",
-                    sub.values.len()
-                ),
-            ));
+        let sub = self.subquery(query, Asked::Value)?;
+        let (value, count) = match sub.values.as_slice() {
+            [value] => (value, None),
+            [value, count] if !sub.condition.is_empty() && count.name == ROWS => (value, Some(count)),
+            _ => {
+                return Err(Error::spark(
+                    "INVALID_SUBQUERY_EXPRESSION.SCALAR_SUBQUERY_RETURN_MORE_THAN_ONE_OUTPUT_COLUMN",
+                    format!(
+                        "Invalid subquery: Scalar subquery must return only one column, but got {}.",
+                        sub.values.len()
+                    ),
+                ));
+            }
         };
         let name = format!("scalarsubquery({})", sub.outer_names.join(", "));
         let data_type = value.data_type.clone();
@@ -131,12 +176,10 @@ impl Exprs<'_> {
             };
             return Ok(Typed::new(Expr::ScalarSubquery(subquery), data_type, name));
         }
-        if !sub.aggregates {
-            return Err(Error::unsupported(
-                "a correlated scalar subquery must aggregate; others are not supported yet",
-            ));
-        }
-        let mut expr = value.expr();
+        let mut expr = match count {
+            Some(count) => collection::only_row(&data_type).call(vec![value.expr(), count.expr()]),
+            None => value.expr(),
+        };
         if let Some(Some(default)) = sub.defaults.first().cloned() {
             // An aggregate over no rows has a value, a left join has NULL.
             let absent = Expr::IsNull(Box::new(expr.clone()));
@@ -165,7 +208,7 @@ impl Exprs<'_> {
     }
 
     pub(super) fn exists(&self, query: &Query) -> Result<Typed> {
-        let sub = self.subquery(query)?;
+        let sub = self.subquery(query, Asked::Row)?;
         let name = format!("exists({})", sub.outer_names.join(", "));
         Ok(Typed::new(self.mark(sub.plan, sub.condition)?, DataType::Boolean, name))
     }
@@ -192,7 +235,7 @@ impl Exprs<'_> {
         let (right, condition) = match conjunct {
             Ast::Unary(UnaryOp::Not, inner) => return self.subquery_filter(inner, !negated),
             Ast::Exists(query) => {
-                let sub = self.subquery(query)?;
+                let sub = self.subquery(query, Asked::Row)?;
                 (sub.plan, sub.condition)
             }
             Ast::InQuery(value, query) => {
@@ -218,7 +261,7 @@ impl Exprs<'_> {
             format!("named_struct({})", names.join(", "))
         };
         let name = format!("({left} IN (listquery()))");
-        let sub = self.subquery(query)?;
+        let sub = self.subquery(query, Asked::Row)?;
         if values.len() != sub.values.len() {
             let reason = format!(
                 "The number of columns in the left hand side of an IN subquery does not match the number of columns in \
@@ -248,6 +291,28 @@ impl Exprs<'_> {
         }
         Ok((sub.plan, condition, name))
     }
+}
+
+/// What the number of rows behind a value is called.
+const ROWS: &str = "__rows";
+
+/// A value and columns it is found by: for each combination of those, a value and how many there are.
+fn one_row_each(rel: Rel) -> Result<Rel> {
+    let (value, hidden) = rel.attrs.split_first().expect("a scalar subquery has a value");
+    let keys = hidden.iter().map(Attr::expr).collect::<Vec<_>>();
+    let width = keys.len();
+    let calls = vec![first_value(value.expr(), vec![]), count(lit(1i64))];
+    let plan = LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(rel.plan), keys, calls)?);
+    let columns = plan.schema().columns();
+    let item = |at: usize, of: &DataType, name: &str| Typed::new(Expr::Column(columns[at].clone()), of.clone(), name);
+    let mut items = vec![
+        item(width, &value.data_type, &value.name),
+        item(width + 1, &DataType::Int64, ROWS),
+    ];
+    for (at, attr) in hidden.iter().enumerate() {
+        items.push(item(at, &attr.data_type, &format!("__hidden{at}")));
+    }
+    project_as(plan, items, true)
 }
 
 /// Whether some node of a plan still names columns of a query around it.

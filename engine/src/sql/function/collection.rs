@@ -135,6 +135,21 @@ pub fn map(returns: DataType) -> SparkFn {
     .always_fallible()
 }
 
+/// What a scalar subquery found: a value, and in how many rows.
+pub fn only_row(returns: &DataType) -> SparkFn {
+    let kernel = |_: &SparkFn, arrays: &[ArrayRef]| {
+        let rows = arrays[1].as_primitive::<Int64Type>();
+        if rows.iter().flatten().any(|rows| rows > 1) {
+            return Err(Error::spark(
+                "SCALAR_SUBQUERY_TOO_MANY_ROWS",
+                "More than one row returned by a subquery used as an expression.",
+            ));
+        }
+        Ok(Arc::clone(&arrays[0]))
+    };
+    SparkFn::owned("only_row", returns.clone(), kernel).always_fallible()
+}
+
 /// `list[index]`, counted from 0.
 pub fn element(returns: DataType, ansi: bool) -> SparkFn {
     SparkFn::new("get_item", returns, Kernel::Arrays(|f, arrays| {

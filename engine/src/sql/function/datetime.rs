@@ -40,8 +40,17 @@ pub(super) fn timestamps(array: TimestampMicrosecondArray) -> ArrayRef {
 
 /// `current_timestamp()`: the time of the batch.
 pub fn current_timestamp(clock: &BatchTime) -> SparkFn {
+    time_of_batch("current_timestamp", clock)
+}
+
+/// `now()`: the same, but a constant to Spark, which knows the other only as something of the batch.
+pub fn now(clock: &BatchTime) -> SparkFn {
+    time_of_batch("now", clock)
+}
+
+fn time_of_batch(name: &'static str, clock: &BatchTime) -> SparkFn {
     SparkFn::new(
-        "current_timestamp",
+        name,
         timestamp_type(),
         Kernel::Values(|f, _, _| {
             let ms = f.clock.as_ref().map_or(0, BatchTime::get);

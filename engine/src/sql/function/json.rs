@@ -18,8 +18,7 @@ use crate::format::options::ParseMode;
 /// For options `from_json` refuses.
 pub fn from_json(schema: DataType, given: &BTreeMap<String, String>) -> Result<SparkFn> {
     let options = JsonOptions::new(given, 0)?;
-    options.check_from_json()?;
-    let fails = options.mode == ParseMode::FailFast;
+    let fails = options.mode != ParseMode::Permissive;
     let kernel = move |f: &SparkFn, arrays: &[arrow::array::ArrayRef]| {
         json::from_json(arrays[0].as_string(), &f.returns, &options)
     };

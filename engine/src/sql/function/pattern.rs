@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListBuilder, StringBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, ListBuilder, StringBuilder, new_null_array};
 use arrow::compute::kernels::comparison;
 use arrow::datatypes::{DataType, Int32Type};
 use datafusion::common::ScalarValue;
@@ -12,6 +12,43 @@ use regex::Regex;
 use super::{Kernel, SparkFn, collection, columnar, datum};
 use crate::sql::parse::ast::LikeKind;
 use crate::{Error, Result};
+
+/// Refuses an escape before what needs none, and one at the end (`StringUtils.escapeLikeRegex`).
+pub fn check_escapes(pattern: &str, escape: char) -> Result<()> {
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        if c != escape {
+            continue;
+        }
+        let (condition, reason) = match chars.next() {
+            Some('_' | '%') => continue,
+            Some(next) if next == escape => continue,
+            Some(next) => ("ESC_IN_THE_MIDDLE", format!("to precede '{next}'")),
+            None => ("ESC_AT_THE_END", "to end with".into()),
+        };
+        return Err(Error::spark(
+            format!("INVALID_FORMAT.{condition}"),
+            format!("The format is invalid: '{pattern}'. The escape character is not allowed {reason}."),
+        ));
+    }
+    Ok(())
+}
+
+/// LIKE with a pattern that [`check_escapes`] refuses: it fails before there are rows.
+pub fn wrong_like(escape: char) -> SparkFn {
+    let kernel = |f: &SparkFn, arrays: &[ArrayRef]| {
+        let escape = f.text(0).chars().next().unwrap_or('\\');
+        let patterns = arrays[0].as_string::<i32>().iter();
+        patterns
+            .flatten()
+            .try_for_each(|pattern| check_escapes(pattern, escape))?;
+        Ok(new_null_array(&DataType::Boolean, arrays[0].len()))
+    };
+    let escape = ScalarValue::from(escape.to_string());
+    SparkFn::owned("wrong_like", DataType::Boolean, kernel)
+        .params([escape])
+        .always_fallible()
+}
 
 /// `text LIKE pattern`, `ILIKE` and `RLIKE`.
 pub fn like(kind: LikeKind, escape: char) -> SparkFn {
@@ -44,6 +81,9 @@ fn run_like(f: &SparkFn, values: &[ColumnarValue], rows: usize) -> Result<Column
             out.push(None);
             continue;
         };
+        if f.name != "rlike" {
+            check_escapes(pattern, escape)?;
+        }
         out.push(Some(patterns_seen.get(pattern, source)?.is_match(text)));
     }
     columnar(Arc::new(BooleanArray::from(out)), values)

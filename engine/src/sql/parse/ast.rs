@@ -86,6 +86,8 @@ pub struct Order {
     pub expr: Ast,
     pub ascending: bool,
     pub nulls_first: bool,
+    /// Of SORT BY and CLUSTER BY.
+    pub in_partitions: bool,
 }
 
 /// Something that can stand after FROM.

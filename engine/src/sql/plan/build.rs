@@ -91,7 +91,7 @@ pub(super) fn project(plan: LogicalPlan, items: Vec<Typed>) -> Result<Rel> {
 }
 
 /// As [`project`]; `fresh` takes the qualifiers from plain columns too, so that the sides of a union agree.
-pub(super) fn project_as(plan: LogicalPlan, items: Vec<Typed>, fresh: bool) -> Result<Rel> {
+pub(in crate::sql) fn project_as(plan: LogicalPlan, items: Vec<Typed>, fresh: bool) -> Result<Rel> {
     let mut taken = BTreeSet::new();
     let mut exprs = vec![];
     let mut names = vec![];
@@ -163,6 +163,11 @@ pub(super) fn join(
 }
 
 pub(super) fn pending_join(left: LogicalPlan, pending: PendingJoin) -> Result<LogicalPlan> {
+    if pending.asks_domain() && !is_streaming(&left) {
+        return Err(Error::unsupported(
+            "IN and EXISTS of a correlated subquery that aggregates without GROUP BY are not supported yet",
+        ));
+    }
     join(left, pending.right, Some(pending.condition), pending.kind)
 }
 

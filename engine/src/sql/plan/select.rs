@@ -163,7 +163,7 @@ impl Planner<'_> {
             correlated,
             hidden: hidden.len(),
             defaults: vec![],
-            aggregates: false,
+            is_one_row: false,
         })
     }
 
@@ -196,20 +196,27 @@ impl Planner<'_> {
         }
         let mut sort = sort_keys(order_by, &items, exprs, select.distinct)?;
         let hidden = hidden_columns(&correlated);
-        let defaults = items.iter().map(|item| default_of(&item.expr)).collect::<Result<_>>()?;
+        let is_global = select.group_by == GroupBy::None;
+        // With GROUP BY there is no group where there are no rows.
+        let counted = items.iter().filter(|_| is_global);
+        let defaults = counted.map(|item| default_of(&item.expr)).collect::<Result<_>>()?;
 
         if !correlated.iter().all(ties_a_column) {
             return Err(Error::unsupported(
                 "a correlated subquery that aggregates must compare its own columns with `=` to those around it",
             ));
         }
-        let mut groups = Groups::new(keys, select.group_by == GroupBy::None);
+        let mut groups = Groups::new(keys, is_global);
         if groups.sets.is_some() && !hidden.is_empty() {
             return Err(Error::unsupported(
                 "GROUPING SETS in a correlated subquery are not supported yet",
             ));
         }
-        groups.keys.extend(hidden.iter().cloned().map(Expr::Column));
+        for column in hidden.iter().cloned().map(Expr::Column) {
+            if !groups.keys.contains(&column) {
+                groups.keys.push(column);
+            }
+        }
         let asked = items
             .iter()
             .map(|item| &item.expr)
@@ -265,7 +272,7 @@ impl Planner<'_> {
             correlated,
             hidden: hidden.len(),
             defaults,
-            aggregates: true,
+            is_one_row: is_global,
         })
     }
 
@@ -541,7 +548,7 @@ fn finish(plan: LogicalPlan, items: Vec<Typed>, sort: Vec<SortBy>, distinct_rows
 }
 
 /// Whether a condition says `column = something of the query around`, so that the column can be a grouping key.
-fn ties_a_column(condition: &Expr) -> bool {
+pub(in crate::sql) fn ties_a_column(condition: &Expr) -> bool {
     let Expr::BinaryExpr(BinaryExpr {
         left,
         op: Operator::Eq,

@@ -18,6 +18,7 @@ use crate::oracle::advance;
 use crate::oracle::conjuncts::equality;
 use crate::oracle::member::{Membership, question, questions};
 use crate::oracle::scalar::Compiler;
+use crate::oracle::stage::{self, counts_over_life};
 use crate::oracle::table::normalised;
 use crate::oracle::tree::*;
 use crate::oracle::{table, window};
@@ -34,10 +35,12 @@ pub fn steps(root: &Node, mode: OutputMode, tables: &[StaticRows]) -> Result<Ste
         watermark_above_state: false,
         failure: None,
     };
+    let runs = stage::runs(root, mode);
     let mut root = builder.step(root)?;
     builder.mark_part(&mut root);
     Ok(Steps {
         root,
+        runs,
         operators: builder.operators,
         parts: builder.parts,
         asks_for_time: builder.compiler.asks_for_time,
@@ -151,17 +154,8 @@ impl Builder<'_> {
                     input: Box::new(self.step(input)?),
                 }
             }
-            Kind::Limit {
-                input,
-                fetch,
-                each_batch,
-                ..
-            } => {
-                let aggregates = input
-                    .walk()
-                    .iter()
-                    .any(|n| matches!(n.kind, Kind::Aggregate { .. }) && n.is_streaming());
-                let over_life = !each_batch && (self.mode == OutputMode::Append || !aggregates);
+            Kind::Limit { input, fetch, .. } => {
+                let over_life = counts_over_life(node, self.mode);
                 let operator = over_life.then(|| self.operator("limit".into()));
                 let input = match over_life {
                     true => self.step(&cut_below_watermark((**input).clone(), *fetch))?,

@@ -10,7 +10,11 @@ impl Exprs<'_> {
         use DataType::{Date32, Float64, Int32, Int64, Utf8};
         use Want::{Bigint, Date, Double, Int, OnlyTimestamp, Text, Timestamp};
         match name {
-            "current_timestamp" | "now" | "localtimestamp" => {
+            "now" => {
+                call.exactly::<0>()?;
+                typed(datetime::now(self.planner.clock()).call(vec![]), timestamp_type())
+            }
+            "current_timestamp" | "localtimestamp" => {
                 call.exactly::<0>()?;
                 typed(
                     datetime::current_timestamp(self.planner.clock()).call(vec![]),

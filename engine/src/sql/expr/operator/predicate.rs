@@ -1,6 +1,7 @@
 //! Predicates (IS NULL, BETWEEN, IN, LIKE) and CASE.
 
 use arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Case, Expr, Operator, lit};
 
 use super::{binary_expr, one_zero, unexpected};
@@ -80,11 +81,19 @@ impl Exprs<'_> {
             (LikeKind::RLike, _) => format!("RLIKE({}, {})", text.name, with.name),
         };
         let args = vec![self.cast(&text, &DataType::Utf8), self.cast(&with, &DataType::Utf8)];
-        Ok(Typed::new(
-            pattern::like(kind, escape.unwrap_or('\\')).call(args),
-            DataType::Boolean,
-            name,
-        ))
+        let (escape, has_escapes) = (escape.unwrap_or('\\'), kind != LikeKind::RLike);
+        let call = match &with.expr {
+            Expr::Literal(ScalarValue::Utf8(Some(pattern)), _)
+                if has_escapes
+                    && pattern::check_escapes(pattern, escape).is_err()
+                    && text.data_type != DataType::Null =>
+            {
+                pattern::wrong_like(escape).call(args[1..].to_vec())
+            }
+            Expr::Literal(..) => pattern::like(kind, escape).call(args),
+            _ => pattern::like(kind, escape).fallible(has_escapes).call(args),
+        };
+        Ok(Typed::new(call, DataType::Boolean, name))
     }
 
     pub(in crate::sql::expr) fn case(

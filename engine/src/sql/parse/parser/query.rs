@@ -138,14 +138,23 @@ impl Parser<'_> {
     fn order_by(&mut self) -> Result<Vec<Order>> {
         // SORT BY, CLUSTER BY and DISTRIBUTE BY arrange partitions; a result has no other order than ORDER BY's. To cluster
         // is to distribute and to sort.
+        let in_partitions = |order| Order {
+            in_partitions: true,
+            ..order
+        };
         if self.accept_words(&["CLUSTER", "BY"]) {
-            return self.comma_list(Self::ascending);
+            let orders = self.comma_list(Self::ascending)?;
+            return Ok(orders.into_iter().map(in_partitions).collect());
         }
         if self.accept_words(&["DISTRIBUTE", "BY"]) {
             self.comma_list(Self::expr)?;
         }
-        if self.accept_words(&["ORDER", "BY"]) || self.accept_words(&["SORT", "BY"]) {
+        if self.accept_words(&["ORDER", "BY"]) {
             return self.comma_list(Self::order);
+        }
+        if self.accept_words(&["SORT", "BY"]) {
+            let orders = self.comma_list(Self::order)?;
+            return Ok(orders.into_iter().map(in_partitions).collect());
         }
         Ok(vec![])
     }
@@ -155,6 +164,7 @@ impl Parser<'_> {
             expr: self.expr()?,
             ascending: true,
             nulls_first: true,
+            in_partitions: false,
         })
     }
 
@@ -172,6 +182,7 @@ impl Parser<'_> {
         };
         Ok(Order {
             expr,
+            in_partitions: false,
             ascending,
             nulls_first,
         })
