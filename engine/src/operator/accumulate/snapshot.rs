@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float64Array, Int64Array};
-use arrow::datatypes::{Float64Type, Int64Type};
+use arrow::datatypes::{ArrowPrimitiveType, Float64Type, Int64Type};
 
 use super::Accumulator;
 use crate::{Error, Result};
@@ -53,20 +53,8 @@ impl Accumulator {
     pub(crate) fn restore(&mut self, columns: &[ArrayRef]) -> Result<()> {
         use Accumulator::*;
         let foreign = || Error::Invalid("the checkpoint's state does not fit the query".into());
-        let ints = |i: usize| -> Result<Vec<i64>> {
-            let column = columns
-                .get(i)
-                .and_then(|c| c.as_primitive_opt::<Int64Type>())
-                .ok_or_else(foreign)?;
-            Ok(column.values().to_vec())
-        };
-        let floats = |i: usize| -> Result<Vec<f64>> {
-            let column = columns
-                .get(i)
-                .and_then(|c| c.as_primitive_opt::<Float64Type>())
-                .ok_or_else(foreign)?;
-            Ok(column.values().to_vec())
-        };
+        let ints = |i: usize| numbers::<Int64Type>(columns, i).ok_or_else(foreign);
+        let floats = |i: usize| numbers::<Float64Type>(columns, i).ok_or_else(foreign);
         let bools = |i: usize| -> Result<Vec<bool>> {
             let column = columns.get(i).and_then(|c| c.as_boolean_opt()).ok_or_else(foreign)?;
             Ok(column.values().iter().collect())
@@ -95,4 +83,10 @@ impl Accumulator {
         }
         Ok(())
     }
+}
+
+/// The values of the column of this number, if it has this type.
+fn numbers<T: ArrowPrimitiveType>(columns: &[ArrayRef], column: usize) -> Option<Vec<T::Native>> {
+    let column = columns.get(column)?.as_primitive_opt::<T>()?;
+    Some(column.values().to_vec())
 }

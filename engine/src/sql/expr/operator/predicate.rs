@@ -41,17 +41,7 @@ impl Exprs<'_> {
         let names: Vec<_> = list.iter().map(|v| v.name.as_str()).collect();
         let name = format!("({} IN ({}))", value.name, names.join(", "));
         let all: Vec<Typed> = [value.clone()].into_iter().chain(list.iter().cloned()).collect();
-        let Some(common) = self.common_of(&all, Meeting::Value) else {
-            let types: Vec<_> = all
-                .iter()
-                .map(|v| format!("\"{}\"", message_type_name(&v.data_type)))
-                .collect();
-            let reason = format!(
-                "Input to `in` should all be the same type, but it's [{}]",
-                types.join(", ")
-            );
-            return Err(mismatch("DATA_DIFF_TYPES", &name, reason));
-        };
+        let common = self.common_all(&all, &name, "in")?;
         let value = one_zero(self.cast(&value, &common), &common);
         let list: Vec<Expr> = list.iter().map(|v| one_zero(self.cast(v, &common), &common)).collect();
         if common.is_nested() {
